@@ -1,0 +1,28 @@
+"""Meta-learning for Keras 3: losses across tasks and models that learn to adapt."""
+
+from keras_metaloss import _compat  # isort: skip  (checks the backend first)
+from keras_metaloss import (
+    adaptation,
+    callbacks,
+    datasets,
+    layers,
+    learners,
+    losses,
+    metrics,
+    tasks,
+)
+from keras_metaloss._version import __version__
+from keras_metaloss.models import MetaModel
+
+__all__ = [
+    "MetaModel",
+    "__version__",
+    "adaptation",
+    "callbacks",
+    "datasets",
+    "layers",
+    "learners",
+    "losses",
+    "metrics",
+    "tasks",
+]

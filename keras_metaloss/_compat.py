@@ -1,0 +1,98 @@
+"""The one place that touches what Keras and TensorFlow do not promise to keep."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import keras.src.backend
+import tensorflow as tf
+
+__all__ = [
+    "batch_moments_replaced",
+    "compiled_loss_weights",
+    "exact_moments",
+    "flatten_layers",
+    "set_keras_mask",
+    "unscale_loss_for_distribution",
+]
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        "keras_metaloss needs the TensorFlow backend of Keras. Set the environment "
+        'variable KERAS_BACKEND="tensorflow" before Keras is imported. '
+        f"Received: keras.backend.backend()={keras.backend.backend()!r}"
+    )
+
+
+def flatten_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Every layer inside `model`, nested ones too, `model` itself left out."""
+    return list(model._flatten_layers(include_self=False))
+
+
+def unscale_loss_for_distribution(loss: tf.Tensor) -> tf.Tensor:
+    """Undoes the division by the number of replicas that Keras losses make."""
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    return loss * tf.cast(replicas, loss.dtype) if replicas > 1 else loss
+
+
+def set_keras_mask(tensor: tf.Tensor, mask: tf.Tensor) -> None:
+    """Marks which entries of a prediction losses and metrics are to count."""
+    tensor._keras_mask = mask
+
+
+def compiled_loss_weights(model: keras.Model) -> Any:
+    """The `loss_weights` that `compile` got."""
+    return model._compile_loss._user_loss_weights
+
+
+@contextlib.contextmanager
+def exact_moments() -> Iterator[None]:
+    """Within the context `keras.ops.moments` has right derivatives of any order.
+
+    `tf.nn.moments` treats the mean inside the variance as a constant: right once,
+    wrong when differentiated twice. Batch, layer and group normalisation use it.
+    """
+    module = keras.src.backend.nn
+    original = module.moments
+    module.moments = _moments
+    try:
+        yield
+    finally:
+        module.moments = original
+
+
+def _moments(x, axes, keepdims=False, synchronized=False):
+    dtype = x.dtype
+    x = tf.cast(x, tf.float64 if dtype == tf.float64 else tf.float32)
+    mean = tf.reduce_mean(x, axes, keepdims=True)
+    variance = tf.reduce_mean(tf.square(x - mean), axes, keepdims=keepdims)
+    mean = mean if keepdims else tf.squeeze(mean, axes)
+    return tf.cast(mean, dtype), tf.cast(variance, dtype)
+
+
+@contextlib.contextmanager
+def batch_moments_replaced(
+    layers: list[keras.layers.BatchNormalization], call: Callable
+) -> Iterator[None]:
+    """Within the context `call(layer, inputs)` stands in for each layer's `call`.
+
+    Keras asks the instance for `call`, so an instance attribute shadows the
+    method of the class; the layer's own arguments and variables stay in use.
+    """
+    for layer in layers:
+        vars(layer)["call"] = _shadow(layer, call)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del vars(layer)["call"]
+
+
+def _shadow(layer: keras.layers.BatchNormalization, call: Callable) -> Callable:
+    def shadow(inputs, training=None, mask=None):
+        return call(layer, inputs, training)
+
+    return shadow

@@ -1,0 +1,128 @@
+"""The loss that the inner loop descends: one number for one support set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.as_loss import as_loss
+
+__all__ = ["InnerLoss", "example_losses"]
+
+
+def example_losses(
+    loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor
+) -> tf.Tensor:
+    """Loss of each example, `[N]`: without reduction and without replica scaling.
+
+    Values of a loss that has further axes (pixels, time steps) are averaged over
+    them. Computed in float32, or in float64 for float64 predictions.
+
+    Args:
+        loss: a Keras loss whose `call` gives a value an example.
+        y_true: targets, `[N, ...]`.
+        y_pred: predictions, `[N, ...]`.
+
+    Returns:
+        Tensor `[N]`.
+    """
+    dtype = tf.float64 if y_pred.dtype == tf.float64 else tf.float32
+    values = loss.call(tf.cast(y_true, dtype), tf.cast(y_pred, dtype))
+    if values.shape.rank == 0:
+        raise ValueError(
+            "Invalid value for argument `loss`. Expected a loss whose `call` returns "
+            "one value an example. Received a scalar from: "
+            f"loss={loss}"
+        )
+    return tf.reduce_mean(values, axis=list(range(1, values.shape.rank)))
+
+
+class InnerLoss:
+    """Mean loss over the support set, summed over the outputs of the learner.
+
+    `sum_o w_o * mean_n loss_o(y_o[n], f_o(x[n])) + penalties`
+
+    Args:
+        loss: what `compile(loss=...)` takes: a Keras loss, its name, a function,
+            or a list or dictionary of them for several outputs.
+        loss_weights: weights of the outputs, in the same structure.
+        output_names: names of the outputs in their order, for a learner that
+            gives a list while `loss` is a dictionary.
+    """
+
+    def __init__(
+        self,
+        loss: Any,
+        loss_weights: Any = None,
+        output_names: list[str] | None = None,
+    ) -> None:
+        self._losses = keras.tree.map_structure(_resolve, loss)
+        self._weights = loss_weights
+        self._output_names = output_names
+
+    def __call__(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        mask: tf.Tensor | None,
+        penalties: list[tf.Tensor],
+    ) -> tf.Tensor:
+        """The scalar to descend.
+
+        Args:
+            y_true: support targets, `[S, ...]` (or a structure of them).
+            y_pred: predictions in the same structure.
+            mask: `[S]`, true for real examples; `None` counts all.
+            penalties: scalars to add, weight regularisation for instance.
+        """
+        terms = [
+            weight * _masked_mean(example_losses(loss, target, output), mask)
+            for loss, weight, target, output in self._pairs(y_true, y_pred)
+        ]
+        total = tf.add_n(terms)
+        return tf.add_n([total, *(tf.cast(p, total.dtype) for p in penalties)])
+
+    def _pairs(self, y_true, y_pred):
+        outputs = keras.tree.flatten(y_pred)
+        targets = keras.tree.flatten(y_true)
+        losses = self._per_output(self._losses, y_pred)
+        weights = self._per_output(self._weights, y_pred, default=1.0)
+        if not len(outputs) == len(targets) == len(losses):
+            raise ValueError(
+                "Expected one `support_y` and one loss an output of the learner. "
+                f"Received: {len(outputs)} outputs, {len(targets)} targets, "
+                f"{len(losses)} losses"
+            )
+        return [
+            pair
+            for pair in zip(losses, weights, targets, outputs, strict=True)
+            if pair[0] is not None
+        ]
+
+    def _per_output(self, values, y_pred, default=None):
+        count = len(keras.tree.flatten(y_pred))
+        if values is None:
+            return [default] * count
+        if not keras.tree.is_nested(values):
+            return [values] * count
+        if isinstance(values, dict):
+            names = sorted(y_pred) if isinstance(y_pred, dict) else self._output_names
+            return [values.get(name, default) for name in names or values]
+        return list(values)
+
+
+def _resolve(loss):
+    if loss is None:
+        return None
+    return as_loss("loss", getattr(loss, "intra_task_loss", loss))
+
+
+def _masked_mean(values, mask):
+    if mask is None:
+        return tf.reduce_mean(values)
+    weights = tf.cast(mask, values.dtype)
+    return tf.math.divide_no_nan(
+        tf.reduce_sum(values * weights), tf.reduce_sum(weights)
+    )

@@ -1,0 +1,55 @@
+"""Anything `compile(loss=...)` takes for one output, as a Keras loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+__all__ = ["FunctionLoss", "as_loss"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class FunctionLoss(keras.losses.Loss):
+    """A function `(y_true, y_pred) -> values` as a Keras loss.
+
+    Args:
+        function: gives one value an example.
+        name: name of the loss; by default that of the function.
+    """
+
+    def __init__(self, function: Callable, name: str | None = None) -> None:
+        super().__init__(name=name or getattr(function, "__name__", "function_loss"))
+        self.function = function
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self.function(y_true, y_pred)
+
+    def get_config(self) -> dict[str, Any]:
+        function = keras.saving.serialize_keras_object(self.function)
+        return {"name": self.name, "function": function}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> FunctionLoss:
+        function = keras.saving.deserialize_keras_object(config["function"])
+        return cls(function, name=config["name"])
+
+
+def as_loss(name: str, value: Any) -> keras.losses.Loss:
+    """The Keras loss that `value` stands for.
+
+    Args:
+        name: name of the argument, for the message.
+        value: a Keras loss, the name of one, or a function `(y_true, y_pred) -> values`.
+
+    Raises:
+        ValueError: if it is none of these.
+    """
+    if not (isinstance(value, (str, keras.losses.Loss)) or callable(value)):
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected a Keras loss, its name or a "
+            f"function. Received: {name}={value!r}"
+        )
+    loss = keras.losses.get(value)
+    return loss if isinstance(loss, keras.losses.Loss) else FunctionLoss(loss)

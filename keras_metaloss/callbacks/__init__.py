@@ -1,0 +1,5 @@
+"""Keras callbacks."""
+
+from keras_metaloss.callbacks.loss_schedule import LossSchedule
+
+__all__ = ["LossSchedule"]

@@ -1,0 +1,43 @@
+"""Checks of arguments that many constructors share."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+__all__ = ["check_non_negative", "check_positive_integer", "check_seed"]
+
+
+def check_positive_integer(name: str, value: Any) -> int:
+    """Returns `value` as an `int`, or raises a `ValueError` that names it."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected a positive integer. "
+            f"Received: {name}={value!r}"
+        )
+    return int(value)
+
+
+def check_non_negative(name: str, value: Any) -> float:
+    """Returns `value` as a `float`, or raises a `ValueError` that names it."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, numbers.Real)
+        or not 0 <= value < math.inf
+    ):
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected a finite number not below "
+            f"zero. Received: {name}={value!r}"
+        )
+    return float(value)
+
+
+def check_seed(value: Any) -> int:
+    """Returns the seed as an `int`, or raises a `ValueError`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+        raise ValueError(
+            "Invalid value for argument `seed`. Expected an integer not below zero. "
+            f"Received: seed={value!r}"
+        )
+    return int(value)

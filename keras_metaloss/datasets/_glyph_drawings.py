@@ -1,0 +1,68 @@
+"""Draw a character many times, each time as another picture."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.path import Path as Outline
+
+from keras_metaloss.datasets import _glyph_outlines
+
+__all__ = ["draw"]
+
+# Strong enough that a neighbour in pixels is often of another class: on the test
+# characters one nearest neighbour is right in 5-way 1-shot tasks about 6 times in 10.
+_ROTATION = np.deg2rad(12)
+_SHEAR = 0.2
+_LOG_ASPECT = 0.25
+_EXTENT = (0.7, 0.9)
+_SHIFT = 0.05
+
+
+def draw(
+    character: str,
+    outlines: list[Outline | None],
+    drawings: int,
+    size: int,
+    seed: int,
+) -> np.ndarray:
+    """Draw one character in all its typefaces in turn, each time deformed anew.
+
+    A drawing is the outline rotated by up to 12 degrees, sheared by up to 0.2,
+    stretched by up to 28 % in one direction against the other, scaled until its
+    longer side takes 70 to 90 % of the image, and shifted by up to 5 % of the image
+    (never beyond its edge). A character's drawings do not depend on which other
+    characters are drawn.
+
+    Args:
+        character: the character.
+        outlines: its outline in each typeface, `None` where it has none.
+        drawings: number of drawings.
+        size: side of an image in pixels.
+        seed: seed of typefaces and deformations.
+
+    Returns:
+        uint8 array `[drawings, size, size]`, ink 255, paper 0.
+    """
+    generator = np.random.default_rng([seed, ord(character)])
+    available = [path for path in outlines if path is not None]
+    rounds = -(-drawings // len(available))
+    order = [i for _ in range(rounds) for i in generator.permutation(len(available))]
+    deformed = [_deform(available[i], size, generator) for i in order[:drawings]]
+    return _glyph_outlines.rasterise(deformed, size)
+
+
+def _deform(path: Outline, size: int, generator: np.random.Generator) -> Outline:
+    """One random deformation of `path`, in pixels of an image of side `size`."""
+    angle = generator.uniform(-_ROTATION, _ROTATION)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    stretch = np.exp(generator.uniform(-_LOG_ASPECT, _LOG_ASPECT) / 2)
+    linear = (
+        np.array([[cosine, -sine], [sine, cosine]])
+        @ np.array([[1.0, generator.uniform(-_SHEAR, _SHEAR)], [0.0, 1.0]])
+        @ np.diag([stretch, 1 / stretch])
+    )
+    extent = size * generator.uniform(*_EXTENT)
+    vertices = _glyph_outlines.fit(path.vertices @ linear.T, extent)
+    room = np.minimum(size / 2 - vertices.max(axis=0), _SHIFT * size)
+    centre = size / 2 + room * generator.uniform(-1, 1, size=2)
+    return Outline(vertices + centre, path.codes)

@@ -1,0 +1,92 @@
+"""Characters of Matplotlib's typefaces as outlines, and outlines as pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib import ft2font
+from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.ft2font import FT2Font
+from matplotlib.path import Path as Outline
+from matplotlib.transforms import IdentityTransform
+
+__all__ = ["fit", "load_typefaces", "outline", "rasterise"]
+
+# Hinting is another one in each version of Matplotlib. (The flags moved in 3.10.)
+_UNHINTED = (
+    ft2font.LoadFlags.NO_HINTING
+    if hasattr(ft2font, "LoadFlags")
+    else ft2font.LOAD_NO_HINTING
+)
+
+# The Unicode typefaces. The `cm*` ones use encodings of their own, where "A" may be
+# another sign, and the `STIXSiz*` and `STIXNonUni*` ones hold only variants.
+_TYPEFACES = tuple(
+    f"DejaVu{family}{style}"
+    for family, slanted in (("Sans", "Oblique"), ("SansMono", "Oblique"))
+    for style in ("", "-Bold", f"-{slanted}", f"-Bold{slanted}")
+) + (
+    "DejaVuSerif",
+    "DejaVuSerif-Bold",
+    "DejaVuSerif-Italic",
+    "DejaVuSerif-BoldItalic",
+    "STIXGeneral",
+    "STIXGeneralBol",
+    "STIXGeneralItalic",
+    "STIXGeneralBolIta",
+)
+
+
+def load_typefaces() -> list[FT2Font]:
+    """Open the 16 typefaces that the glyphs are drawn from."""
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    typefaces = [FT2Font(str(folder / f"{name}.ttf")) for name in _TYPEFACES]
+    for typeface in typefaces:
+        typeface.set_size(2048, 72)
+    return typefaces
+
+
+def outline(typeface: FT2Font, character: str) -> Outline | None:
+    """Return the outline of `character`, or `None` where nothing would be drawn."""
+    index = typeface.get_char_index(ord(character))
+    if not index:
+        return None
+    typeface.load_glyph(index, flags=_UNHINTED)
+    vertices, codes = typeface.get_path()
+    if not len(vertices):
+        return None
+    # A closing point carries no position of its own: keep it off the extents.
+    vertices[codes == Outline.CLOSEPOLY] = vertices[0]
+    return Outline(vertices, codes)
+
+
+def fit(vertices: np.ndarray, extent: float) -> np.ndarray:
+    """Centre `vertices` on the origin, with `extent` as their longer side."""
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    return (vertices - (low + high) / 2) * (extent / (high - low).max())
+
+
+def rasterise(outlines: list[Outline | None], size: int) -> np.ndarray:
+    """Fill outlines given in pixels from the lower left corner of their image.
+
+    Args:
+        outlines: the outlines, one for each image; `None` leaves an image empty.
+        size: side of the images in pixels.
+
+    Returns:
+        uint8 array `[len(outlines), size, size]`, the covered part of each pixel
+        times 255.
+    """
+    # All images lie side by side on one canvas.
+    renderer = RendererAgg(size * len(outlines), size, 72)
+    style = renderer.new_gc()
+    style.set_linewidth(0)
+    style.set_snap(False)
+    for position, path in enumerate(outlines):
+        if path is not None:
+            moved = Outline(path.vertices + [position * size, 0], path.codes)
+            renderer.draw_path(style, moved, IdentityTransform(), (0.0, 0.0, 0.0))
+    coverage = np.asarray(renderer.buffer_rgba())[..., 3]
+    return coverage.reshape(size, len(outlines), size).swapaxes(0, 1).copy()

@@ -1,0 +1,141 @@
+"""Omniglot as arrays, from an `.npz` file, from the authors' folders or their zips."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["read_npz", "read_png_folder", "read_zips"]
+
+_PARTS = ("background", "evaluation")
+_SIZE = 28
+_PNG_SIZE = 105
+# Of the list that Vinyals et al. (2016) used, in its usual form
+# (github.com/jakesnell/prototypical-networks, data/omniglot/splits/vinyals): these
+# alphabets are for validation; the test characters are those of the evaluation
+# alphabets that come, in order of name, after the last one used for training.
+_VALIDATION_ALPHABETS = (
+    "Armenian",
+    "Bengali",
+    "Early_Aramaic",
+    "Hebrew",
+    "Mkhedruli_(Georgian)",
+)
+_LAST_FOR_TRAINING = ("Gurmukhi", "character41")
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read the array form: images `[classes, drawings, 28, 28]` and the splits."""
+    names = ("images", "alphabet", "split", "vinyals_split")
+    with np.load(path) as archive:
+        missing = [name for name in names if name not in archive.files]
+        if missing:
+            raise ValueError(
+                f"Invalid file in argument `path`. Expected the arrays {names}; "
+                f"missing {missing}. Received: path={path}"
+            )
+        arrays = {name: archive[name] for name in names}
+    images = arrays["images"]
+    if (
+        images.ndim != 4
+        or images.shape[2:] != (_SIZE, _SIZE)
+        or images.dtype != np.uint8
+    ):
+        raise ValueError(
+            "Invalid array `images` in argument `path`. Expected uint8 of shape "
+            f"[classes, drawings, {_SIZE}, {_SIZE}]. Received: {images.dtype} of "
+            f"shape {list(images.shape)} in path={path}"
+        )
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(
+            "Invalid arrays in argument `path`. Expected one entry for each class. "
+            f"Received: lengths {lengths} in path={path}"
+        )
+    return arrays
+
+
+def read_png_folder(path: Path) -> dict[str, np.ndarray]:
+    """Read `images_background` and `images_evaluation`, as unpacked by the authors.
+
+    Drawings are `images_*/ALPHABET/characterNN/NNNN_NN.png`.
+    """
+    files = {}
+    for part in _PARTS:
+        folder = path / f"images_{part}"
+        for file in folder.glob("*/character*/*.png"):
+            files[(part, *file.relative_to(folder).parts)] = file.read_bytes()
+    return _decode_all(files, path)
+
+
+def read_zips(paths: dict[str, Path]) -> dict[str, np.ndarray]:
+    """Read the authors' zips, `{"background": path, "evaluation": path}`."""
+    files = {}
+    for part, path in paths.items():
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                folder, *parts = PurePosixPath(name).parts
+                if folder == f"images_{part}" and name.endswith(".png"):
+                    files[(part, *parts)] = archive.read(name)
+    return _decode_all(files, paths)
+
+
+def _decode_all(
+    files: dict[tuple[str, str, str, str], bytes], source: object
+) -> dict[str, np.ndarray]:
+    """Arrays from PNG files by part, alphabet, character and name, in that order."""
+    keys = sorted(files)
+    characters = Counter(key[:3] for key in keys)
+    drawings = set(characters.values())
+    if {part for part, _, _ in characters} != set(_PARTS) or len(drawings) != 1:
+        raise ValueError(
+            "Invalid folder in argument `path`. Expected "
+            "images_background/ALPHABET/characterNN/*.png and images_evaluation/..., "
+            "with the same number of drawings for each character. Received: "
+            f"{len(files)} such files in path={source}, with {sorted(drawings)} "
+            "drawings of a character"
+        )
+    contents = tf.data.Dataset.from_tensor_slices(
+        np.array([files[key] for key in keys], dtype=object)
+    )
+    pictures = contents.map(_decode, tf.data.AUTOTUNE).batch(drawings.pop())
+    try:
+        images = [_shrink(255.0 - paper) for paper in pictures.as_numpy_iterator()]
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError(
+            f"Invalid file in argument `path`. Expected PNG images of {_PNG_SIZE}x"
+            f"{_PNG_SIZE} pixels. Received: path={source}"
+        ) from error
+    return {
+        "images": np.stack(images),
+        "alphabet": np.array([alphabet for _, alphabet, _ in characters]),
+        "split": np.array([part for part, _, _ in characters]),
+        "vinyals_split": np.array([_vinyals_split(*key) for key in characters]),
+    }
+
+
+def _decode(content: tf.Tensor) -> tf.Tensor:
+    picture = tf.io.decode_png(content, channels=1)
+    return tf.ensure_shape(picture, (_PNG_SIZE, _PNG_SIZE, 1))[..., 0]
+
+
+def _shrink(images: np.ndarray) -> np.ndarray:
+    """Shrink `[..., 105, 105]` to uint8 `[..., 28, 28]` by averaging areas."""
+    step = _PNG_SIZE / _SIZE
+    edges = np.arange(_SIZE + 1) * step
+    pixels = np.arange(_PNG_SIZE)
+    starts = np.maximum(edges[:-1, None], pixels)
+    ends = np.minimum(edges[1:, None], pixels + 1)
+    weights = np.maximum(ends - starts, 0) / step
+    return np.rint(weights @ images @ weights.T).astype("uint8")
+
+
+def _vinyals_split(part: str, alphabet: str, character: str) -> str:
+    if alphabet in _VALIDATION_ALPHABETS:
+        return "val"
+    is_later = (alphabet, character) > _LAST_FOR_TRAINING
+    return "test" if part == "evaluation" and is_later else "train"

@@ -1,0 +1,65 @@
+"""Maximum pooling whose second derivative is right under XLA too."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+__all__ = ["MaxPool2D"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class MaxPool2D(keras.layers.Layer):
+    """Maximum over windows that do not overlap; rows and columns left over are cut.
+
+    `y[n, i, j, c] = max over 0 <= a, b < pool_size of x[n, i p + a, j p + b, c]`
+
+    The same values as `keras.layers.MaxPooling2D(pool_size)`. XLA differentiates that
+    one twice with inputs rounded to bfloat16, which takes the wrong entry where two
+    are close; here reshaping and a maximum have right derivatives of any order. Equal
+    entries share the gradient.
+
+    Args:
+        pool_size: edge of a window, a positive integer.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Input shape: `[N, H, W, C]`. Output shape: `[N, H // p, W // p, C]`.
+
+    Raises:
+        ValueError: if `pool_size` is not a positive integer.
+
+    Example:
+
+    >>> import numpy as np
+    >>> x = np.arange(16.0).reshape(1, 4, 4, 1)
+    >>> np.array(MaxPool2D()(x))[0, :, :, 0].tolist()
+    [[5.0, 7.0], [13.0, 15.0]]
+    """
+
+    def __init__(self, pool_size: int = 2, **kwargs) -> None:
+        super().__init__(**kwargs)
+        if (
+            isinstance(pool_size, bool)
+            or not isinstance(pool_size, int)
+            or pool_size < 1
+        ):
+            raise ValueError(
+                "Invalid value for argument `pool_size`. Expected a positive integer. "
+                f"Received: pool_size={pool_size!r}"
+            )
+        self.pool_size = pool_size
+
+    def call(self, inputs):
+        p = self.pool_size
+        _, height, width, channels = inputs.shape
+        rows, columns = height // p, width // p
+        x = inputs[:, : rows * p, : columns * p, :]
+        x = tf.reshape(x, [-1, rows, p, columns, p, channels])
+        return tf.reduce_max(x, axis=[2, 4])
+
+    def compute_output_shape(self, input_shape):
+        n, height, width, channels = input_shape
+        return (n, height // self.pool_size, width // self.pool_size, channels)
+
+    def get_config(self):
+        return {**super().get_config(), "pool_size": self.pool_size}

@@ -1,0 +1,46 @@
+"""A plain fully connected network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+
+__all__ = ["mlp"]
+
+
+def mlp(
+    input_shape: tuple[int, ...],
+    outputs: int,
+    *,
+    hidden: Sequence[int] = (40, 40),
+    activation: str = "relu",
+    name: str = "mlp",
+) -> keras.Sequential:
+    """Dense hidden layers, then a linear one.
+
+    Args:
+        input_shape: shape of one input; more than one axis is flattened.
+        outputs: number of outputs.
+        hidden: units of the hidden layers; the default is the sinusoid network of the
+            MAML paper.
+        activation: activation of the hidden layers.
+        name: name of the model.
+
+    Returns:
+        A built `keras.Sequential` from `[N, *input_shape]` to `[N, outputs]`.
+
+    Example:
+
+    >>> mlp((1,), 1).count_params()
+    1761
+
+    Reference:
+        Finn et al., "Model-Agnostic Meta-Learning", 2017, section 5.1.
+    """
+    flatten = [keras.layers.Flatten()] if len(input_shape) > 1 else []
+    body = [keras.layers.Dense(units, activation) for units in hidden]
+    head = keras.layers.Dense(outputs)
+    return keras.Sequential(
+        [keras.Input(input_shape), *flatten, *body, head], name=name
+    )

@@ -1,0 +1,86 @@
+"""How sure the mean of a metric over tasks is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+__all__ = ["TaskInterval", "per_task_results"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class TaskInterval(keras.metrics.Metric):
+    """Half the width of the 95 % confidence interval of a mean over tasks.
+
+    `1.96 * s / sqrt(n)` for values of n tasks with sample standard deviation s (n - 1
+    in its denominator); 0 for a single task.
+
+    Args:
+        name: name of the metric.
+        dtype: dtype of its result.
+
+    Example:
+
+    >>> interval = TaskInterval()
+    >>> interval.update_state([0.0, 1.0, 1.0, 0.0])
+    >>> round(float(interval.result()), 4)
+    0.5658
+    """
+
+    def __init__(self, name: str = "task_interval", dtype: str | None = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        # Sums, since replicas are merged by adding; in float64, since the difference
+        # of two of them gives the variance.
+        self.count = self.add_variable((), "zeros", dtype="float64", name="count")
+        self.total = self.add_variable((), "zeros", dtype="float64", name="total")
+        self.squares = self.add_variable((), "zeros", dtype="float64", name="squares")
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+        """Adds the values of some tasks, `[T]`."""
+        values = tf.reshape(tf.cast(values, tf.float64), [-1])
+        self.count.assign_add(tf.cast(tf.size(values), tf.float64))
+        self.total.assign_add(tf.reduce_sum(values))
+        self.squares.assign_add(tf.reduce_sum(tf.square(values)))
+
+    def result(self) -> tf.Tensor:
+        count = tf.convert_to_tensor(self.count)
+        mean = tf.math.divide_no_nan(self.total, count)
+        squares = tf.maximum(self.squares - count * tf.square(mean), 0.0)
+        variance = tf.math.divide_no_nan(squares, tf.maximum(count - 1.0, 0.0))
+        half_width = 1.96 * tf.sqrt(tf.math.divide_no_nan(variance, count))
+        return tf.cast(half_width, self.dtype)
+
+
+def per_task_results(
+    metric: keras.metrics.Metric, y_true: Any, y_pred: Any, mask: Any = None
+) -> Any:
+    """What `metric` would say of each task by itself.
+
+    Args:
+        metric: a built Keras metric; its state is not touched.
+        y_true: targets, `[T, Q, ...]`, or a structure of them.
+        y_pred: predictions, likewise.
+        mask: `[T, Q]`, true for the examples that count; `None` counts all.
+
+    Returns:
+        The structure of `metric.result()`, each value `[T]`.
+    """
+
+    def one_task(elements):
+        y_pred = elements["y_pred"]
+        if "mask" in elements:
+            for tensor in keras.tree.flatten(y_pred):
+                tensor._keras_mask = elements["mask"]
+        state = metric.stateless_reset_state()
+        state = metric.stateless_update_state(state, elements["y_true"], y_pred)
+        return metric.stateless_result(state)
+
+    elements = {"y_true": y_true, "y_pred": y_pred}
+    if mask is not None:
+        elements["mask"] = tf.convert_to_tensor(mask)
+    signature = keras.tree.map_structure(
+        lambda value: tf.as_dtype(value.dtype), metric.result()
+    )
+    return tf.map_fn(one_task, elements, fn_output_signature=signature)

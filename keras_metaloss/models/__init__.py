@@ -1,0 +1,5 @@
+"""Keras models with a training step of their own."""
+
+from keras_metaloss.models.meta_model import MetaModel
+
+__all__ = ["MetaModel"]

@@ -1,0 +1,133 @@
+"""The episode dictionary: its parts, and what can be wrong with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_metaloss.adaptation import Task
+
+__all__ = [
+    "as_task",
+    "check_episodes",
+    "episode_spec",
+    "first_batch",
+    "task_count",
+    "task_tensors",
+]
+
+_REQUIRED = ("support_x", "support_y", "query_x")
+_OPTIONAL = ("support_mask", "query_mask")
+
+
+def task_count(episode: dict[str, Any]) -> tf.Tensor:
+    """Number of tasks in a batch."""
+    return tf.shape(keras.tree.flatten(episode["query_x"])[0])[0]
+
+
+def task_tensors(episode: dict[str, Any]) -> dict[str, Any]:
+    """The episode as tensors, with the entries that a task may have.
+
+    Raises:
+        ValueError: if entries are missing or unknown.
+    """
+    if not isinstance(episode, dict):
+        raise ValueError(
+            "Expected an episode: a dictionary with the keys "
+            f"{_REQUIRED}. Received: {type(episode).__name__}"
+        )
+    missing = [key for key in _REQUIRED if key not in episode]
+    unknown = [key for key in episode if key not in _REQUIRED + _OPTIONAL]
+    if missing or unknown:
+        raise ValueError(
+            f"Expected an episode with the keys {_REQUIRED} and, where needed, "
+            f"{_OPTIONAL}. Received: keys {tuple(episode)}"
+        )
+    return {
+        key: keras.tree.map_structure(tf.convert_to_tensor, value)
+        for key, value in episode.items()
+        if value is not None
+    }
+
+
+def episode_spec(tensors: dict[str, Any]) -> dict[str, Any]:
+    """Shapes and dtypes of an episode, for any number of tasks and examples."""
+    return keras.tree.map_structure(
+        lambda t: keras.KerasTensor((None, None, *t.shape[2:]), t.dtype.name),
+        {key: tensors[key] for key in _REQUIRED},
+    )
+
+
+def as_task(support_x: Any, support_y: Any, support_mask: Any = None) -> Task:
+    """A task whose queries are its support set.
+
+    Raises:
+        ValueError: if shapes do not agree or values are not finite.
+    """
+    x, y = keras.tree.map_structure(tf.convert_to_tensor, (support_x, support_y))
+    batched = keras.tree.map_structure(
+        lambda t: t[tf.newaxis], {"support_x": x, "support_y": y, "query_x": x}
+    )
+    check_episodes(batched, None)
+    mask = None if support_mask is None else tf.convert_to_tensor(support_mask)
+    return Task(x, y, x, mask, mask, tf.constant(0))
+
+
+def first_batch(x: Any, y: Any = None) -> tuple[Any, Any] | None:
+    """The first `(episode, query_y)` of what `fit` got, or `None` if unknown."""
+    if isinstance(x, tf.data.Dataset):
+        for batch in x.take(1):
+            return (batch[0], batch[1]) if isinstance(batch, tuple) else (batch, None)
+        return None
+    return (x, y) if isinstance(x, dict) else None
+
+
+def check_episodes(episode: dict[str, Any], query_y: Any) -> None:
+    """Raises a `ValueError` for what would only show as NaN or nonsense later.
+
+    Args:
+        episode: a batch of episodes.
+        query_y: targets of the queries, or `None`.
+    """
+    episode = task_tensors(episode)
+    support = keras.tree.flatten(episode["support_x"])
+    targets = keras.tree.flatten(episode["support_y"])
+    queries = keras.tree.flatten(episode["query_x"])
+    answers = [] if query_y is None else keras.tree.flatten(query_y)
+    _check_leading("support_y", targets, "support_x", support[0])
+    _check_leading("query_y", answers, "query_x", queries[0])
+    _check_leading(
+        "query_x", [q[:, :1] for q in queries], "support_x", support[0][:, :1]
+    )
+    for name, tensors in (
+        ("support_x", support),
+        ("support_y", targets),
+        ("query_x", queries),
+        ("query_y", answers),
+    ):
+        for tensor in tensors:
+            _check_finite(name, tensor)
+
+
+def _check_leading(name, tensors, other_name, other):
+    for tensor in tensors:
+        if tuple(tensor.shape[:2]) != tuple(other.shape[:2]):
+            raise ValueError(
+                f"Expected `{name}` and `{other_name}` to agree in their first two "
+                "axes, tasks and examples. Received: "
+                f"{name}.shape={tuple(tensor.shape)}, "
+                f"{other_name}.shape={tuple(other.shape)}"
+            )
+
+
+def _check_finite(name, tensor):
+    array = np.asarray(tensor)
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        bad = int((~np.isfinite(array)).sum())
+        raise ValueError(
+            f"Expected finite numbers in `{name}`. Received: {name} with {bad} values "
+            "that are NaN or infinite"
+        )

@@ -1,0 +1,426 @@
+"""A Keras model that learns to adapt: episodes in, predictions of the queries out."""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss import _compat
+from keras_metaloss.adaptation import Adaptation, Task
+from keras_metaloss.adaptation.inner_loss import InnerLoss
+from keras_metaloss.models.adapted import plain_model
+from keras_metaloss.models.episodes import (
+    as_task,
+    check_episodes,
+    episode_spec,
+    first_batch,
+    task_count,
+    task_tensors,
+)
+from keras_metaloss.models.export import export_adapt_and_predict
+from keras_metaloss.models.outer_loss import is_separable, query_weights, set_loss_step
+from keras_metaloss.models.task_execution import choose_task_execution
+from keras_metaloss.models.task_intervals import TaskIntervals
+
+__all__ = ["MetaModel"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class MetaModel(keras.Model):
+    """Meta-trains a learner: adapts it to each task, then learns from the queries.
+
+    `compile`, `fit`, `evaluate`, `predict`, callbacks and saving work as for any Keras
+    model. A batch is `(x, y)` with `x` an episode: `support_x [T, S, ...]`,
+    `support_y [T, S, ...]`, `query_x [T, Q, ...]`, optionally `support_mask [T, S]` and
+    `query_mask [T, Q]` (true for real examples), and `y` the query targets
+    `[T, Q, ...]`, for T tasks. `model(episode)` adapts to each support set and gives
+    the predictions of the queries, `[T, Q, ...]`.
+
+    `evaluate` reports beside each compiled metric `<metric>_ci95`: half the width of
+    the 95 % confidence interval of its mean over tasks.
+
+    Args:
+        learner: a built Keras model of one task: Functional, Sequential or subclassed.
+        adaptation: how it adapts, for instance `kml.adaptation.MAML(...)`.
+        task_execution: how tasks of a batch are run, `"auto"`, `"map"`, `"vectorized"`
+            or `"unrolled"`; results do not depend on it. See `task_execution_report`.
+        name: name of the model.
+
+    Raises:
+        ValueError: if the learner is not built or an argument is of the wrong kind.
+
+    Example:
+
+    >>> import keras, keras_metaloss as kml
+    >>> learner = keras.Sequential(
+    ...     [keras.Input((1,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(1)])
+    >>> model = kml.MetaModel(learner, kml.adaptation.MAML(steps=1, learning_rate=0.1))
+    >>> model.compile(optimizer="adam", loss="mse")
+    >>> tasks = kml.tasks.sinusoid(shots=5, queries=10)
+    >>> history = model.fit(tasks.dataset(4), epochs=1, steps_per_epoch=2, verbose=0)
+    >>> x, _ = tasks.batch(0, tasks_per_batch=4)
+    >>> model.predict(x, verbose=0).shape
+    (4, 10, 1)
+    """
+
+    def __init__(
+        self,
+        learner: keras.Model,
+        adaptation: Adaptation,
+        *,
+        task_execution: str = "auto",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        _check_parts(learner, adaptation)
+        self.learner = learner
+        self.adaptation = adaptation
+        self.adaptation.attach(learner)
+        self.task_execution = task_execution
+        self._execution = choose_task_execution(task_execution, learner)
+        # A namespace, because Keras would track and save what is set on the model.
+        self._own = types.SimpleNamespace(
+            intervals=TaskIntervals(), evaluating=False, episode_spec=None
+        )
+        # Built here, not at the first call: otherwise a model that was only trained
+        # would be saved without the optimizer's moments.
+        self.built = True
+
+    # Prediction
+
+    def call(self, episode: dict[str, Any], training: bool | None = None) -> Any:
+        """Adapts to each support set and predicts the queries, `[T, Q, ...]`."""
+        return self._adapt_and_predict(episode, bool(training))["y_pred"]
+
+    def adapt(
+        self, support_x: Any, support_y: Any, *, support_mask: Any = None
+    ) -> keras.Model:
+        """Adapts the learner to one task.
+
+        Args:
+            support_x: inputs, `[S, ...]`, or a structure of them.
+            support_y: targets, `[S, ...]`, likewise.
+            support_mask: `[S]`, true for real examples; `None` counts all.
+
+        Returns:
+            A plain Keras model, a copy of the learner: this model does not change.
+
+        Raises:
+            ValueError: if the support set is malformed or not finite.
+        """
+        task = as_task(support_x, support_y, support_mask)
+        adapted = self.adaptation.adapt(task, self._inner_loss(), training=False)
+        return plain_model(self.learner, self.adaptation, adapted, task)
+
+    def task_execution_report(self) -> str:
+        """How the tasks of a batch are run, and why."""
+        return f"task_execution={self._execution.name!r}: {self._execution.reason}"
+
+    def _adapt_and_predict(self, episode, training):
+        """What `_one_task` gives, with a leading task axis."""
+        tensors = self._tensors(episode)
+        inner_loss = self._inner_loss()
+        return self._execution(
+            lambda task: self._one_task(task, inner_loss, training),
+            tensors,
+            self._signature(tensors, training),
+        )
+
+    def _one_task(self, tensors, inner_loss, training):
+        task = Task(**{"support_mask": None, "query_mask": None, **tensors})
+        adapted = self.adaptation.adapt(task, inner_loss, training=training)
+        output = self.adaptation.predict(adapted, task, training=training)
+        result = {"y_pred": output.outputs}
+        if training:
+            result["written"] = self.adaptation.state_values(output.state)
+        if self._needs_gradients():
+            flat = [tf.reshape(g, [-1]) for g in adapted.first_gradients]
+            result["task_gradient"] = tf.concat(flat, axis=0)
+        return result
+
+    def _needs_gradients(self):
+        """Whether the outer loss compares tasks by their gradients."""
+        return getattr(self.loss, "representation", None) == "gradient"
+
+    def _tensors(self, episode):
+        tensors = task_tensors(episode)
+        self._own.episode_spec = episode_spec(tensors)
+        count = task_count(tensors)
+        context = tf.distribute.get_replica_context()
+        replica = 0 if context is None else context.replica_id_in_sync_group
+        # Numbers the tasks over all replicas: each has random numbers of its own.
+        return {**tensors, "stream": tf.range(count) + replica * count}
+
+    def _signature(self, tensors, training):
+        """Dtypes of what `_one_task` returns."""
+        queries = keras.tree.map_structure(
+            lambda t: keras.KerasTensor((None, *t.shape[2:]), t.dtype.name),
+            tensors["query_x"],
+        )
+        outputs = self.learner.compute_output_spec(queries)
+        signature = {"y_pred": _dtypes(outputs)}
+        if training:
+            signature["written"] = _dtypes(self.adaptation.state_variables())
+        if self._needs_gradients():
+            signature["task_gradient"] = _dtypes(self.learner.trainable_variables[0])
+        return signature
+
+    def _inner_loss(self):
+        loss, weights = self.adaptation.loss, None
+        if loss is None and self.compiled:
+            loss, weights = self.loss, _compat.compiled_loss_weights(self)
+        if loss is None:
+            raise ValueError(
+                "Expected an inner loss. Call `compile(loss=...)` first, or give the "
+                "adaptation a `loss`. Received: adaptation.loss=None and no compiled "
+                "loss"
+            )
+        return InnerLoss(loss, weights, getattr(self.learner, "output_names", None))
+
+    # Training and evaluation
+
+    def fit(
+        self, x: Any = None, y: Any = None, **kwargs: Any
+    ) -> keras.callbacks.History:
+        """`keras.Model.fit`, after a look at the first batch for what is wrong in it."""
+        self._check_first_batch(x, y)
+        if isinstance(x, tf.data.Dataset):
+            kwargs.setdefault("shuffle", False)
+        return super().fit(x, y, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+        """`keras.Model.evaluate`, with confidence intervals over tasks."""
+        if not kwargs.get("_use_cached_eval_dataset"):
+            self._check_first_batch(x, y)
+        self._own.evaluating = True
+        try:
+            return super().evaluate(x, y, **kwargs)
+        finally:
+            self._own.evaluating = False
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """One update of the initialisation and of the adaptation's own parameters."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        per_task = self._execution.name != "vectorized" and is_separable(self.loss)
+        step = self._step_per_task if per_task else self._step_jointly
+        loss, gradients, result = step(x, y, sample_weight)
+        self.optimizer.apply_gradients(
+            zip(gradients, self.trainable_weights, strict=True)
+        )
+        self._write_state(result["written"])
+        set_loss_step(self.loss, self.optimizer.iterations)
+        return self._track(x, y, result["y_pred"], sample_weight, loss)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Adapts, predicts, and updates loss, metrics and their intervals."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        result = self._adapt_and_predict(x, training=False)
+        y_pred = result.pop("y_pred")
+        loss = self.compute_loss(
+            {**x, **result}, y, y_pred, sample_weight, training=False
+        )
+        results = self._track(x, y, y_pred, sample_weight, loss)
+        intervals = self._own.intervals.update(
+            self._compile_metrics, y, y_pred, x.get("query_mask")
+        )
+        return {**results, **intervals}
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        """The compiled loss over queries; those masked out count nothing.
+
+        Args:
+            x: the episode; `task_gradient [T, P]` in it goes to a loss that compares
+                tasks by their gradients.
+            y: query targets, `[T, Q, ...]`.
+            y_pred: predictions of the queries, likewise.
+            sample_weight: `[T]` or `[T, Q]`.
+            training: whether the model is being trained.
+
+        Returns:
+            A scalar.
+        """
+        x = x or {}
+        weights = query_weights(x.get("query_mask"), sample_weight)
+        if "task_gradient" not in x:
+            return super().compute_loss(x, y, y_pred, weights, training)
+        loss = self.loss(y, y_pred, weights, representations=x["task_gradient"])
+        return tf.add_n([loss, *(tf.cast(p, loss.dtype) for p in self.losses)])
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Loss, compiled metrics and, once evaluated, their intervals."""
+        return super().metrics + self._own.intervals.metrics
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Results of all metrics; intervals in evaluation only."""
+        results = super().get_metrics_result()
+        if not self._own.evaluating:
+            for interval in self._own.intervals.metrics:
+                results.pop(interval.name, None)
+        return results
+
+    def _step_jointly(self, x, y, sample_weight):
+        """Loss, its gradients, and what `_one_task` gives for each task."""
+        with tf.GradientTape() as tape:
+            result = self._adapt_and_predict(x, training=True)
+            extra = {k: v for k, v in result.items() if k == "task_gradient"}
+            loss = self.compute_loss(
+                {**x, **extra}, y, result["y_pred"], sample_weight, training=True
+            )
+            scaled = self.optimizer.scale_loss(loss)
+        return loss, self._gradients(tape, scaled), result
+
+    def _step_per_task(self, x, y, sample_weight):
+        """As `_step_jointly`, but holds the activations of few tasks at a time."""
+        inner_loss = self._inner_loss()
+        batch = {"x": self._tensors(x), "y": y}
+        if sample_weight is not None:
+            batch["sample_weight"] = sample_weight
+
+        def one_task(task):
+            with tf.GradientTape() as tape:
+                result = self._one_task(task["x"], inner_loss, training=True)
+                loss = self.compute_loss(
+                    **keras.tree.map_structure(
+                        lambda t: t[tf.newaxis], {**task, "y_pred": result["y_pred"]}
+                    )
+                )
+                scaled = self.optimizer.scale_loss(loss)
+            return result, loss, self._gradients(tape, scaled)
+
+        signature = (
+            self._signature(batch["x"], training=True),
+            tf.as_dtype(keras.config.floatx()),
+            _dtypes(self.trainable_weights),
+        )
+        result, losses, gradients = self._execution(one_task, batch, signature)
+        means = [tf.reduce_mean(g, axis=0) for g in gradients]
+        return tf.reduce_mean(losses), means, result
+
+    def _gradients(self, tape, loss):
+        variables = self.trainable_weights
+        # A weight that the adaptation replaces by its own has no gradient.
+        return [
+            tf.zeros(v.shape, v.dtype) if g is None else tf.convert_to_tensor(g)
+            for g, v in zip(tape.gradient(loss, variables), variables, strict=True)
+        ]
+
+    def _write_state(self, written):
+        """Moving statistics: the mean over tasks. Seeds: on to the next batch."""
+        for variable, values in zip(
+            self.adaptation.state_variables(), written, strict=True
+        ):
+            variable.assign(tf.reduce_mean(values, axis=0))
+        for seed in self.adaptation.seed_variables():
+            seed.assign(seed + tf.one_hot(1, 2, dtype=seed.dtype))
+
+    def _track(self, x, y, y_pred, sample_weight, loss):
+        self._loss_tracker.update_state(
+            _compat.unscale_loss_for_distribution(loss), sample_weight=task_count(x)
+        )
+        if "query_mask" in x:
+            for tensor in keras.tree.flatten(y_pred):
+                _compat.set_keras_mask(tensor, x["query_mask"])
+        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def _check_first_batch(self, x, y):
+        batch = first_batch(x, y)
+        if batch is not None:
+            check_episodes(*batch)
+
+    # Saving
+
+    def export(
+        self,
+        filepath: str,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: dict[str, Any] | None = None,
+    ) -> None:
+        """Writes a SavedModel that adapts and predicts without this package.
+
+        Signatures: `adapt_and_predict` (also `serving_default`) takes `support_x
+        [S, ...]`, `support_y [S, ...]`, `query_x [Q, ...]` of one task, with any S and
+        Q, and gives the predictions of the queries; `adapt_and_predict_batch` has a
+        leading task axis.
+
+        Args:
+            filepath: folder to write.
+            format: only `"tf_saved_model"`: other formats hold no gradients.
+            verbose: whether to print what was written.
+            input_signature: an episode of `tf.TensorSpec`, needed only when the model
+                has not seen an episode yet.
+
+        Raises:
+            ValueError: if the format is another one, or the shapes are not known.
+        """
+        if format != "tf_saved_model":
+            raise ValueError(
+                'Invalid value for argument `format`. Expected "tf_saved_model". '
+                f"Received: format={format!r}"
+            )
+        spec = input_signature or self._own.episode_spec
+        if spec is None:
+            raise ValueError(
+                "Expected a model that has seen an episode (by `fit`, `evaluate` or a "
+                "call), or an `input_signature`. Received: input_signature=None"
+            )
+        export_adapt_and_predict(self, filepath, spec, verbose=verbose)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "learner": keras.saving.serialize_keras_object(self.learner),
+            "adaptation": keras.saving.serialize_keras_object(self.adaptation),
+            "task_execution": self.task_execution,
+            "episode_spec": keras.saving.serialize_keras_object(self._own.episode_spec),
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> MetaModel:
+        config = dict(config)
+        for key in ("learner", "adaptation", "episode_spec"):
+            config[key] = keras.saving.deserialize_keras_object(
+                config[key], custom_objects=custom_objects
+            )
+        spec = config.pop("episode_spec")
+        model = cls(**config)
+        model._own.episode_spec = spec
+        return model
+
+
+def _dtypes(structure):
+    return keras.tree.map_structure(lambda v: tf.as_dtype(v.dtype), structure)
+
+
+def _check_parts(learner, adaptation):
+    if not isinstance(learner, keras.Model):
+        raise ValueError(
+            "Invalid value for argument `learner`. Expected a Keras model. "
+            f"Received: learner={learner!r}"
+        )
+    if not learner.built or not learner.trainable_variables:
+        raise ValueError(
+            "Invalid value for argument `learner`. Expected a built model with "
+            "trainable weights: start it with `keras.Input`, or call it once on a "
+            f"batch of inputs. Received: learner={learner.name!r} with "
+            f"built={learner.built} and {len(learner.trainable_variables)} trainable "
+            "weights"
+        )
+    if not isinstance(adaptation, Adaptation):
+        raise ValueError(
+            "Invalid value for argument `adaptation`. Expected an instance of "
+            f"`kml.adaptation.Adaptation`. Received: adaptation={adaptation!r}"
+        )

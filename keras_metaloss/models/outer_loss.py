@@ -1,0 +1,88 @@
+"""The outer loss: weights of queries, and whether tasks can be taken one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.as_loss import FunctionLoss, as_loss
+from keras_metaloss.losses import RapidGeneralizationLoss
+
+__all__ = ["is_separable", "query_weights", "set_loss_step"]
+
+# Losses of Keras whose value for an example depends on that example alone. Others
+# (Circle, Dice over a batch, a user's own) may look across the batch.
+_PER_EXAMPLE = (
+    keras.losses.BinaryCrossentropy,
+    keras.losses.BinaryFocalCrossentropy,
+    keras.losses.CategoricalCrossentropy,
+    keras.losses.CategoricalFocalCrossentropy,
+    keras.losses.CategoricalHinge,
+    keras.losses.CosineSimilarity,
+    keras.losses.Hinge,
+    keras.losses.Huber,
+    keras.losses.KLDivergence,
+    keras.losses.LogCosh,
+    keras.losses.MeanAbsoluteError,
+    keras.losses.MeanAbsolutePercentageError,
+    keras.losses.MeanSquaredError,
+    keras.losses.MeanSquaredLogarithmicError,
+    keras.losses.Poisson,
+    keras.losses.SparseCategoricalCrossentropy,
+    keras.losses.SquaredHinge,
+)
+
+
+def is_separable(loss: Any) -> bool:
+    """Whether the loss of a batch is the mean of the losses of its tasks.
+
+    Args:
+        loss: what `compile` got.
+    """
+    if isinstance(loss, RapidGeneralizationLoss):
+        return not loss.looks_across_tasks and is_separable(loss.intra_task_loss)
+    if isinstance(loss, FunctionLoss):
+        # Keras's functions live in one module; a user's may do anything.
+        return loss.function.__module__ == keras.losses.mean_squared_error.__module__
+    if isinstance(loss, str):
+        return is_separable(as_loss("loss", loss))
+    return type(loss) in _PER_EXAMPLE and loss.reduction in (
+        "sum_over_batch_size",
+        "mean",
+    )
+
+
+def query_weights(mask: Any, sample_weight: Any) -> Any:
+    """Weights of queries that make the mean loss a mean over tasks.
+
+    Real queries of a task share its weight alike, padded ones have none:
+    `w[t, q] = sample_weight[t, q] * mask[t, q] * Q / sum_q mask[t, q]`.
+
+    Args:
+        mask: `[T, Q]`, true for real queries, or `None`.
+        sample_weight: `[T]` or `[T, Q]`, a structure of them, or `None`.
+
+    Returns:
+        `[T, Q]`, a structure of it, or `sample_weight` where there is no mask.
+    """
+    if mask is None:
+        return sample_weight
+    mask = tf.cast(mask, tf.float32)
+    share = tf.math.divide_no_nan(mask, tf.reduce_mean(mask, axis=1, keepdims=True))
+    if sample_weight is None:
+        return share
+    return keras.tree.map_structure(lambda w: _per_query(w) * share, sample_weight)
+
+
+def _per_query(weight):
+    weight = tf.cast(weight, tf.float32)
+    return weight[:, tf.newaxis] if weight.shape.rank == 1 else weight
+
+
+def set_loss_step(loss: Any, step: tf.Tensor) -> None:
+    """Tells losses with a scheduled weight how many updates have been made."""
+    for one in keras.tree.flatten(loss):
+        if isinstance(one, RapidGeneralizationLoss):
+            one.set_step(step)

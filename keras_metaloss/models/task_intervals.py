@@ -1,0 +1,49 @@
+"""The confidence intervals that `evaluate` reports beside each compiled metric."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.metrics.task_interval import TaskInterval, per_task_results
+
+__all__ = ["TaskIntervals"]
+
+
+class TaskIntervals:
+    """One `TaskInterval` a compiled metric, made when the metric is first seen."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, TaskInterval] = {}
+        self._current: list[str] = []
+
+    @property
+    def metrics(self) -> list[TaskInterval]:
+        """The intervals of the metrics that are compiled now."""
+        return [self._by_name[name] for name in self._current]
+
+    def update(
+        self, metric: keras.metrics.Metric | None, y_true: Any, y_pred: Any, mask: Any
+    ) -> dict[str, tf.Tensor]:
+        """Adds a batch of tasks.
+
+        Args:
+            metric: the compiled metrics as one, its result a dictionary; or `None`.
+            y_true: targets `[T, Q, ...]`.
+            y_pred: predictions likewise.
+            mask: `[T, Q]`, true for the queries that count, or `None`.
+
+        Returns:
+            The intervals up to now, `<metric>_ci95`.
+        """
+        if metric is None:
+            return {}
+        results = per_task_results(metric, y_true, y_pred, mask)
+        self._current = [f"{name}_ci95" for name in results]
+        for name, values in zip(self._current, results.values(), strict=True):
+            if name not in self._by_name:
+                self._by_name[name] = TaskInterval(name=name)
+            self._by_name[name].update_state(values)
+        return {interval.name: interval.result() for interval in self.metrics}

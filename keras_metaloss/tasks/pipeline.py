@@ -1,0 +1,54 @@
+"""From numbered batches to a `tf.data.Dataset`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+__all__ = ["batches_dataset"]
+
+# Sampling is much cheaper than the training step it feeds; more threads than this
+# only take cores away from the step.
+_PARALLEL_BATCHES = 2
+_PREFETCHED_BATCHES = 4
+
+
+def batches_dataset(
+    batch: Callable[[int], Any], batches: int | None, first_batch: int
+) -> tf.data.Dataset:
+    """A dataset whose element `i` is `batch(first_batch + i)`.
+
+    Args:
+        batch: from the number of a batch to a structure of arrays, always of the same
+            shapes.
+        batches: length of the dataset; `None` for no end.
+        first_batch: number of the first batch.
+
+    Returns:
+        A `tf.data.Dataset` of static shapes, in order whatever the parallelism.
+    """
+    example = batch(first_batch)
+    flat = keras.tree.flatten(example)
+    dtypes = [tf.as_dtype(array.dtype) for array in flat]
+
+    def read(index):
+        arrays = tf.numpy_function(
+            lambda i: keras.tree.flatten(batch(int(i))), [index], dtypes
+        )
+        for tensor, array in zip(arrays, flat, strict=True):
+            tensor.set_shape(array.shape)
+        return keras.tree.pack_sequence_as(example, arrays)
+
+    numbers = tf.data.Dataset.counter(first_batch)
+    if batches is not None:
+        numbers = numbers.take(batches)
+    dataset = numbers.map(
+        read, num_parallel_calls=_PARALLEL_BATCHES, deterministic=True
+    ).prefetch(_PREFETCHED_BATCHES)
+    options = tf.data.Options()
+    # Tuning has nothing to decide here, and makes the end of `fit` wait for seconds.
+    options.autotune.enabled = False
+    return dataset.with_options(options)

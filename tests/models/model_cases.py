@@ -1,0 +1,91 @@
+"""Small learners and episodes that the tests of models share."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+import keras_metaloss as kml
+
+
+def image_episodes(tasks=3, support=6, queries=9, dtype="float32", seed=0):
+    """Three-way classification of 6x6 images with two channels, of pure noise."""
+    rng = np.random.default_rng(seed)
+    x = {
+        "support_x": rng.normal(size=(tasks, support, 6, 6, 2)).astype(dtype),
+        "support_y": np.tile(np.arange(support) % 3, (tasks, 1)).astype("int32"),
+        "query_x": rng.normal(size=(tasks, queries, 6, 6, 2)).astype(dtype),
+    }
+    return x, rng.integers(0, 3, (tasks, queries)).astype("int32")
+
+
+def line_episodes(tasks=4, support=5, queries=7, seed=0):
+    """Regression of lines of random slope."""
+    rng = np.random.default_rng(seed)
+    slope = rng.uniform(1.0, 2.0, (tasks, 1, 1))
+    support_x = rng.normal(size=(tasks, support, 1))
+    query_x = rng.normal(size=(tasks, queries, 1))
+    x = {"support_x": support_x, "support_y": slope * support_x, "query_x": query_x}
+    y = slope * query_x
+    return {k: v.astype("float32") for k, v in x.items()}, y.astype("float32")
+
+
+def conv_learner(activation="tanh", regularizer=None, dropout=0.0):
+    """Strided convolution with batch normalisation, three logits."""
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            keras.layers.Conv2D(
+                3, 3, strides=2, padding="same", kernel_regularizer=regularizer
+            ),
+            keras.layers.BatchNormalization(),
+            keras.layers.Activation(activation),
+            keras.layers.Flatten(),
+            *([keras.layers.Dropout(dropout)] if dropout else []),
+            keras.layers.Dense(3),
+        ]
+    )
+
+
+def dense_learner(units=8):
+    """Two dense layers from one number to one number."""
+    return keras.Sequential(
+        [
+            keras.Input((1,)),
+            keras.layers.Dense(units, "tanh"),
+            keras.layers.Dense(1),
+        ]
+    )
+
+
+def classification_loss():
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def conv_model(task_execution="auto", optimizer=None, jit_compile=False, **maml):
+    """A compiled `MetaModel` over `conv_learner`, the same each time."""
+    keras.utils.set_random_seed(1)
+    arguments = {"steps": 2, "learning_rate": 0.3, **maml}
+    model = kml.MetaModel(
+        conv_learner(regularizer=keras.regularizers.L2(0.01)),
+        kml.adaptation.MAML(**arguments),
+        task_execution=task_execution,
+    )
+    model.compile(
+        optimizer=optimizer or keras.optimizers.SGD(1.0),
+        loss=classification_loss(),
+        metrics=["accuracy"],
+        jit_compile=jit_compile,
+    )
+    return model
+
+
+def step_change(model, episodes):
+    """How one training step changes the trainable weights, flattened.
+
+    With plain gradient descent of rate 1 it is the negative meta-gradient.
+    """
+    before = [v.numpy() for v in model.trainable_variables]
+    model.train_on_batch(*episodes)
+    after = [v.numpy() for v in model.trainable_variables]
+    return np.concatenate([(a - b).ravel() for a, b in zip(after, before, strict=True)])
