@@ -1,6 +1,6 @@
 """Meta-learning for Keras 3: losses across tasks and models that learn to adapt."""
 
-from keras_metaloss import _compat  # isort: skip  (checks the backend first)
+from keras_metaloss import _compat  # noqa: F401  isort: skip (checks the backend)
 from keras_metaloss import (
     adaptation,
     callbacks,

@@ -41,15 +41,15 @@ def as_loss(name: str, value: Any) -> keras.losses.Loss:
 
     Args:
         name: name of the argument, for the message.
-        value: a Keras loss, the name of one, or a function `(y_true, y_pred) -> values`.
+        value: a Keras loss, its name, or a function `(y_true, y_pred) -> values`.
 
     Raises:
         ValueError: if it is none of these.
     """
     if not (isinstance(value, (str, keras.losses.Loss)) or callable(value)):
         raise ValueError(
-            f"Invalid value for argument `{name}`. Expected a Keras loss, its name or a "
-            f"function. Received: {name}={value!r}"
+            f"Invalid value for argument `{name}`. Expected a Keras loss, its name or "
+            f"a function. Received: {name}={value!r}"
         )
     loss = keras.losses.get(value)
     return loss if isinstance(loss, keras.losses.Loss) else FunctionLoss(loss)

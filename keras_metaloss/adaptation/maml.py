@@ -18,8 +18,8 @@ __all__ = ["MAML"]
 class MAML(Adaptation):
     """Adapts by gradient descent on the support set; the outer loop sees through it.
 
-    `theta_0 = theta`, `theta_{k+1} = theta_k - learning_rate * grad L_support(theta_k)`,
-    and the outer loop minimises the query loss of `theta_K` with respect to `theta`.
+    `theta_0 = theta`, `theta_{k+1} = theta_k - rate * grad L_support(theta_k)`, and the
+    outer loop minimises the query loss of `theta_K` with respect to `theta`.
 
     Args:
         steps: number of inner updates K in training.

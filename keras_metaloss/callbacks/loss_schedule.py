@@ -18,7 +18,7 @@ class LossSchedule(keras.callbacks.Callback):
     Example:
 
     >>> import keras, numpy as np, keras_metaloss as kml
-    >>> ramp = keras.optimizers.schedules.PolynomialDecay(0.0, 10, end_learning_rate=1.0)
+    >>> ramp = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 1.0)
     >>> loss = kml.losses.RapidGeneralizationLoss(
     ...     "mse", kml.losses.TaskLossVariance(), lambda_weight=ramp)
     >>> model = keras.Sequential([keras.Input((4, 2)), keras.layers.Dense(1)])

@@ -17,7 +17,7 @@ def conv4(
     downsample: str = "stride",
     name: str = "conv4",
 ) -> keras.Sequential:
-    """Four blocks of 3x3 convolution, batch normalisation and ReLU, then a linear layer.
+    """Four blocks of 3x3 convolution, batch normalisation, ReLU, then a linear layer.
 
     Args:
         input_shape: `(height, width, channels)` of an image.

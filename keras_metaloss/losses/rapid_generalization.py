@@ -122,7 +122,7 @@ class RapidGeneralizationLoss(keras.losses.Loss):
         task_similarity: Any = None,
         representations: Any = None,
     ) -> tf.Tensor:
-        with keras.ops.name_scope(self.name):
+        with tf.name_scope(self.name):
             y_true = keras.ops.convert_to_tensor(y_true, dtype=self.dtype)
             y_pred = keras.ops.convert_to_tensor(y_pred, dtype=self.dtype)
             reduce = _Reduction(reduction=self.reduction, dtype=self.dtype)

@@ -55,7 +55,8 @@ class TaskSimilarityLoss(InterTaskLoss):
         if representation not in ("prediction", "gradient"):
             raise ValueError(
                 "Invalid value for argument `representation`. Expected "
-                f'"prediction" or "gradient". Received: representation={representation!r}'
+                '"prediction" or "gradient". Received: '
+                f"representation={representation!r}"
             )
         self.representation = representation
         self.task_similarity = None

@@ -9,10 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_metaloss.adaptation import Task
+from keras_metaloss.adaptation.inner_loss import InnerLoss
 
 __all__ = [
     "as_task",
     "check_episodes",
+    "check_loss",
     "episode_spec",
     "first_batch",
     "task_count",
@@ -110,6 +112,48 @@ def check_episodes(episode: dict[str, Any], query_y: Any) -> None:
     ):
         for tensor in tensors:
             _check_finite(name, tensor)
+
+
+def check_loss(
+    learner: keras.Model,
+    loss: InnerLoss,
+    x: Any,
+    y: Any,
+    name: str = "support_y",
+) -> None:
+    """Raises a `ValueError` if a loss cannot take the learner's outputs and targets.
+
+    Args:
+        learner: a built Keras model.
+        loss: the loss of one task.
+        x: inputs `[T, N, ...]`, of which the first task is tried.
+        y: targets, likewise.
+        name: name of the targets, for the message.
+    """
+    x, y = keras.tree.map_structure(lambda t: tf.convert_to_tensor(t)[0], (x, y))
+    # A GPU would give NaN for a label out of range, without a word.
+    with tf.device("CPU:0"):
+        outputs = learner(x, training=False)
+        try:
+            loss(y, outputs, None, [])
+        except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+            raise ValueError(
+                f"`{name}` does not fit the loss and the output of the learner. "
+                f"Received: {name} with {_describe(y)}, an output with "
+                f"{_describe(outputs)}. The loss says: {_first_line(error)}"
+            ) from error
+
+
+def _describe(structure):
+    return ", ".join(
+        f"shape {tuple(t.shape)} and values from {np.min(t):.4g} to {np.max(t):.4g}"
+        for t in keras.tree.flatten(structure)
+    )
+
+
+def _first_line(error):
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:3])
 
 
 def _check_leading(name, tensors, other_name, other):

@@ -15,6 +15,7 @@ from keras_metaloss.models.adapted import plain_model
 from keras_metaloss.models.episodes import (
     as_task,
     check_episodes,
+    check_loss,
     episode_spec,
     first_batch,
     task_count,
@@ -169,23 +170,30 @@ class MetaModel(keras.Model):
         return signature
 
     def _inner_loss(self):
-        loss, weights = self.adaptation.loss, None
-        if loss is None and self.compiled:
-            loss, weights = self.loss, _compat.compiled_loss_weights(self)
-        if loss is None:
+        if self.adaptation.loss is not None:
+            names = getattr(self.learner, "output_names", None)
+            return InnerLoss(self.adaptation.loss, output_names=names)
+        if not self.compiled or self.loss is None:
             raise ValueError(
                 "Expected an inner loss. Call `compile(loss=...)` first, or give the "
                 "adaptation a `loss`. Received: adaptation.loss=None and no compiled "
                 "loss"
             )
-        return InnerLoss(loss, weights, getattr(self.learner, "output_names", None))
+        return self._as_inner_loss(self.loss)
+
+    def _as_inner_loss(self, loss):
+        return InnerLoss(
+            loss,
+            _compat.compiled_loss_weights(self),
+            getattr(self.learner, "output_names", None),
+        )
 
     # Training and evaluation
 
     def fit(
         self, x: Any = None, y: Any = None, **kwargs: Any
     ) -> keras.callbacks.History:
-        """`keras.Model.fit`, after a look at the first batch for what is wrong in it."""
+        """`keras.Model.fit`, after a look at what is wrong in the first batch."""
         self._check_first_batch(x, y)
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)
@@ -250,7 +258,7 @@ class MetaModel(keras.Model):
             A scalar.
         """
         x = x or {}
-        weights = query_weights(x.get("query_mask"), sample_weight)
+        weights = query_weights(x.get("query_mask"), sample_weight, y_pred)
         if "task_gradient" not in x:
             return super().compute_loss(x, y, y_pred, weights, training)
         loss = self.loss(y, y_pred, weights, representations=x["task_gradient"])
@@ -337,6 +345,15 @@ class MetaModel(keras.Model):
         batch = first_batch(x, y)
         if batch is not None:
             check_episodes(*batch)
+            self._check_losses(*batch)
+
+    def _check_losses(self, episode, query_y):
+        """Tries the losses on one task, where a misfit can still be explained."""
+        support = self._inner_loss()
+        check_loss(self.learner, support, episode["support_x"], episode["support_y"])
+        if query_y is not None and self.compiled:
+            outer = self._as_inner_loss(self.loss)
+            check_loss(self.learner, outer, episode["query_x"], query_y, "query_y")
 
     # Saving
 

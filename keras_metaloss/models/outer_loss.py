@@ -54,7 +54,7 @@ def is_separable(loss: Any) -> bool:
     )
 
 
-def query_weights(mask: Any, sample_weight: Any) -> Any:
+def query_weights(mask: Any, sample_weight: Any, y_pred: Any) -> Any:
     """Weights of queries that make the mean loss a mean over tasks.
 
     Real queries of a task share its weight alike, padded ones have none:
@@ -63,22 +63,36 @@ def query_weights(mask: Any, sample_weight: Any) -> Any:
     Args:
         mask: `[T, Q]`, true for real queries, or `None`.
         sample_weight: `[T]` or `[T, Q]`, a structure of them, or `None`.
+        y_pred: predictions, `[T, Q, ..., C]`, or a structure of them.
 
     Returns:
-        `[T, Q]`, a structure of it, or `sample_weight` where there is no mask.
+        For each output weights that fit losses of shape `[T, Q, ...]`, or `None`.
     """
-    if mask is None:
-        return sample_weight
-    mask = tf.cast(mask, tf.float32)
-    share = tf.math.divide_no_nan(mask, tf.reduce_mean(mask, axis=1, keepdims=True))
-    if sample_weight is None:
-        return share
-    return keras.tree.map_structure(lambda w: _per_query(w) * share, sample_weight)
+    if mask is None and sample_weight is None:
+        return None
+    share = 1.0
+    if mask is not None:
+        mask = tf.cast(mask, tf.float32)
+        share = tf.math.divide_no_nan(mask, tf.reduce_mean(mask, axis=1, keepdims=True))
+    if keras.tree.is_nested(sample_weight):
+        return keras.tree.map_structure(
+            lambda w, y: _fit(_per_query(w) * share, y), sample_weight, y_pred
+        )
+    weight = share if sample_weight is None else _per_query(sample_weight) * share
+    return keras.tree.map_structure(lambda y: _fit(weight, y), y_pred)
 
 
 def _per_query(weight):
     weight = tf.cast(weight, tf.float32)
     return weight[:, tf.newaxis] if weight.shape.rank == 1 else weight
+
+
+def _fit(weight, y_pred):
+    """Appends axes of length one, for losses with axes behind tasks and queries."""
+    missing = y_pred.shape.rank - 1 - weight.shape.rank
+    for _ in range(missing):
+        weight = weight[..., tf.newaxis]
+    return weight
 
 
 def set_loss_step(loss: Any, step: tf.Tensor) -> None:

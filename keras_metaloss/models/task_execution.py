@@ -66,7 +66,7 @@ class TaskExecution(NamedTuple):
             The structure of results, each with a leading task axis.
         """
         if self.name == "vectorized":
-            return tf.vectorized_map(function, tasks, fallback_to_while_loop=False)
+            return tf.vectorized_map(function, tasks)
         if self.name == "unrolled":
             return _unrolled(function, tasks)
         return tf.map_fn(

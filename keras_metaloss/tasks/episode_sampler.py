@@ -174,7 +174,7 @@ class EpisodeSampler:
     def batch(
         self, index: int, tasks_per_batch: int
     ) -> tuple[dict[str, Any], np.ndarray]:
-        """Batch `index`: episodes `index * tasks_per_batch` and those after it, stacked."""
+        """Episodes `index * tasks_per_batch` and those after it, stacked."""
         first = index * tasks_per_batch
         return stack([self.episode(first + task) for task in range(tasks_per_batch)])
 
@@ -246,8 +246,8 @@ def _show(bounds):
 def _check_sizes(sizes, ways, shots, queries):
     if len(sizes) < ways:
         raise ValueError(
-            "Invalid value for argument `ways`. Expected at most the number of classes, "
-            f"{len(sizes)}. Received: ways={ways}"
+            "Invalid value for argument `ways`. Expected at most the number of "
+            f"classes, {len(sizes)}. Received: ways={ways}"
         )
     needed = shots + queries
     small = int((sizes < needed).sum())

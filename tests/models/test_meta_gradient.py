@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 from model_cases import classification_loss, conv_model, image_episodes, step_change
 
+import keras_metaloss as kml
+
 NORMALIZATIONS = ["support", "batch", "moving", "per_step"]
 
 
@@ -37,13 +39,13 @@ def numeric_gradient(model, episodes, entries, step=1e-5):
     )
 
 
-@pytest.mark.parametrize("first_loss", ["separable", "across tasks"])
+@pytest.mark.parametrize("loss_kind", ["separable", "across tasks"])
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_meta_gradient_is_that_of_central_differences(normalization, first_loss):
+def test_meta_gradient_is_that_of_central_differences(normalization, loss_kind):
     keras.config.set_floatx("float64")
     episodes = image_episodes(tasks=2, dtype="float64")
     model = conv_model(normalization=normalization)
-    if first_loss == "across tasks":
+    if loss_kind == "across tasks":
         model.compile(
             optimizer=keras.optimizers.SGD(1.0),
             loss=kml.losses.RapidGeneralizationLoss(

@@ -1,0 +1,127 @@
+"""Mistakes a user makes, and the message each gets before training starts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from model_cases import conv_learner, conv_model, dense_learner, image_episodes
+
+import keras_metaloss as kml
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"steps": 0}, "`steps`.*positive integer.*steps=0"),
+        ({"steps": True}, "`steps`.*steps=True"),
+        ({"learning_rate": -0.1}, "`learning_rate`.*learning_rate=-0.1"),
+        ({"learning_rate": float("nan")}, "`learning_rate`.*nan"),
+        ({"evaluation_steps": -1}, "`evaluation_steps`"),
+        ({"normalization": "none"}, "`normalization`.*normalization='none'"),
+    ],
+)
+def test_arguments_of_maml(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        kml.adaptation.MAML(**arguments)
+
+
+def test_unbuilt_learner():
+    learner = keras.Sequential([keras.layers.Dense(1)])
+    with pytest.raises(ValueError, match="`learner`.*built.*keras.Input"):
+        kml.MetaModel(learner, kml.adaptation.MAML())
+
+
+def test_learner_of_the_wrong_kind():
+    with pytest.raises(ValueError, match="`learner`.*Keras model.*learner='conv'"):
+        kml.MetaModel("conv", kml.adaptation.MAML())
+
+
+def test_adaptation_of_the_wrong_kind():
+    with pytest.raises(ValueError, match="`adaptation`.*adaptation='maml'"):
+        kml.MetaModel(dense_learner(), "maml")
+
+
+def test_unknown_task_execution():
+    with pytest.raises(ValueError, match="`task_execution`.*'fast'"):
+        kml.MetaModel(dense_learner(), kml.adaptation.MAML(), task_execution="fast")
+
+
+def changed(**entries):
+    x, y = image_episodes()
+    y = entries.pop("y", y)
+    return {**x, **entries}, y
+
+
+@pytest.mark.parametrize(
+    ("episodes", "message"),
+    [
+        (changed(support_y=np.zeros((3, 5), "int32")), "`support_y` and `support_x`"),
+        (changed(y=np.zeros((3, 4), "int32")), "`query_y` and `query_x`"),
+        (changed(query_x=np.zeros((2, 9, 6, 6, 2), "float32")), "tasks"),
+        (changed(query_x=np.full((3, 9, 6, 6, 2), np.nan, "float32")), "NaN"),
+        (changed(support_y=np.full((3, 6), 3)), "`support_y` does not fit.*3 to 3"),
+        (changed(y=np.full((3, 9), -1)), "`query_y` does not fit.*-1 to -1"),
+        (changed(question=np.zeros(3)), "keys.*question"),
+    ],
+)
+@pytest.mark.parametrize("as_dataset", [False, True])
+def test_wrong_episodes(episodes, message, as_dataset):
+    model = conv_model()
+    if as_dataset:
+        if episodes[1].shape[0] != len(episodes[0]["query_x"]):
+            episodes = (episodes[0], episodes[1])
+        data = (tf.data.Dataset.from_tensors(episodes),)
+    else:
+        data = episodes
+    with pytest.raises(ValueError, match=message):
+        model.fit(*data, verbose=0)
+
+
+def test_missing_entry():
+    x, y = image_episodes()
+    x.pop("query_x")
+    with pytest.raises(ValueError, match="keys.*query_x"):
+        conv_model().fit(x, y, verbose=0)
+
+
+def test_a_plain_batch_instead_of_an_episode():
+    x, y = image_episodes()
+    with pytest.raises(ValueError, match="[Ee]xpected an episode"):
+        conv_model().fit(x["query_x"], y, verbose=0)
+
+
+def test_output_that_does_not_fit_the_loss():
+    x, y = image_episodes()
+    model = kml.MetaModel(conv_learner(), kml.adaptation.MAML(1, 0.1))
+    model.compile(optimizer="sgd", loss=keras.losses.CategoricalCrossentropy())
+    with pytest.raises(ValueError, match="does not fit"):
+        model.fit(x, y, verbose=0)
+
+
+def test_no_inner_loss():
+    x, _ = image_episodes()
+    model = kml.MetaModel(conv_learner(), kml.adaptation.MAML(1, 0.1))
+    with pytest.raises(ValueError, match="compile"):
+        model(x)
+
+
+def test_export_of_a_model_that_saw_nothing(tmp_path):
+    with pytest.raises(ValueError, match="input_signature"):
+        conv_model().export(tmp_path / "model")
+    with pytest.raises(ValueError, match="format='onnx'"):
+        conv_model().export(tmp_path / "model", format="onnx")
+
+
+def test_another_backend():
+    code = "import keras; keras.backend.backend = lambda: 'jax'; import keras_metaloss"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert result.returncode != 0
+    assert "ImportError" in result.stderr and "KERAS_BACKEND" in result.stderr
+    assert "Received: keras.backend.backend()='jax'" in result.stderr

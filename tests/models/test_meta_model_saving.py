@@ -1,0 +1,227 @@
+"""What a `MetaModel` is after saving, export and interruption."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from model_cases import conv_model, image_episodes
+
+import keras_metaloss as kml
+
+
+def trained_model(**arguments):
+    model = conv_model(optimizer=keras.optimizers.Adam(0.01), **arguments)
+    x, y = image_episodes()
+    model.train_on_batch(x, y)
+    return model
+
+
+@pytest.mark.parametrize("normalization", ["support", "batch", "moving", "per_step"])
+def test_training_goes_on_exactly_after_a_reload(normalization, tmp_path):
+    model = trained_model(normalization=normalization)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    x, y = image_episodes(seed=1)
+    for a, b in zip(model.optimizer.variables, loaded.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    assert model.train_on_batch(x, y) == loaded.train_on_batch(x, y)
+    for a, b in zip(model.variables, loaded.variables, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_the_state_of_a_scheduled_loss_is_kept(tmp_path):
+    ramp = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 1.0)
+    model = conv_model()
+    model.compile(
+        optimizer="adam",
+        loss=kml.losses.RapidGeneralizationLoss(
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            kml.losses.TaskLossVariance(),
+            lambda_weight=ramp,
+        ),
+    )
+    x, y = image_episodes()
+    for _ in range(3):
+        model.train_on_batch(x, y)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert int(loaded.loss.step) == 3
+    assert loaded.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
+    assert loaded.train_on_batch(x, y) == model.train_on_batch(x, y)
+
+
+def test_weights_file(tmp_path):
+    model = trained_model()
+    model.save_weights(tmp_path / "model.weights.h5")
+    other = conv_model()
+    other.load_weights(tmp_path / "model.weights.h5")
+    x, _ = image_episodes()
+    np.testing.assert_array_equal(model(x), other(x))
+
+
+def test_config_round_trip():
+    model = trained_model(first_order=True, evaluation_steps=4)
+    twin = kml.MetaModel.from_config(model.get_config())
+    assert twin.get_config() == model.get_config()
+
+
+LOAD = """
+    import sys
+    import numpy as np
+    import tensorflow as tf
+    for name in ("keras", "keras_metaloss"):
+        sys.modules[name] = None
+    given = np.load(sys.argv[2])
+    model = tf.saved_model.load(sys.argv[1])
+    for name, axis in (("adapt_and_predict", 0), ("adapt_and_predict_batch", None)):
+        inputs = {k: v if axis is None else v[axis] for k, v in given.items()}
+        inputs = {k: tf.constant(v) for k, v in inputs.items()}
+        result = model.signatures[name](**inputs)["output_0"].numpy()
+        np.save(sys.argv[3] + name + ".npy", result)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("normalization", ["support", "batch", "moving", "per_step"])
+def test_export_gives_the_same_numbers_without_this_package(normalization, tmp_path):
+    model = trained_model(normalization=normalization)
+    model.export(str(tmp_path / "saved"), verbose=False)
+    x, _ = image_episodes(tasks=2, support=9, queries=4, seed=3)
+    np.savez(tmp_path / "episode.npz", **x)
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(LOAD), tmp_path / "saved"]
+        + [tmp_path / "episode.npz", f"{tmp_path}/"],
+        check=True,
+        cwd=tmp_path,
+    )
+    expected = model(x)
+    one = np.load(tmp_path / "adapt_and_predict.npy")
+    both = np.load(tmp_path / "adapt_and_predict_batch.npy")
+    np.testing.assert_allclose(one, expected[0], atol=1e-6)
+    np.testing.assert_allclose(both, expected, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_saved_model_cli_shows_and_runs_the_export(tmp_path):
+    model = trained_model()
+    model.export(str(tmp_path / "saved"), verbose=False)
+    x, _ = image_episodes(tasks=1)
+    np.savez(tmp_path / "episode.npz", **{k: v[0] for k, v in x.items()})
+    inputs = ";".join(f"{k}={tmp_path}/episode.npz[{k}]" for k in x)
+    code = "from tensorflow.python.tools.saved_model_cli import main; main()"
+    command = [sys.executable, "-c", code]
+    shown = subprocess.run(
+        [*command, "show", "--dir", tmp_path / "saved", "--all"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for name in ("adapt_and_predict", "serving_default", *x):
+        assert f"'{name}'" in shown, name
+    arguments = ["--tag_set", "serve", "--signature_def", "serving_default"]
+    subprocess.run(
+        [*command, "run", "--dir", tmp_path / "saved", *arguments]
+        + ["--inputs", inputs, "--outdir", tmp_path / "out"],
+        check=True,
+        capture_output=True,
+    )
+    result = np.load(tmp_path / "out" / "output_0.npy")
+    np.testing.assert_allclose(result, model(x)[0], atol=1e-6)
+
+
+def test_export_of_structures(tmp_path):
+    a, b = keras.Input((3,), name="a"), keras.Input((2,), name="b")
+    joined = keras.layers.Concatenate()([a, b])
+    learner = keras.Model({"a": a, "b": b}, keras.layers.Dense(1)(joined))
+    model = kml.MetaModel(learner, kml.adaptation.MAML(1, 0.1))
+    model.compile(optimizer="sgd", loss="mse")
+    rng = np.random.default_rng(0)
+    inputs = {
+        "a": rng.normal(size=(1, 4, 3)).astype("float32"),
+        "b": rng.normal(size=(1, 4, 2)).astype("float32"),
+    }
+    targets = np.ones((1, 4, 1), "float32")
+    episode = {"support_x": inputs, "support_y": targets, "query_x": inputs}
+    expected = model(episode)
+    model.export(str(tmp_path / "saved"), verbose=False)
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    result = loaded.signatures["adapt_and_predict_batch"](
+        support_x_a=inputs["a"],
+        support_x_b=inputs["b"],
+        support_y=targets,
+        query_x_a=inputs["a"],
+        query_x_b=inputs["b"],
+    )
+    np.testing.assert_allclose(result["output_0"], expected, atol=1e-6)
+
+
+def test_model_checkpoint_keeps_the_best(tmp_path):
+    model = conv_model()
+    x, y = image_episodes()
+    path = tmp_path / "best.keras"
+    checkpoint = keras.callbacks.ModelCheckpoint(
+        path, monitor="val_accuracy", mode="max", save_best_only=True
+    )
+    model.fit(x, y, validation_data=(x, y), epochs=2, callbacks=[checkpoint], verbose=0)
+    assert isinstance(keras.models.load_model(path), kml.MetaModel)
+
+
+TRAIN = """
+    import sys
+    sys.path.insert(0, sys.argv[2])
+    import keras
+    from model_cases import conv_model, image_episodes
+
+    class Tell(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            print("begin", epoch, flush=True)
+
+    model = conv_model(optimizer=keras.optimizers.Adam(0.01))
+    x, y = image_episodes(tasks=40)
+    model.fit(
+        x, y, batch_size=2, shuffle=False, epochs=int(sys.argv[3]), verbose=0,
+        callbacks=[keras.callbacks.BackupAndRestore(sys.argv[1]), Tell()],
+    )
+    print("weights", float(sum(abs(w).sum() for w in model.get_weights())), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_training_loses_at_most_the_running_epoch(tmp_path):
+    def command(folder, epochs):
+        here = os.path.dirname(__file__)
+        code = textwrap.dedent(TRAIN)
+        return [sys.executable, "-c", code, tmp_path / folder, here, str(epochs)]
+
+    process = subprocess.Popen(
+        command("killed", 1000), stdout=subprocess.PIPE, text=True
+    )
+    begun = -1
+    for line in process.stdout:
+        begun = int(line.split()[1])
+        if begun == 3:
+            break
+    time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    begun = max([begun, *(int(line.split()[1]) for line in process.stdout)])
+    process.wait()
+
+    resumed = subprocess.run(
+        command("killed", begun + 2), capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    assert resumed[0] in (f"begin {begun}", f"begin {begun + 1}")
+    whole = subprocess.run(
+        command("whole", begun + 2), capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    assert resumed[-2].startswith("weights") and whole[-2].startswith("weights")
+    resumed_sum, whole_sum = (float(o[-2].split()[1]) for o in (resumed, whole))
+    assert resumed_sum == pytest.approx(whole_sum, rel=1e-5)
