@@ -89,7 +89,7 @@ class MAML(Adaptation):
         if self.first_order:
             gradients = [tf.stop_gradient(g) for g in gradients]
         weights = [
-            w - tf.cast(self.learning_rate, w.dtype) * g
+            w - tf.constant(self.learning_rate, w.dtype) * g
             for w, g in zip(adapted.weights, gradients, strict=True)
         ]
         return Adapted(

@@ -168,6 +168,7 @@ class RapidGeneralizationLoss(keras.losses.Loss):
         Returns:
             Tensor `[T]`.
         """
+        y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
         values = self._example_values(y_true, y_pred)
         if sample_weight is not None:
             rank = values.shape.rank
@@ -222,7 +223,7 @@ class RapidGeneralizationLoss(keras.losses.Loss):
 
     def _lambda(self, dtype):
         if self.step is None:
-            return tf.cast(self.lambda_weight, dtype)
+            return tf.constant(self.lambda_weight, dtype)
         return tf.cast(self.lambda_weight(tf.convert_to_tensor(self.step)), dtype)
 
     def set_step(self, step: Any) -> None:

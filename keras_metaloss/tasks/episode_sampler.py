@@ -129,8 +129,9 @@ class EpisodeSampler:
         self._queries = check_positive_integer("queries", queries)
         self._seed = check_seed(seed)
         self._masked = self._ways[0] < self._ways[1] or self._shots[0] < self._shots[1]
-        _check_sizes(source.class_sizes, self._ways[1], self._shots[1], self._queries)
         self._source = RotatedSource(source) if rotation_classes else source
+        sizes = self._source.class_sizes
+        _check_sizes(sizes, self._ways[1], self._shots[1], self._queries)
 
     @property
     def num_classes(self) -> int:

@@ -1,0 +1,48 @@
+"""Pooling with right derivatives."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_metaloss.layers import MaxPool2D
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"), [(2, (3, 6, 8, 2)), (2, (1, 7, 5, 3)), (3, (2, 7, 9, 1))]
+)
+def test_values_are_those_of_keras(size, shape):
+    x = np.random.default_rng(0).normal(size=shape).astype("float32")
+    expected = keras.layers.MaxPooling2D(size)(x)
+    layer = MaxPool2D(size)
+    np.testing.assert_array_equal(layer(x), expected)
+    assert layer.compute_output_shape(shape) == tuple(expected.shape)
+    assert MaxPool2D.from_config(layer.get_config()).pool_size == size
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_second_derivative_on_a_near_tie(jit_compile):
+    # The window holds 1.0 and 1.001: rounded to bfloat16 they are equal.
+    x = np.array([1.0, 1.001, 0.5, 0.25], "float32").reshape(1, 2, 2, 1)
+    weight = tf.constant(np.array([10.0, 20.0, 30.0, 40.0], "float32").reshape(x.shape))
+    layer = MaxPool2D()
+
+    @tf.function(jit_compile=jit_compile)
+    def second(x):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = tf.reduce_sum(tf.square(layer(x)) / 2)
+            value = tf.reduce_sum(inner.gradient(y, x) * weight)
+        return outer.gradient(value, x)
+
+    np.testing.assert_allclose(tf.reshape(second(tf.constant(x)), [-1]), [0, 20, 0, 0])
+
+
+@pytest.mark.parametrize("size", [0, -1, True, 1.5])
+def test_wrong_size(size):
+    with pytest.raises(ValueError, match="`pool_size`.*positive integer"):
+        MaxPool2D(size)

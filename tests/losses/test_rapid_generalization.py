@@ -1,0 +1,281 @@
+"""`RapidGeneralizationLoss` and its terms between tasks."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_metaloss as kml
+
+Loss = kml.losses.RapidGeneralizationLoss
+Variance = kml.losses.TaskLossVariance
+Similarity = kml.losses.TaskSimilarityLoss
+
+Y_TRUE = np.zeros((2, 2, 1), "float32")
+Y_PRED = np.array([[[1.0], [1.0]], [[1.0], [3.0]]], "float32")  # task losses 1 and 5
+
+
+def random_batch(tasks=4, seed=0, dtype="float32"):
+    rng = np.random.default_rng(seed)
+    shape = (tasks, 5, 3)
+    return rng.normal(size=shape).astype(dtype), rng.normal(size=shape).astype(dtype)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+def spread(task_losses, y_true, y_pred):
+    return tf.reduce_max(task_losses) - tf.reduce_min(task_losses)
+
+
+TERMS = {
+    "variance": Variance(),
+    "cosine": Similarity(),
+    "laplacian": Similarity(task_similarity=np.ones((4, 4)) - np.eye(4)),
+    "callable": spread,
+}
+
+
+def test_config():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.9)
+    loss = Loss("mse", Similarity(), schedule, name="mine", reduction="sum")
+    twin = Loss.from_config(loss.get_config())
+    assert twin.get_config() == loss.get_config()
+    assert (twin.name, twin.reduction) == ("mine", "sum")
+    assert isinstance(twin.inter_task_loss, Similarity)
+    assert twin.lambda_weight.get_config() == schedule.get_config()
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_config_round_trip_keeps_the_value(term):
+    loss = Loss(keras.losses.Huber(), TERMS[term], 0.3)
+    twin = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(loss)
+    )
+    assert float(twin(*random_batch())) == float(loss(*random_batch()))
+
+
+def test_unweighted():
+    assert float(Loss("mse", Variance(), 0.5)(Y_TRUE, Y_PRED)) == 3.0 + 0.5 * 4.0
+
+
+def test_no_reduction_gives_one_value_a_task():
+    loss = Loss("mse", Variance(), 0.5, reduction=None)
+    np.testing.assert_allclose(loss(Y_TRUE, Y_PRED), [3.0, 7.0])
+    np.testing.assert_allclose(loss.call(Y_TRUE, Y_PRED), [3.0, 7.0])
+
+
+def test_sum_reduction():
+    assert float(Loss("mse", Variance(), 0.5, reduction="sum")(Y_TRUE, Y_PRED)) == 10.0
+
+
+def test_scalar_weighted():
+    assert float(Loss("mse", Variance(), 0.5)(Y_TRUE, Y_PRED, 2.0)) == 10.0
+
+
+def test_task_weighted():
+    loss = Loss("mse", Variance(), 0.5)
+    assert float(loss(Y_TRUE, Y_PRED, np.array([1.0, 0.0]))) == 1.5
+
+
+def test_example_weighted():
+    # Task losses become 1 and 1: no variance is left.
+    weight = np.array([[1.0, 1.0], [2.0, 0.0]])
+    assert float(Loss("mse", Variance(), 0.5)(Y_TRUE, Y_PRED, weight)) == 1.0
+
+
+def test_zero_weighted():
+    assert float(Loss("mse", Variance(), 0.5)(Y_TRUE, Y_PRED, 0.0)) == 0.0
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean"])
+@pytest.mark.parametrize("inter", [None, Variance()])
+def test_lambda_zero_is_the_intra_loss_bit_for_bit(reduction, inter):
+    y_true, y_pred = random_batch(tasks=7, seed=3)
+    intra = keras.losses.MeanSquaredError(reduction=reduction)
+    loss = Loss(intra, inter, 0.0, reduction=reduction)
+    assert float(loss(y_true, y_pred)) == float(intra(y_true, y_pred))
+
+
+def test_a_schedule_at_zero_gives_no_nan():
+    schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 1.0)
+    loss = Loss("mse", Variance(), schedule)
+    intra = float(keras.losses.MeanSquaredError()(*random_batch()))
+    assert float(loss(*random_batch())) == pytest.approx(intra, rel=1e-6)
+    loss.set_step(10)
+    expected = float(Loss("mse", Variance(), 1.0)(*random_batch()))
+    assert float(loss(*random_batch())) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("term", ["variance", "cosine", "callable"])
+def test_one_task_has_no_term_between_tasks(term):
+    y_true, y_pred = (tf.constant(v) for v in random_batch(tasks=1))
+    loss = Loss("mse", TERMS[term], 10.0)
+    with tf.GradientTape() as tape:
+        tape.watch(y_pred)
+        value = loss(y_true, y_pred)
+    gradient = tape.gradient(value, y_pred)
+    np.testing.assert_allclose(value, np.mean((y_true - y_pred) ** 2), rtol=1e-6)
+    np.testing.assert_allclose(gradient, 2 * (y_pred - y_true) / 15, rtol=1e-5)
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_task_order_does_not_matter(term):
+    y_true, y_pred = random_batch()
+    order = np.array([3, 1, 0, 2])
+    loss = Loss("mse", TERMS[term], 0.7)
+    assert float(loss(y_true[order], y_pred[order])) == pytest.approx(
+        float(loss(y_true, y_pred)), rel=1e-5
+    )
+
+
+def reference(term, y_true, y_pred):
+    """The term between tasks in NumPy."""
+    losses = ((y_true - y_pred) ** 2).mean(axis=(1, 2))
+    means = y_pred.mean(axis=1)
+    pairs = [(i, j) for i in range(len(losses)) for j in range(len(losses)) if i != j]
+    if term == "variance":
+        return losses.var()
+    if term == "callable":
+        return losses.max() - losses.min()
+    if term == "laplacian":
+        return np.mean([((means[i] - means[j]) ** 2).sum() for i, j in pairs])
+    unit = means / np.linalg.norm(means, axis=1, keepdims=True)
+    return 1 - np.mean([unit[i] @ unit[j] for i, j in pairs])
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_value_and_gradient_against_numpy(term):
+    y_true, y_pred = random_batch(dtype="float64")
+    loss = Loss("mse", TERMS[term], 0.7, dtype="float64")
+
+    def exact(prediction):
+        intra = ((y_true - prediction) ** 2).mean()
+        return intra + 0.7 * reference(term, y_true, prediction)
+
+    tensor = tf.constant(y_pred)
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        value = loss(y_true, tensor)
+    assert float(value) == pytest.approx(exact(y_pred), rel=1e-9)
+    gradient = tape.gradient(value, tensor).numpy()
+    for index in [(0, 0, 0), (1, 4, 2), (3, 2, 1)]:
+        step = np.zeros_like(y_pred)
+        step[index] = 1e-6
+        numeric = (exact(y_pred + step) - exact(y_pred - step)) / 2e-6
+        assert gradient[index] == pytest.approx(numeric, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_eager_graph_and_xla_agree(term):
+    y_true, y_pred = (tf.constant(v) for v in random_batch())
+    loss = Loss("mse", TERMS[term], 0.7)
+    expected = float(loss(y_true, y_pred))
+    assert float(tf.function(loss)(y_true, y_pred)) == pytest.approx(expected, rel=1e-6)
+    xla = tf.function(loss, jit_compile=True)
+    assert float(xla(y_true, y_pred)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+def test_other_dtypes(dtype):
+    loss = Loss("mse", Variance(), 0.5, dtype=dtype)
+    value = loss(Y_TRUE, Y_PRED)
+    assert value.dtype.name == dtype
+    assert float(value) == 5.0
+
+
+def test_cosine_is_finite_at_zero_and_for_equal_tasks():
+    for y_pred in (np.zeros((3, 2, 2), "float32"), np.ones((3, 2, 2), "float32")):
+        y_pred = tf.constant(y_pred)
+        with tf.GradientTape() as tape:
+            tape.watch(y_pred)
+            value = Loss("mse", Similarity(), 1.0)(np.ones((3, 2, 2)), y_pred)
+        assert np.isfinite(float(value))
+        assert np.isfinite(tape.gradient(value, y_pred)).all()
+
+
+def test_the_articles_three_argument_call():
+    y_true, y_pred = random_batch()
+    similarity = np.abs(np.random.default_rng(0).normal(size=(4, 4))).astype("float32")
+    loss = Loss("mse", Similarity(), 1.0)
+    means = y_pred.mean(axis=1)
+    inter = np.mean(
+        [
+            similarity[i, j] * ((means[i] - means[j]) ** 2).sum()
+            for i in range(4)
+            for j in range(4)
+            if i != j
+        ]
+    )
+    expected = ((y_true - y_pred) ** 2).mean() + inter
+    assert float(loss(y_true, y_pred, task_similarity=similarity)) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+def plain_model(loss, jit_compile=False):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((5, 3)), keras.layers.Dense(3)])
+    model.compile(
+        optimizer=keras.optimizers.Adam(0.01), loss=loss, jit_compile=jit_compile
+    )
+    return model
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_in_a_plain_model(jit_compile, tmp_path):
+    loss = Loss(keras.losses.MeanSquaredError(), Variance(), 0.5)
+    model = plain_model(loss, jit_compile)
+    x, y = random_batch(tasks=8)
+    model.fit(x, y, batch_size=4, epochs=2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
+    assert loaded.train_on_batch(x, y) == model.train_on_batch(x, y)
+    for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_schedule_in_a_plain_model(tmp_path):
+    schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 1.0)
+    model = plain_model(Loss("mse", Variance(), schedule))
+    x, y = random_batch(tasks=8)
+    model.fit(x, y, batch_size=2, verbose=0, callbacks=[kml.callbacks.LossSchedule()])
+    assert int(model.loss.step) == 4
+    model.evaluate(x, y, verbose=0)
+    assert int(model.loss.step) == 4
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert int(loaded.loss.step) == 4
+    assert loaded.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
+
+
+def test_gradients_of_tasks_are_not_to_be_had_from_a_plain_model():
+    model = plain_model(Loss("mse", Similarity("gradient")))
+    with pytest.raises(ValueError, match="kml.MetaModel"):
+        model.fit(*random_batch(), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("mse", None, -1.0), "`lambda_weight`.*lambda_weight=-1.0"),
+        (("mse", None, True), "`lambda_weight`.*True"),
+        (("mse", "variance"), "`inter_task_loss`.*'variance'"),
+        ((3.0,), "`intra_task_loss`.*3.0"),
+    ],
+)
+def test_wrong_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Loss(*arguments)
+
+
+def test_wrong_terms():
+    with pytest.raises(ValueError, match="`representation`.*'features'"):
+        Similarity("features")
+    with pytest.raises(ValueError, match="`task_similarity`.*square"):
+        Similarity(task_similarity=[[1.0, 2.0]])
+    with pytest.raises(ValueError, match="task axis.*y_pred.shape=\\(3,\\)"):
+        Loss("mse", Variance())(np.zeros(3), np.zeros(3))
+    with pytest.raises(ValueError, match="scalar or one value a task"):
+        Loss("mse", lambda losses, *_: losses[:, None])(Y_TRUE, Y_PRED)
