@@ -328,7 +328,7 @@ class MetaModel(keras.Model):
         for variable, values in zip(
             self.adaptation.state_variables(), written, strict=True
         ):
-            variable.assign(tf.reduce_mean(values, axis=0))
+            variable.assign(_mean_over_replicas(tf.reduce_mean(values, axis=0)))
         for seed in self.adaptation.seed_variables():
             seed.assign(seed + tf.one_hot(1, 2, dtype=seed.dtype))
 
@@ -416,6 +416,13 @@ class MetaModel(keras.Model):
         model = cls(**config)
         model._own.episode_spec = spec
         return model
+
+
+def _mean_over_replicas(value):
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
 
 
 def _dtypes(structure):

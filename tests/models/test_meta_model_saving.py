@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_cases import conv_model, image_episodes
+from model_cases import conv_learner, conv_model, image_episodes
 
 import keras_metaloss as kml
 
@@ -40,7 +40,7 @@ def test_training_goes_on_exactly_after_a_reload(normalization, tmp_path):
 
 def test_the_state_of_a_scheduled_loss_is_kept(tmp_path):
     ramp = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 1.0)
-    model = conv_model()
+    model = kml.MetaModel(conv_learner(), kml.adaptation.MAML(1, 0.1))
     model.compile(
         optimizer="adam",
         loss=kml.losses.RapidGeneralizationLoss(
@@ -62,7 +62,7 @@ def test_the_state_of_a_scheduled_loss_is_kept(tmp_path):
 def test_weights_file(tmp_path):
     model = trained_model()
     model.save_weights(tmp_path / "model.weights.h5")
-    other = conv_model()
+    other = conv_model(optimizer=keras.optimizers.Adam(0.01))
     other.load_weights(tmp_path / "model.weights.h5")
     x, _ = image_episodes()
     np.testing.assert_array_equal(model(x), other(x))
@@ -202,18 +202,14 @@ def test_a_killed_training_loses_at_most_the_running_epoch(tmp_path):
         code = textwrap.dedent(TRAIN)
         return [sys.executable, "-c", code, tmp_path / folder, here, str(epochs)]
 
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command("killed", 1000), stdout=subprocess.PIPE, text=True
-    )
-    begun = -1
-    for line in process.stdout:
-        begun = int(line.split()[1])
-        if begun == 3:
-            break
-    time.sleep(0.2)
-    process.send_signal(signal.SIGKILL)
-    begun = max([begun, *(int(line.split()[1]) for line in process.stdout)])
-    process.wait()
+    ) as process:
+        epochs = (int(line.split()[1]) for line in process.stdout)
+        begun = next(epoch for epoch in epochs if epoch == 3)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGKILL)
+        begun = max([begun, *epochs])
 
     resumed = subprocess.run(
         command("killed", begun + 2), capture_output=True, text=True, check=True

@@ -1,0 +1,94 @@
+"""Learns to learn sine waves from five points, in under a minute.
+
+    python examples/quickstart_sinusoid.py
+
+Draws `saved_models/quickstart_sinusoid.png`: for three new waves the five points given,
+the network before it saw them, and the same network after one and after five steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import matplotlib
+import numpy as np
+
+import keras_metaloss as kml
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=10, help="of 500 steps each")
+    parser.add_argument("--fast", action="store_true", help="a few steps, to try it")
+    parser.add_argument("--out", default="saved_models/quickstart_sinusoid.png")
+    arguments = parser.parse_args()
+    steps, epochs = (20, 1) if arguments.fast else (500, arguments.epochs)
+
+    keras.utils.set_random_seed(0)
+    tasks = kml.tasks.sinusoid(shots=10, queries=10, seed=0)
+    model = kml.MetaModel(
+        kml.learners.mlp((1,), 1), kml.adaptation.MAML(steps=1, learning_rate=0.01)
+    )
+    model.compile(optimizer=keras.optimizers.Adam(2e-3), loss="mse", metrics=["mae"])
+    print(model.task_execution_report())
+    model.fit(tasks.dataset(25), steps_per_epoch=steps, epochs=epochs)
+
+    new = kml.tasks.sinusoid(shots=5, queries=100, seed=1)
+    print("\nMean squared error on 500 new waves, from five points each:")
+    for count in (1, 5):
+        tuned = adapting(model.learner, count)
+        results = tuned.evaluate(
+            new.dataset(50, batches=10), verbose=0, return_dict=True
+        )
+        print(
+            f"  after {count} step{'s' if count > 1 else ' '} "
+            f"{results['mse']:.2f} +- {results['mse_ci95']:.2f}"
+        )
+    draw(model.learner, new, pathlib.Path(arguments.out))
+    print(f"\nPicture: {arguments.out}")
+
+
+def adapting(learner: keras.Model, steps: int) -> kml.MetaModel:
+    """The learner with another number of inner steps."""
+    model = kml.MetaModel(learner, kml.adaptation.MAML(steps, learning_rate=0.01))
+    model.compile(loss="mse", metrics=["mse"])
+    return model
+
+
+def draw(
+    learner: keras.Model, tasks: kml.tasks.FunctionTasks, path: pathlib.Path
+) -> None:
+    """Three tasks: truth, support points, and the curve before and after adapting."""
+    episode, _ = tasks.batch(1000, tasks_per_batch=3)
+    waves = tasks.parameters(1000, tasks_per_batch=3)
+    x = np.linspace(-5.0, 5.0, 200, dtype=np.float32)[:, np.newaxis]
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), sharey=True)
+    for task, axis in enumerate(axes):
+        points = episode["support_x"][task], episode["support_y"][task]
+        truth = waves["amplitude"][task] * np.sin(x - waves["phase"][task])
+        axis.plot(x, truth, color="0.6", linewidth=3, label="truth")
+        axis.plot(x, learner.predict(x, verbose=0), ":", color="C0", label="before")
+        for steps, color in ((1, "C1"), (5, "C3")):
+            curve = adapting(learner, steps).adapt(*points).predict(x, verbose=0)
+            label = f"after {steps} step{'s' if steps > 1 else ''}"
+            axis.plot(x, curve, color=color, label=label)
+        axis.plot(*points, "k^", markersize=8, label="support")
+        axis.set_title(f"new wave {task + 1}")
+        axis.set_xlabel("x")
+    axes[0].legend(fontsize=8, loc="upper left")
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Each example runs to its end, in its short form, and leaves what it says."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
+
+
+def run(name, *arguments, cwd):
+    result = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", EXAMPLES / name, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
+
+
+@pytest.mark.slow
+def test_quickstart_sinusoid(tmp_path):
+    output = run("quickstart_sinusoid.py", "--fast", cwd=tmp_path)
+    assert "after 5 steps" in output
+    with Image.open(tmp_path / "saved_models" / "quickstart_sinusoid.png") as picture:
+        assert np.asarray(picture).std() > 1
+
+
+@pytest.mark.slow
+def test_few_shot_images_of_ones_own(tmp_path):
+    random = np.random.default_rng(0)
+    for label in range(15):
+        folder = tmp_path / "images" / f"class{label:02d}"
+        folder.mkdir(parents=True)
+        pattern = random.integers(0, 255, (28, 28))
+        for number in range(12):
+            noisy = np.clip(pattern + random.normal(0, 30, (28, 28)), 0, 255)
+            Image.fromarray(noisy.astype("uint8")).save(folder / f"{number}.png")
+    output = run(
+        "few_shot_images.py",
+        *("--fast", "--data", tmp_path / "images", "--ways", "2", "--method", "fomaml"),
+        cwd=tmp_path,
+    )
+    assert "nearest neighbour on pixels" in output
+    with Image.open(tmp_path / "saved_models" / "few_shot_images.png") as picture:
+        assert np.asarray(picture).std() > 1
+    saved = tf.saved_model.load(str(tmp_path / "saved_models" / "few_shot_images"))
+    logits = saved.signatures["adapt_and_predict"](
+        support_x=tf.zeros([4, 28, 28, 1]),
+        support_y=tf.constant([0, 1, 0, 1]),
+        query_x=tf.zeros([3, 28, 28, 1]),
+    )["output_0"]
+    assert logits.shape == (3, 2)
