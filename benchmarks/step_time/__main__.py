@@ -1,0 +1,118 @@
+"""Seconds of an outer MAML step, beside other libraries in the same run.
+
+    pip install '.[bench]'
+    python benchmarks/step_time                        # all libraries, one inner step
+    python benchmarks/step_time --inner-steps 1 2 5 10 20 --picture steps.png
+
+Libraries take turns, a step each, so that a busy machine slows all of them alike. Shown
+are medians, the ratio to the fastest other library, peak memory of the process and the
+seconds until the first step is done (import, tracing and compilation included).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+
+LIBRARIES = ("keras_metaloss", "torchopt", "torch_func", "jax")
+WORKER = pathlib.Path(__file__).parent / "worker.py"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--libraries", nargs="+", default=LIBRARIES, choices=LIBRARIES)
+    parser.add_argument("--inner-steps", nargs="+", type=int, default=[1])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--picture", help="PNG of seconds over inner steps")
+    arguments = parser.parse_args()
+    medians = {}
+    for inner_steps in arguments.inner_steps:
+        results = measure(arguments.libraries, inner_steps, arguments.rounds)
+        report(inner_steps, results)
+        for name, result in results.items():
+            medians.setdefault(name, []).append(result["median"])
+    if arguments.picture:
+        draw(arguments.inner_steps, medians, arguments.picture)
+
+
+def measure(libraries: list[str], inner_steps: int, rounds: int) -> dict[str, dict]:
+    """Median seconds, peak memory and first seconds of each library."""
+    workers = {}
+    results = {}
+    for name in libraries:
+        # One starts after another: none compiles while another is timed.
+        workers[name] = start(name, inner_steps)
+        results[name] = {**read(workers[name]), "seconds": []}
+    for round_number in range(rounds + 1):
+        for name, worker in workers.items():
+            worker.stdin.write("step\n")
+            worker.stdin.flush()
+            answer = read(worker)
+            results[name]["peak_mib"] = answer["peak_mib"]
+            if round_number:
+                results[name]["seconds"].append(answer["seconds"])
+    for name, worker in workers.items():
+        worker.communicate()
+        results[name]["median"] = statistics.median(results[name]["seconds"])
+    return results
+
+
+def start(name: str, inner_steps: int) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, WORKER, name, str(inner_steps)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def read(worker: subprocess.Popen) -> dict:
+    line = worker.stdout.readline()
+    if not line:
+        raise SystemExit(
+            f"{worker.args[2]} stopped: run {' '.join(map(str, worker.args))}"
+        )
+    return json.loads(line)
+
+
+def report(inner_steps: int, results: dict[str, dict]) -> None:
+    others = [r["median"] for n, r in results.items() if n != "keras_metaloss"]
+    fastest = min(others) if others else float("nan")
+    print(f"\n{inner_steps} inner step{'s' if inner_steps > 1 else ''}")
+    print(
+        f"{'library':<16}{'seconds':>9}{'ratio':>8}{'peak MiB':>10}{'first s':>9}"
+        f"{'loss':>9}"
+    )
+    for name, result in results.items():
+        print(
+            f"{name:<16}{result['median']:>9.3f}{result['median'] / fastest:>8.2f}"
+            f"{result['peak_mib']:>10.0f}{result['first_seconds']:>9.1f}"
+            f"{result['loss']:>9.4f}",
+            flush=True,
+        )
+
+
+def draw(inner_steps: list[int], medians: dict[str, list[float]], path: str) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(6, 4))
+    for name, seconds in medians.items():
+        axis.plot(inner_steps, seconds, "o-", label=name)
+    axis.set_xlabel("inner steps")
+    axis.set_ylabel("seconds an outer step")
+    axis.set_ylim(bottom=0)
+    axis.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()
