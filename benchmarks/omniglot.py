@@ -6,8 +6,9 @@
 Network, split (1,200 characters to learn from, 423 to test), rotations as further
 classes, inner and outer rates, tasks a batch and batch normalisation over all queries
 (transductive) are the paper's (arXiv 1703.03400, appendix A.1). A short run lets the
-outer rate fall to zero by a cosine. Training goes on where it stopped when the command
-is given again.
+outer rate fall to zero by a cosine and makes most of its updates with first-order
+gradients, which take a third of the time, before the second-order ones. Training goes
+on where it stopped when the command is given again.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ def main() -> None:
     tasks = PROTOCOL[arguments.ways][3]
     for epoch in range(progress["epochs"], epochs):
         started = time.perf_counter()
+        set_order(model, (epoch + 1) * STEPS_PER_EPOCH <= arguments.first_order_steps)
         data = train.dataset(tasks, first_batch=epoch * STEPS_PER_EPOCH)
         history = model.fit(data, steps_per_epoch=STEPS_PER_EPOCH, verbose=0)
         progress["seconds"] += time.perf_counter() - started
@@ -65,8 +67,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", help="omniglot.npz or a folder of PNG; else download")
     parser.add_argument("--ways", type=int, default=5, choices=sorted(PROTOCOL))
     parser.add_argument("--shots", type=int, default=1)
-    parser.add_argument("--train-queries", type=int, default=15, help="a class")
-    parser.add_argument("--steps", type=int, default=3_000, help="outer updates")
+    parser.add_argument("--train-queries", type=int, default=5, help="a class")
+    parser.add_argument("--steps", type=int, default=5_000, help="outer updates")
+    parser.add_argument("--first-order-steps", type=int, default=3_800)
     parser.add_argument("--full", action="store_true", help=f"{FULL_STEPS} steps")
     parser.add_argument("--test-episodes", type=int, default=1_000)
     parser.add_argument("--normalization", default="batch")
@@ -74,7 +77,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--run-dir", default="saved_models/benchmark_omniglot")
     arguments = parser.parse_args()
     if arguments.full:
-        arguments.steps = FULL_STEPS
+        arguments.steps, arguments.first_order_steps = FULL_STEPS, 0
     return arguments
 
 
@@ -131,6 +134,12 @@ def restored(
     return model, {"epochs": 0, "seconds": 0.0}
 
 
+def set_order(model: kml.MetaModel, first_order: bool) -> None:
+    if model.adaptation.first_order != first_order:
+        model.adaptation.first_order = first_order
+        model.make_train_function(force=True)
+
+
 def save(model: kml.MetaModel, progress: dict, folder: pathlib.Path) -> None:
     """Writes the model, then what names it: a kill in between loses an epoch only."""
     progress["model"] = f"epoch_{progress['epochs'] % 2}.keras"
@@ -153,7 +162,8 @@ def report(
     published = PUBLISHED.get((arguments.ways, arguments.shots), "-")
     print(
         f"\nOmniglot {arguments.ways}-way {arguments.shots}-shot, MAML, "
-        f"{progress['epochs'] * STEPS_PER_EPOCH} steps in "
+        f"{progress['epochs'] * STEPS_PER_EPOCH} steps "
+        f"({arguments.first_order_steps} of them first-order) in "
         f"{progress['seconds'] / 60:.1f} minutes, normalization="
         f"{arguments.normalization!r}\n"
         f"accuracy over {arguments.test_episodes // 20 * 20} test episodes: "

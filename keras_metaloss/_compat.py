@@ -13,8 +13,10 @@ import tensorflow as tf
 __all__ = [
     "batch_moments_replaced",
     "compiled_loss_weights",
+    "compiled_metrics",
     "exact_moments",
     "flatten_layers",
+    "loss_tracker",
     "set_keras_mask",
     "unscale_loss_for_distribution",
 ]
@@ -46,6 +48,16 @@ def set_keras_mask(tensor: tf.Tensor, mask: tf.Tensor) -> None:
 def compiled_loss_weights(model: keras.Model) -> Any:
     """The `loss_weights` that `compile` got."""
     return model._compile_loss._user_loss_weights
+
+
+def compiled_metrics(model: keras.Model) -> keras.metrics.Metric | None:
+    """The metrics that `compile` got as one, its result a dictionary."""
+    return model._compile_metrics
+
+
+def loss_tracker(model: keras.Model) -> keras.metrics.Mean:
+    """The metric that Keras shows as `loss`."""
+    return model._loss_tracker
 
 
 @contextlib.contextmanager
@@ -88,7 +100,7 @@ def batch_moments_replaced(
         yield
     finally:
         for layer in layers:
-            del vars(layer)["call"]
+            vars(layer).pop("call", None)
 
 
 def _shadow(layer: keras.layers.BatchNormalization, call: Callable) -> Callable:

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_metaloss import _compat
+
 __all__ = ["TaskInterval", "per_task_results"]
 
 
@@ -72,7 +74,7 @@ def per_task_results(
         y_pred = elements["y_pred"]
         if "mask" in elements:
             for tensor in keras.tree.flatten(y_pred):
-                tensor._keras_mask = elements["mask"]
+                _compat.set_keras_mask(tensor, elements["mask"])
         state = metric.stateless_reset_state()
         state = metric.stateless_update_state(state, elements["y_true"], y_pred)
         return metric.stateless_result(state)

@@ -232,7 +232,7 @@ class MetaModel(keras.Model):
         )
         results = self._track(x, y, y_pred, sample_weight, loss)
         intervals = self._own.intervals.update(
-            self._compile_metrics, y, y_pred, x.get("query_mask")
+            _compat.compiled_metrics(self), y, y_pred, x.get("query_mask")
         )
         return {**results, **intervals}
 
@@ -333,7 +333,7 @@ class MetaModel(keras.Model):
             seed.assign(seed + tf.one_hot(1, 2, dtype=seed.dtype))
 
     def _track(self, x, y, y_pred, sample_weight, loss):
-        self._loss_tracker.update_state(
+        _compat.loss_tracker(self).update_state(
             _compat.unscale_loss_for_distribution(loss), sample_weight=task_count(x)
         )
         if "query_mask" in x:

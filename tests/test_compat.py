@@ -1,0 +1,61 @@
+"""What Keras does differently from what adaptation needs, and what stands in for it."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_metaloss import _compat
+
+
+def second_derivative(layer, x, direction):
+    """Derivative of the gradient of `sum(layer(x)^3)` along a direction."""
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            value = tf.reduce_sum(layer(x, training=True) ** 3)
+        slope = tf.reduce_sum(inner.gradient(value, x) * direction)
+    return outer.gradient(slope, x).numpy()
+
+
+def numeric(layer, x, direction, step=1e-5):
+    """The same by central differences of gradients."""
+
+    def gradient(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = tf.reduce_sum(layer(x, training=True) ** 3)
+        return tape.gradient(value, x).numpy()
+
+    above, below = gradient(x + step * direction), gradient(x - step * direction)
+    return (above - below) / (2 * step)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.BatchNormalization,
+        keras.layers.LayerNormalization,
+        lambda **kwargs: keras.layers.GroupNormalization(2, **kwargs),
+    ],
+    ids=["batch", "layer", "group"],
+)
+def test_normalisation_has_a_right_second_derivative(layer):
+    rng = np.random.default_rng(0)
+    x, direction = (tf.constant(rng.normal(size=(6, 4))) for _ in range(2))
+    layer = layer(dtype="float64")
+    layer(x)
+    expected = numeric(layer, x, direction)
+    with _compat.exact_moments():
+        actual = second_derivative(layer, x, direction)
+    assert np.abs(actual - expected).max() < 1e-6 * np.abs(expected).max()
+
+
+def test_moments_are_put_back():
+    before = keras.src.backend.nn.moments
+    with pytest.raises(RuntimeError), _compat.exact_moments():
+        raise RuntimeError
+    assert keras.src.backend.nn.moments is before
