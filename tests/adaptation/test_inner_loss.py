@@ -1,0 +1,81 @@
+"""The scalar that the inner loop descends."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_metaloss.adaptation.inner_loss import InnerLoss, example_losses
+
+Y_TRUE = tf.zeros([3, 1])
+Y_PRED = tf.constant([[1.0], [2.0], [3.0]])
+
+
+def test_mean_over_the_support_set():
+    assert float(InnerLoss("mse")(Y_TRUE, Y_PRED, None, [])) == pytest.approx(14 / 3)
+
+
+def test_masked_examples_count_nothing():
+    mask = tf.constant([True, False, True])
+    assert float(InnerLoss("mse")(Y_TRUE, Y_PRED, mask, [])) == 5.0
+    assert float(InnerLoss("mse")(Y_TRUE, Y_PRED, tf.zeros(3), [])) == 0.0
+
+
+def test_penalties_are_added():
+    value = InnerLoss("mae")(Y_TRUE, Y_PRED, None, [tf.constant(0.5), tf.constant(1.0)])
+    assert float(value) == 3.5
+
+
+def test_reduction_of_the_given_loss_is_not_used():
+    for reduction in ("sum", "none", "sum_over_batch_size"):
+        loss = keras.losses.MeanAbsoluteError(reduction=reduction)
+        assert float(InnerLoss(loss)(Y_TRUE, Y_PRED, None, [])) == 2.0
+
+
+def test_several_outputs_by_name_and_by_place():
+    targets = {"a": Y_TRUE, "b": Y_TRUE}
+    outputs = {"a": Y_PRED, "b": 2 * Y_PRED}
+    loss = InnerLoss({"b": "mae", "a": "mse"}, {"a": 1.0, "b": 0.5})
+    assert float(loss(targets, outputs, None, [])) == pytest.approx(14 / 3 + 2.0)
+    loss = InnerLoss({"b": "mae", "a": "mse"}, output_names=["a", "b"])
+    value = loss([Y_TRUE, Y_TRUE], [Y_PRED, 2 * Y_PRED], None, [])
+    assert float(value) == pytest.approx(14 / 3 + 4.0)
+
+
+def test_an_output_without_a_loss_is_left_out():
+    loss = InnerLoss(["mse", None])
+    value = loss([Y_TRUE, Y_TRUE], [Y_PRED, Y_PRED], None, [])
+    assert float(value) == pytest.approx(14 / 3)
+
+
+def test_further_axes_are_averaged():
+    y_pred = np.random.default_rng(0).normal(size=(4, 5, 6, 3)).astype("float32")
+    labels = np.random.default_rng(1).integers(0, 3, (4, 5, 6))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    values = example_losses(loss, tf.constant(labels), tf.constant(y_pred))
+    logits = y_pred - np.log(np.exp(y_pred).sum(-1, keepdims=True))
+    exact = -np.take_along_axis(logits, labels[..., None], -1)[..., 0].mean((1, 2))
+    np.testing.assert_allclose(values, exact, rtol=1e-5)
+
+
+def test_float64_predictions_are_kept():
+    assert (
+        InnerLoss("mse")(Y_TRUE, tf.cast(Y_PRED, "float64"), None, []).dtype
+        == "float64"
+    )
+    assert (
+        InnerLoss("mse")(Y_TRUE, tf.cast(Y_PRED, "bfloat16"), None, []).dtype
+        == "float32"
+    )
+
+
+def test_a_scalar_loss_is_refused():
+    with pytest.raises(ValueError, match="one value an example"):
+        InnerLoss(lambda t, p: tf.reduce_mean(t - p))(Y_TRUE, Y_PRED, None, [])
+
+
+def test_too_few_losses_are_refused():
+    with pytest.raises(ValueError, match="2 outputs, 1 targets"):
+        InnerLoss("mse")([Y_TRUE], [Y_PRED, Y_PRED], None, [])
