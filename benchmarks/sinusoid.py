@@ -3,11 +3,12 @@
     python benchmarks/sinusoid.py
 
 Training: 10 support and 10 query points a task, 25 tasks a batch, one inner step,
-Adam, two hidden layers of 40 that start at a standard deviation of 0.01. Test: 5 support
-points, 100 query points, 1,000 tasks, after 1, 5 and 10 steps (arXiv 1703.03400,
-section 5.1 and table 2). The inner rate is 0.001, that of the authors' published command
-(github cbfinn/maml, main.py); with the 0.01 of the text (`--inner-rate 0.01`) one step is
-as good, but a few test tasks in a thousand diverge in further steps.
+Adam, two hidden layers of 40 that start at a standard deviation of 0.01. Test: 5
+support points, 100 query points, 1,000 tasks, after 1, 5 and 10 steps (arXiv
+1703.03400, section 5.1 and table 2). The inner rate is 0.001, that of the authors'
+published command (github cbfinn/maml, main.py); with the 0.01 of the text
+(`--inner-rate 0.01`) one step is as good as published, but a few test tasks in a
+thousand diverge in further steps.
 """
 
 from __future__ import annotations

@@ -63,9 +63,12 @@ def test_weights_file(tmp_path):
     model = trained_model()
     model.save_weights(tmp_path / "model.weights.h5")
     other = conv_model(optimizer=keras.optimizers.Adam(0.01))
+    other.optimizer.build(other.trainable_variables)
     other.load_weights(tmp_path / "model.weights.h5")
     x, _ = image_episodes()
     np.testing.assert_array_equal(model(x), other(x))
+    for a, b in zip(model.optimizer.variables, other.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
 def test_config_round_trip():
