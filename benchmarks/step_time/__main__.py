@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 
-LIBRARIES = ("keras_metaloss", "torchopt", "torch_func", "jax")
+LIBRARIES = ("keras_metaloss", "torchopt", "torch_loop", "torch_func", "jax")
 WORKER = pathlib.Path(__file__).parent / "worker.py"
 
 

@@ -68,6 +68,42 @@ def torchopt(inner_steps: int) -> Step:
     return step
 
 
+def torch_loop(inner_steps: int) -> Step:
+    """Plain PyTorch: `autograd.grad(create_graph=True)`, task after task."""
+    import torch
+    from torch.func import functional_call
+
+    torch.set_num_threads(2)
+    network = _torch_network(torch)
+    outer = torch.optim.Adam(network.parameters(), lr=problem.OUTER_RATE)
+    batch = _torch_batch(torch)
+    cross_entropy = torch.nn.functional.cross_entropy
+
+    def step():
+        outer.zero_grad()
+        total = 0.0
+        for sx, sy, qx, qy in zip(*batch, strict=True):
+            weights = dict(network.named_parameters())
+            for _ in range(inner_steps):
+                loss = cross_entropy(functional_call(network, weights, (sx,)), sy)
+                gradients = torch.autograd.grad(
+                    loss, list(weights.values()), create_graph=True
+                )
+                weights = {
+                    name: weight - problem.INNER_RATE * gradient
+                    for (name, weight), gradient in zip(
+                        weights.items(), gradients, strict=True
+                    )
+                }
+            loss = cross_entropy(functional_call(network, weights, (qx,)), qy)
+            (loss / problem.TASKS).backward()
+            total += loss.item() / problem.TASKS
+        outer.step()
+        return total
+
+    return step
+
+
 def torch_func(inner_steps: int) -> Step:
     """`torch.func`: `vmap` over tasks of gradient steps on a functional network."""
     import torch
@@ -218,6 +254,7 @@ def _torch_batch(torch):
 SOLVERS = {
     "keras_metaloss": keras_metaloss,
     "torchopt": torchopt,
+    "torch_loop": torch_loop,
     "torch_func": torch_func,
     "jax": jax,
 }
