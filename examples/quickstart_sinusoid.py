@@ -26,7 +26,7 @@ import matplotlib.pyplot as plt
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=10, help="of 500 steps each")
+    parser.add_argument("--epochs", type=int, default=8, help="of 500 steps each")
     parser.add_argument("--fast", action="store_true", help="a few steps, to try it")
     parser.add_argument("--out", default="saved_models/quickstart_sinusoid.png")
     arguments = parser.parse_args()
@@ -83,8 +83,9 @@ def draw(
         axis.plot(*points, "k^", markersize=8, label="support")
         axis.set_title(f"new wave {task + 1}")
         axis.set_xlabel("x")
-    axes[0].legend(fontsize=8, loc="upper left")
-    figure.tight_layout()
+    lines, labels = axes[0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="lower center", ncols=len(labels))
+    figure.tight_layout(rect=(0.0, 0.08, 1.0, 1.0))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)
