@@ -6,9 +6,9 @@
 Network, split (1,200 characters to learn from, 423 to test), rotations as further
 classes, inner and outer rates, tasks a batch and batch normalisation over all queries
 (transductive) are the paper's (arXiv 1703.03400, appendix A.1). A short run lets the
-outer rate fall to zero by a cosine and makes most of its updates with first-order
-gradients, which take a third of the time, before the second-order ones. Training goes
-on where it stopped when the command is given again.
+outer rate fall to zero by a cosine; `--first-order-steps` makes its first updates with
+first-order gradients, which take less time. Training goes on where it stopped when the
+command is given again.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", help="omniglot.npz or a folder of PNG; else download")
     parser.add_argument("--ways", type=int, default=5, choices=sorted(PROTOCOL))
     parser.add_argument("--shots", type=int, default=1)
-    parser.add_argument("--train-queries", type=int, default=5, help="a class")
-    parser.add_argument("--steps", type=int, default=5_000, help="outer updates")
-    parser.add_argument("--first-order-steps", type=int, default=3_800)
+    parser.add_argument("--train-queries", type=int, default=15, help="a class")
+    parser.add_argument("--steps", type=int, default=3_000, help="outer updates")
+    parser.add_argument("--first-order-steps", type=int, default=0)
     parser.add_argument("--full", action="store_true", help=f"{FULL_STEPS} steps")
     parser.add_argument("--test-episodes", type=int, default=1_000)
     parser.add_argument("--normalization", default="batch")
