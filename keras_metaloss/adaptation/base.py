@@ -52,12 +52,14 @@ class Adapted(NamedTuple):
         state: what layers have written meanwhile.
         steps: number of inner updates made.
         first_gradients: gradients of the first inner step, or an empty list.
+        memory: what a metric-based method keeps of the support set, or `None`.
     """
 
     weights: Weights
     state: LearnerState
     steps: int
     first_gradients: Weights
+    memory: Any = None
 
 
 class Adaptation(keras.layers.Layer):
@@ -88,6 +90,19 @@ class Adaptation(keras.layers.Layer):
 
     #: Number of inner updates for which variables a step are made.
     steps = 0
+    #: What the outer loop follows: the `"gradient"` of the query loss, or the
+    #: `"difference"` between initial and adapted weights, with no tape around.
+    outer_rule = "gradient"
+    #: Whether adapting descends an inner loss.
+    uses_inner_loss = True
+    #: Whether an outer loss can compare tasks by `Adapted.first_gradients`.
+    gives_gradients = False
+    #: Whether the outer loop takes second derivatives of the learner.
+    differentiates_twice = False
+    #: Whether `tf.vectorized_map` keeps the gradients of the method.
+    vectorizable = True
+    #: Whether the method depends on the number of outer updates made.
+    counts_updates = False
 
     def __init__(
         self,
@@ -116,10 +131,43 @@ class Adaptation(keras.layers.Layer):
         self._per_step = None
         if self.normalization == "per_step":
             self._per_step = PerStepNormalization(self, learner, self.steps)
+        if self.counts_updates:
+            self.updates = self.add_weight(
+                name="updates",
+                shape=(),
+                dtype="int32",
+                initializer="zeros",
+                trainable=False,
+            )
+        self.current_phase = self.phase(0)
 
     def adapt(self, task: Task, inner_loss: InnerLoss, *, training: bool) -> Adapted:
         """Adapts to the support set of `task`, never looking at its queries."""
         raise NotImplementedError
+
+    def outer_path(
+        self, task: Task, inner_loss: InnerLoss, *, training: bool
+    ) -> list[Adapted]:
+        """The states of the learner that the outer loss looks at, the adapted last."""
+        return [self.adapt(task, inner_loss, training=training)]
+
+    def outer_weights(self) -> tf.Tensor | None:
+        """Weights of the outer losses of `outer_path`; `None` takes the last alone."""
+        return None
+
+    def phase(self, updates: int) -> Any:
+        """A value that changes when the training step must be traced anew.
+
+        Args:
+            updates: number of outer updates made.
+        """
+        del updates
+        return None
+
+    def set_updates(self, updates: tf.Tensor) -> None:
+        """Tells the method how many outer updates have been made."""
+        if self.counts_updates:
+            self.updates.assign(tf.cast(updates, "int32"))
 
     def predict(self, adapted: Adapted, task: Task, *, training: bool) -> LearnerOutput:
         """Predicts the queries of `task` with the adapted learner."""

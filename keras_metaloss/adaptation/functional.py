@@ -76,7 +76,7 @@ class FunctionalLearner:
         *,
         training: bool,
         moments: BatchMoments,
-        pass_number: int = 0,
+        pass_number: int | tf.Tensor = 0,
         overrides: list[tuple[keras.Variable, tf.Tensor]] | None = None,
     ) -> LearnerOutput:
         """Predicts `x` with `weights`.
@@ -121,9 +121,8 @@ class FunctionalLearner:
         value = tf.convert_to_tensor(variable)
         if tuple(variable.shape) != (2,):
             return value
-        offset = (
-            tf.cast(stream, value.dtype) * 1009 + pass_number + 1
-        ) * _STREAM_STRIDE
+        number = tf.cast(pass_number, value.dtype)
+        offset = (tf.cast(stream, value.dtype) * 1009 + number + 1) * _STREAM_STRIDE
         return value + tf.stack([offset, tf.zeros_like(offset)])
 
 

@@ -1,5 +1,6 @@
-"""Layers that adaptation needs."""
+"""Keras layers that adaptation needs."""
 
+from keras_metaloss.layers.context_vector import ContextVector
 from keras_metaloss.layers.max_pool_2d import MaxPool2D
 
-__all__ = ["MaxPool2D"]
+__all__ = ["ContextVector", "MaxPool2D"]

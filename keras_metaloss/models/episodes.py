@@ -17,6 +17,7 @@ __all__ = [
     "check_loss",
     "episode_spec",
     "first_batch",
+    "predict_first",
     "task_count",
     "task_tensors",
 ]
@@ -114,26 +115,29 @@ def check_episodes(episode: dict[str, Any], query_y: Any) -> None:
             _check_finite(name, tensor)
 
 
-def check_loss(
-    learner: keras.Model,
-    loss: InnerLoss,
-    x: Any,
-    y: Any,
-    name: str = "support_y",
-) -> None:
-    """Raises a `ValueError` if a loss cannot take the learner's outputs and targets.
-
-    Args:
-        learner: a built Keras model.
-        loss: the loss of one task.
-        x: inputs `[T, N, ...]`, of which the first task is tried.
-        y: targets, likewise.
-        name: name of the targets, for the message.
-    """
-    x, y = keras.tree.map_structure(lambda t: tf.convert_to_tensor(t)[0], (x, y))
+def predict_first(model: keras.Model, x: Any) -> Any:
+    """Predictions for the first task of `x`, a structure of `[T, ...]`."""
     # A GPU would give NaN for a label out of range, without a word.
     with tf.device("CPU:0"):
-        outputs = learner(x, training=False)
+        if isinstance(x, dict) and "support_x" in x:
+            one = keras.tree.map_structure(lambda t: t[:1], task_tensors(x))
+            outputs = model(one, training=False)
+            return keras.tree.map_structure(lambda t: t[0], outputs)
+        first = keras.tree.map_structure(lambda t: tf.convert_to_tensor(t)[0], x)
+        return model(first, training=False)
+
+
+def check_loss(loss: InnerLoss, outputs: Any, y: Any, name: str) -> None:
+    """Raises a `ValueError` if a loss cannot take predictions and targets.
+
+    Args:
+        loss: the loss of one task.
+        outputs: predictions for the first task, `[N, ...]`.
+        y: targets `[T, N, ...]`, of which the first task's are tried.
+        name: name of the targets, for the message.
+    """
+    y = keras.tree.map_structure(lambda t: tf.convert_to_tensor(t)[0], y)
+    with tf.device("CPU:0"):
         try:
             loss(y, outputs, None, [])
         except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:

@@ -18,11 +18,14 @@ from keras_metaloss.models.episodes import (
     check_loss,
     episode_spec,
     first_batch,
+    predict_first,
     task_count,
     task_tensors,
 )
 from keras_metaloss.models.export import export_adapt_and_predict
+from keras_metaloss.models.jit import check_jit
 from keras_metaloss.models.outer_loss import is_separable, query_weights, set_loss_step
+from keras_metaloss.models.phases import with_phases
 from keras_metaloss.models.task_execution import choose_task_execution
 from keras_metaloss.models.task_intervals import TaskIntervals
 
@@ -75,13 +78,14 @@ class MetaModel(keras.Model):
         task_execution: str = "auto",
         name: str | None = None,
     ) -> None:
-        super().__init__(name=name)
+        # The learner casts its own inputs; targets must keep their precision.
+        super().__init__(name=name, autocast=False)
         _check_parts(learner, adaptation)
         self.learner = learner
         self.adaptation = adaptation
         self.adaptation.attach(learner)
         self.task_execution = task_execution
-        self._execution = choose_task_execution(task_execution, learner)
+        self._execution = choose_task_execution(task_execution, learner, adaptation)
         # A namespace, because Keras would track and save what is set on the model.
         self._own = types.SimpleNamespace(
             intervals=TaskIntervals(), evaluating=False, episode_spec=None
@@ -123,6 +127,10 @@ class MetaModel(keras.Model):
     def _adapt_and_predict(self, episode, training):
         """What `_one_task` gives, with a leading task axis."""
         tensors = self._tensors(episode)
+        if not self.adaptation.uses_inner_loss:
+            return self.adaptation.run_batch(
+                tensors, self._execution, training=training
+            )
         inner_loss = self._inner_loss()
         return self._execution(
             lambda task: self._one_task(task, inner_loss, training),
@@ -131,20 +139,34 @@ class MetaModel(keras.Model):
         )
 
     def _one_task(self, tensors, inner_loss, training):
+        """Predictions of the queries, state written, what the outer loss asks for."""
         task = Task(**{"support_mask": None, "query_mask": None, **tensors})
-        adapted = self.adaptation.adapt(task, inner_loss, training=training)
-        output = self.adaptation.predict(adapted, task, training=training)
+        path = self.adaptation.outer_path(task, inner_loss, training=training)
+        *earlier, output = [
+            self.adaptation.predict(adapted, task, training=training)
+            for adapted in path
+        ]
         result = {"y_pred": output.outputs}
+        if earlier:
+            result["earlier"] = [e.outputs for e in earlier]
         if training:
             result["written"] = self.adaptation.state_values(output.state)
         if self._needs_gradients():
-            flat = [tf.reshape(g, [-1]) for g in adapted.first_gradients]
+            flat = [tf.reshape(g, [-1]) for g in path[-1].first_gradients]
             result["task_gradient"] = tf.concat(flat, axis=0)
         return result
 
     def _needs_gradients(self):
         """Whether the outer loss compares tasks by their gradients."""
-        return getattr(self.loss, "representation", None) == "gradient"
+        needed = getattr(self.loss, "representation", None) == "gradient"
+        if needed and not self.adaptation.gives_gradients:
+            raise ValueError(
+                "Invalid value for argument `loss`. Expected one that does not compare "
+                f"tasks by their gradients, which {type(self.adaptation).__name__} "
+                "does not give to the outer loop; `kml.adaptation.MAML` does. "
+                f"Received: loss={self.loss!r}"
+            )
+        return needed
 
     def _tensors(self, episode):
         tensors = task_tensors(episode)
@@ -165,11 +187,16 @@ class MetaModel(keras.Model):
         signature = {"y_pred": _dtypes(outputs)}
         if training:
             signature["written"] = _dtypes(self.adaptation.state_variables())
+            if self.adaptation.outer_weights() is not None:
+                earlier = self.adaptation.steps - 1
+                signature["earlier"] = [signature["y_pred"]] * earlier
         if self._needs_gradients():
             signature["task_gradient"] = _dtypes(self.learner.trainable_variables[0])
         return signature
 
     def _inner_loss(self):
+        if not self.adaptation.uses_inner_loss:
+            return None
         if self.adaptation.loss is not None:
             names = getattr(self.learner, "output_names", None)
             return InnerLoss(self.adaptation.loss, output_names=names)
@@ -197,6 +224,8 @@ class MetaModel(keras.Model):
         self._check_first_batch(x, y)
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)
+        if self.adaptation.counts_updates:
+            kwargs["callbacks"] = with_phases(kwargs.get("callbacks"))
         return super().fit(x, y, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
@@ -212,14 +241,13 @@ class MetaModel(keras.Model):
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One update of the initialisation and of the adaptation's own parameters."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        per_task = self._execution.name != "vectorized" and is_separable(self.loss)
-        step = self._step_per_task if per_task else self._step_jointly
-        loss, gradients, result = step(x, y, sample_weight)
+        loss, gradients, result = self._outer_step()(x, y, sample_weight)
         self.optimizer.apply_gradients(
             zip(gradients, self.trainable_weights, strict=True)
         )
         self._write_state(result["written"])
         set_loss_step(self.loss, self.optimizer.iterations)
+        self.adaptation.set_updates(self.optimizer.iterations)
         return self._track(x, y, result["y_pred"], sample_weight, loss)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
@@ -277,14 +305,37 @@ class MetaModel(keras.Model):
                 results.pop(interval.name, None)
         return results
 
+    def make_train_function(self, force: bool = False) -> Any:
+        """Builds the training step, after a look at what XLA would get wrong."""
+        check_jit(self)
+        return super().make_train_function(force)
+
+    def _outer_step(self):
+        """The way to a direction for the outer optimizer."""
+        if self.adaptation.outer_rule == "difference":
+            return self._step_by_difference
+        apart = self.adaptation.uses_inner_loss and self._execution.name != "vectorized"
+        if apart and is_separable(self.loss):
+            return self._step_per_task
+        return self._step_jointly
+
+    def _outer_loss(self, x, y, result, sample_weight):
+        """The compiled loss, over all states that the adaptation shows."""
+        extra = {k: v for k, v in result.items() if k == "task_gradient"}
+        losses = [
+            self.compute_loss({**x, **extra}, y, y_pred, sample_weight, training=True)
+            for y_pred in [*result.get("earlier", []), result["y_pred"]]
+        ]
+        weights = self.adaptation.outer_weights()
+        if weights is None:
+            return losses[-1]
+        return tf.tensordot(tf.cast(weights, losses[0].dtype), tf.stack(losses), 1)
+
     def _step_jointly(self, x, y, sample_weight):
         """Loss, its gradients, and what `_one_task` gives for each task."""
         with tf.GradientTape() as tape:
             result = self._adapt_and_predict(x, training=True)
-            extra = {k: v for k, v in result.items() if k == "task_gradient"}
-            loss = self.compute_loss(
-                {**x, **extra}, y, result["y_pred"], sample_weight, training=True
-            )
+            loss = self._outer_loss(x, y, result, sample_weight)
             scaled = self.optimizer.scale_loss(loss)
         return loss, self._gradients(tape, scaled), result
 
@@ -298,10 +349,11 @@ class MetaModel(keras.Model):
         def one_task(task):
             with tf.GradientTape() as tape:
                 result = self._one_task(task["x"], inner_loss, training=True)
-                loss = self.compute_loss(
-                    **keras.tree.map_structure(
-                        lambda t: t[tf.newaxis], {**task, "y_pred": result["y_pred"]}
-                    )
+                one = keras.tree.map_structure(
+                    lambda t: t[tf.newaxis], {**task, "result": result}
+                )
+                loss = self._outer_loss(
+                    one["x"], one["y"], one["result"], one.get("sample_weight")
                 )
                 scaled = self.optimizer.scale_loss(loss)
             return result, loss, self._gradients(tape, scaled)
@@ -314,6 +366,31 @@ class MetaModel(keras.Model):
         result, losses, gradients = self._execution(one_task, batch, signature)
         means = [tf.reduce_mean(g, axis=0) for g in gradients]
         return tf.reduce_mean(losses), means, result
+
+    def _step_by_difference(self, x, y, sample_weight):
+        """Initial minus adapted weights, mean over tasks, in place of a gradient."""
+        inner_loss = self._inner_loss()
+        tensors = self._tensors(x)
+
+        def one_task(task):
+            task = Task(**{"support_mask": None, "query_mask": None, **task})
+            adapted = self.adaptation.adapt(task, inner_loss, training=True)
+            output = self.adaptation.predict(adapted, task, training=True)
+            written = self.adaptation.state_values(adapted.state)
+            return {"y_pred": output.outputs, "written": written}, adapted.weights
+
+        weights = self.learner.trainable_variables
+        signature = (self._signature(tensors, training=True), _dtypes(weights))
+        result, adapted = self._execution(one_task, tensors, signature)
+        loss = self.compute_loss(x, y, result["y_pred"], sample_weight, training=True)
+        # The optimizer sums over replicas.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        differences = {
+            id(v): self.optimizer.scale_loss(v - tf.reduce_mean(a, axis=0)) / replicas
+            for v, a in zip(weights, adapted, strict=True)
+        }
+        gradients = [differences[id(v)] for v in self.trainable_weights]
+        return loss, gradients, result
 
     def _gradients(self, tape, loss):
         variables = self.trainable_weights
@@ -350,10 +427,16 @@ class MetaModel(keras.Model):
     def _check_losses(self, episode, query_y):
         """Tries the losses on one task, where a misfit can still be explained."""
         support = self._inner_loss()
-        check_loss(self.learner, support, episode["support_x"], episode["support_y"])
+        if support is not None:
+            outputs = predict_first(self.learner, episode["support_x"])
+            check_loss(support, outputs, episode["support_y"], "support_y")
         if query_y is not None and self.compiled:
             outer = self._as_inner_loss(self.loss)
-            check_loss(self.learner, outer, episode["query_x"], query_y, "query_y")
+            if support is None:
+                outputs = predict_first(self, episode)
+            else:
+                outputs = predict_first(self.learner, episode["query_x"])
+            check_loss(outer, outputs, query_y, "query_y")
 
     # Saving
 

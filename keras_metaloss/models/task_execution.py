@@ -9,6 +9,8 @@ import keras
 import tensorflow as tf
 
 from keras_metaloss import _compat
+from keras_metaloss.adaptation import Adaptation
+from keras_metaloss.layers import ContextVector
 
 __all__ = ["TASK_EXECUTIONS", "TaskExecution", "choose_task_execution"]
 
@@ -32,6 +34,7 @@ _VECTORIZABLE = (
     keras.layers.Concatenate,
     keras.layers.Add,
     keras.layers.LayerNormalization,
+    ContextVector,
     keras.layers.BatchNormalization,
 )
 
@@ -77,20 +80,29 @@ class TaskExecution(NamedTuple):
         )
 
 
-def choose_task_execution(requested: str, learner: keras.Model) -> TaskExecution:
-    """Settles `"auto"` by what the learner contains.
+def choose_task_execution(
+    requested: str, learner: keras.Model, adaptation: Adaptation
+) -> TaskExecution:
+    """Settles `"auto"` by what the learner contains and what the adaptation does.
 
     Args:
         requested: one of `TASK_EXECUTIONS`.
         learner: a built Keras model.
+        adaptation: the method that adapts it.
 
     Raises:
-        ValueError: if `requested` is unknown.
+        ValueError: if `requested` is unknown, or wrong for the adaptation.
     """
     if requested not in TASK_EXECUTIONS:
         raise ValueError(
             "Invalid value for argument `task_execution`. Expected one of "
             f"{TASK_EXECUTIONS}. Received: task_execution={requested!r}"
+        )
+    if requested == "vectorized" and not adaptation.vectorizable:
+        raise ValueError(
+            "Invalid value for argument `task_execution`. Expected another one for "
+            f"{type(adaptation).__name__}, whose gradient does not survive it. "
+            f"Received: task_execution={requested!r}"
         )
     if requested != "auto":
         return TaskExecution(requested, "It was asked for.")
@@ -101,6 +113,12 @@ def choose_task_execution(requested: str, learner: keras.Model) -> TaskExecution
             if not _is_vectorizable(layer)
         }
     )
+    if not adaptation.vectorizable:
+        return TaskExecution(
+            "map",
+            f"{type(adaptation).__name__} defines its own gradient, which running all "
+            "tasks in one operation would lose.",
+        )
     if others:
         return TaskExecution(
             "map",

@@ -1,0 +1,147 @@
+"""Distances between embeddings, shared by all metric-based methods.
+
+A distance is a Keras layer called with two sets of vectors, `[..., N, D]` and
+`[..., M, D]`, which gives `[..., N, M]`. Small means alike.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.checks import check_non_negative
+
+__all__ = ["Cosine", "Mahalanobis", "SquaredEuclidean", "get"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class SquaredEuclidean(keras.layers.Layer):
+    """`|a - b|^2`, the distance of prototypical networks.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> d = SquaredEuclidean()(tf.constant([[0.0, 0.0]]), tf.constant([[3.0, 4.0]]))
+    >>> d.numpy().tolist()
+    [[25.0]]
+    """
+
+    def build(self, a_shape: tuple, b_shape: tuple) -> None:
+        del a_shape, b_shape
+
+    def call(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        return _squared_euclidean(a, b)
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class Cosine(keras.layers.Layer):
+    """`scale * (1 - a.b / (|a| |b|))`, zero vectors at distance `scale`.
+
+    Args:
+        scale: how sharply the distance tells apart; trained, unless the layer has
+            `trainable=False`. Matching networks have 1, which is not trained.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if `scale` is negative.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> d = Cosine(1.0)(tf.constant([[2.0, 0.0]]), tf.constant([[0.0, 1.0]]))
+    >>> d.numpy().tolist()
+    [[1.0]]
+
+    Reference:
+        Vinyals et al., "Matching Networks for One Shot Learning", 2016, section 2.1;
+        trained scale: Chen et al., "A Closer Look at Few-shot Classification", 2019.
+    """
+
+    def __init__(self, scale: float = 10.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scale = check_non_negative("scale", scale)
+
+    def build(self, a_shape: tuple, b_shape: tuple) -> None:
+        del a_shape, b_shape
+        self.factor = self.add_weight(
+            name="scale",
+            shape=(),
+            initializer=keras.initializers.Constant(self.scale),
+            trainable=self.trainable,
+        )
+
+    def call(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        a, b = (tf.math.l2_normalize(v, axis=-1, epsilon=1e-12) for v in (a, b))
+        factor = tf.cast(tf.convert_to_tensor(self.factor), a.dtype)
+        return factor * (1.0 - tf.matmul(a, b, transpose_b=True))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "scale": self.scale}
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class Mahalanobis(keras.layers.Layer):
+    """`(a - b)^T M (a - b)` with a learned positive definite matrix M.
+
+    `M = L L^T` with a lower triangular L of positive diagonal; `M = I` at first.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> d = Mahalanobis()(tf.constant([[0.0, 0.0]]), tf.constant([[3.0, 4.0]]))
+    >>> round(float(d[0, 0]), 3)
+    25.0
+    """
+
+    def build(self, a_shape: tuple, b_shape: tuple) -> None:
+        del b_shape
+        size = a_shape[-1]
+        self.factor = self.add_weight(
+            name="factor", shape=(size, size), initializer="zeros"
+        )
+
+    def call(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        lower = tf.cast(self.lower_factor(), a.dtype)
+        return _squared_euclidean(tf.matmul(a, lower), tf.matmul(b, lower))
+
+    def lower_factor(self) -> tf.Tensor:
+        """L, `[D, D]`."""
+        factor = tf.convert_to_tensor(self.factor)
+        # softplus(log(e - 1)) = 1
+        diagonal = tf.nn.softplus(tf.linalg.diag_part(factor) + math.log(math.e - 1.0))
+        return tf.linalg.set_diag(tf.linalg.band_part(factor, -1, 0), diagonal)
+
+
+_BY_NAME = {
+    "squared_euclidean": SquaredEuclidean,
+    "cosine": Cosine,
+    "mahalanobis": Mahalanobis,
+}
+
+
+def get(distance: str | keras.layers.Layer) -> keras.layers.Layer:
+    """The distance that a name or a layer stands for.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if isinstance(distance, keras.layers.Layer):
+        return distance
+    if not isinstance(distance, str) or distance not in _BY_NAME:
+        raise ValueError(
+            "Invalid value for argument `distance`. Expected a layer called with two "
+            f"sets of vectors, or one of {sorted(_BY_NAME)}. Received: "
+            f"distance={distance!r}"
+        )
+    return _BY_NAME[distance]()
+
+
+def _squared_euclidean(a, b):
+    squares = [tf.reduce_sum(tf.square(v), axis=-1) for v in (a, b)]
+    products = tf.matmul(a, b, transpose_b=True)
+    total = squares[0][..., :, tf.newaxis] + squares[1][..., tf.newaxis, :]
+    # Rounding can take it below zero.
+    return tf.nn.relu(total - 2.0 * products)

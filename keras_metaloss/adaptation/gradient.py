@@ -1,0 +1,254 @@
+"""What adaptation by gradient descent on the support set has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss import _compat
+from keras_metaloss.adaptation import inner_optimizers
+from keras_metaloss.adaptation.base import Adaptation, Adapted, Task
+from keras_metaloss.adaptation.functional import Weights
+from keras_metaloss.adaptation.inner_loss import InnerLoss
+from keras_metaloss.checks import check_non_negative, check_positive_integer
+
+__all__ = ["GradientAdaptation"]
+
+DEFAULT_RATE = 0.01
+
+# Small gradients would vanish in float16; a power of two changes nothing else.
+_FLOAT16_SCALE = 1024.0
+
+
+class GradientAdaptation(Adaptation):
+    """A few updates of the learner's weights on the support set. Base class.
+
+    Subclasses say which weights change (`is_adapted`), by what rule (`update`) and
+    what the outer loop sees of it.
+
+    Args:
+        steps: number of inner updates in training.
+        learning_rate: inner step size, a number not below zero; `None` is 0.01, or
+            the rate of `optimizer`.
+        optimizer: a Keras optimizer whose settings the inner loop takes; see
+            `kml.adaptation.inner_optimizers.from_keras`. `None`: gradient descent.
+        first_order: whether the outer loop takes inner gradients as constants.
+        evaluation_steps: number of inner updates in `evaluate`, `predict`, `adapt`
+            and `export`; `None` takes `steps`.
+        loss: see `Adaptation`.
+        normalization: see `Adaptation`.
+        name: name of the layer.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    gives_gradients = True
+
+    def __init__(
+        self,
+        steps: int,
+        learning_rate: float | None,
+        *,
+        optimizer: keras.optimizers.Optimizer | None = None,
+        first_order: bool = False,
+        evaluation_steps: int | None = None,
+        loss: Any = None,
+        normalization: str = "support",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(loss=loss, normalization=normalization, name=name)
+        self.steps = check_positive_integer("steps", steps)
+        self.first_order = bool(first_order)
+        self.evaluation_steps = evaluation_steps
+        if evaluation_steps is not None:
+            check_positive_integer("evaluation_steps", evaluation_steps)
+        self.learning_rate = _check_rate(learning_rate, optimizer)
+        self.optimizer = optimizer
+        self.inner_optimizer = (
+            inner_optimizers.sgd(self.learning_rate)
+            if optimizer is None
+            else inner_optimizers.from_keras(optimizer)
+        )
+
+    def attach(self, learner: keras.Model) -> None:
+        super().attach(learner)
+        halves = any(
+            layer.compute_dtype == "float16"
+            for layer in _compat.flatten_layers(learner)
+        )
+        self._loss_scale = _FLOAT16_SCALE if halves else 1.0
+
+    @property
+    def differentiates_twice(self) -> bool:
+        return self.outer_rule == "gradient" and not self.first_order
+
+    def adapt(self, task: Task, inner_loss: InnerLoss, *, training: bool) -> Adapted:
+        return self.path(task, inner_loss, training=training)[-1]
+
+    def path(
+        self, task: Task, inner_loss: InnerLoss, *, training: bool
+    ) -> list[Adapted]:
+        """The learner after 1, 2, ... inner updates."""
+        adapted = self.initial(task)
+        optimizer_state = self.inner_optimizer.init(self.chosen(adapted.weights))
+        path = []
+        for _ in range(self.step_count(training)):
+            adapted, optimizer_state = self.step(
+                adapted, optimizer_state, task, inner_loss, training=training
+            )
+            path.append(adapted)
+        return path
+
+    def step_count(self, training: bool) -> int:
+        """Number of inner updates."""
+        return self.steps if training else self.evaluation_steps or self.steps
+
+    def step(
+        self,
+        adapted: Adapted,
+        optimizer_state: Any,
+        task: Task,
+        inner_loss: InnerLoss,
+        *,
+        training: bool,
+    ) -> tuple[Adapted, Any]:
+        """One inner update."""
+        gradients, state = self.gradients(adapted, task, inner_loss, training=training)
+        weights, optimizer_state = self.update(
+            adapted.steps, gradients, optimizer_state, self.chosen(adapted.weights)
+        )
+        stepped = Adapted(
+            self.put_back(adapted.weights, weights),
+            state,
+            adapted.steps + 1,
+            adapted.first_gradients or gradients,
+        )
+        return stepped, optimizer_state
+
+    def gradients(
+        self, adapted: Adapted, task: Task, inner_loss: InnerLoss, *, training: bool
+    ) -> tuple[Weights, Any]:
+        """Gradients of the inner loss in the adapted weights; the state after it."""
+        chosen = self.chosen(adapted.weights)
+        with tf.GradientTape() as tape:
+            tape.watch(chosen)
+            output = self.support_pass(task, adapted, training=training)
+            loss = inner_loss(
+                task.support_y, output.outputs, task.support_mask, output.penalties
+            )
+            loss *= tf.cast(self._loss_scale, loss.dtype)
+        gradients = tape.gradient(
+            loss, chosen, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        if self._loss_scale != 1.0:
+            gradients = [g / self._loss_scale for g in gradients]
+        if self.first_order:
+            gradients = [tf.stop_gradient(g) for g in gradients]
+        return gradients, output.state
+
+    def descend(
+        self,
+        task: Task,
+        inner_loss: InnerLoss,
+        *,
+        training: bool,
+        batch: Callable[[tf.Tensor], Task] | None = None,
+        pull: float = 0.0,
+    ) -> Adapted:
+        """All inner updates in one loop, which nothing can be differentiated through.
+
+        Memory and the time to compile do not grow with the number of updates.
+
+        Args:
+            task: the task.
+            inner_loss: what to descend.
+            training: as in `adapt`.
+            batch: gives the task with the examples to use at an inner step.
+            pull: weight of `|w - w_0|^2 / 2`, added to the inner loss.
+        """
+        start = self.initial(task)
+        origin = [tf.stop_gradient(w) for w in start.weights]
+        count = tf.constant(self.step_count(training))
+
+        def body(step, weights, state, optimizer_state):
+            adapted = Adapted(weights, state, step, [])
+            examples = task if batch is None else batch(step)
+            gradients, state = self.gradients(
+                adapted, examples, inner_loss, training=training
+            )
+            chosen = self.chosen(weights)
+            if pull:
+                pairs = zip(gradients, chosen, self.chosen(origin), strict=True)
+                gradients = [g + pull * (w - o) for g, w, o in pairs]
+            chosen, optimizer_state = self.update(
+                step, gradients, optimizer_state, chosen
+            )
+            return step + 1, self.put_back(weights, chosen), state, optimizer_state
+
+        _, weights, state, _ = tf.while_loop(
+            lambda step, *_: step < count,
+            body,
+            (
+                tf.constant(0),
+                origin,
+                start.state,
+                self.inner_optimizer.init(self.chosen(origin)),
+            ),
+            maximum_iterations=count,
+        )
+        weights = [tf.stop_gradient(w) for w in weights]
+        state = tf.nest.map_structure(tf.stop_gradient, state)
+        return Adapted(weights, state, self.step_count(training), [])
+
+    def update(
+        self, step: int, gradients: Weights, optimizer_state: Any, weights: Weights
+    ) -> tuple[Weights, Any]:
+        """The rule: new values of the adapted weights and a new optimizer state."""
+        del step
+        updates, optimizer_state = self.inner_optimizer.update(
+            gradients, optimizer_state, weights
+        )
+        new = [w + u for w, u in zip(weights, updates, strict=True)]
+        return new, optimizer_state
+
+    def is_adapted(self) -> list[bool]:
+        """For each trainable variable of the learner: does the inner loop change it?"""
+        return [True] * len(self._functional.weight_variables)
+
+    def chosen(self, weights: Weights) -> Weights:
+        """Those of `weights` that the inner loop changes."""
+        pairs = zip(weights, self.is_adapted(), strict=True)
+        return [weight for weight, adapted in pairs if adapted]
+
+    def put_back(self, weights: Weights, chosen: Weights) -> Weights:
+        """`weights` with the adapted ones replaced."""
+        left = iter(chosen)
+        pairs = zip(weights, self.is_adapted(), strict=True)
+        return [next(left) if adapted else weight for weight, adapted in pairs]
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "steps": self.steps,
+            "learning_rate": self.learning_rate,
+            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
+            "first_order": self.first_order,
+            "evaluation_steps": self.evaluation_steps,
+        }
+
+
+def _check_rate(learning_rate, optimizer):
+    if optimizer is None:
+        rate = DEFAULT_RATE if learning_rate is None else learning_rate
+        return check_non_negative("learning_rate", rate)
+    if learning_rate is not None:
+        raise ValueError(
+            "Invalid value for argument `learning_rate`. Expected None beside an "
+            "`optimizer`, which has a rate of its own. Received: "
+            f"learning_rate={learning_rate!r}"
+        )
+    return None

@@ -1,0 +1,316 @@
+"""Optimizers of the inner loop: pure functions that gradients pass through.
+
+Each is a pair `(init, update)` in the form of optax, over lists of tensors. They make
+the steps of the Keras optimizer of the same name. Where Keras divides by
+`sqrt(v) + epsilon`, these divide by `sqrt(v + epsilon ** 2)`: the same at `v = 0`, the
+same up to `epsilon` elsewhere, and differentiable at `v = 0`, where the root alone has
+an infinite slope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+__all__ = ["InnerOptimizer", "adam", "adamw", "clipped", "from_keras", "rmsprop", "sgd"]
+
+Weights = list[tf.Tensor]
+Rate = float | tf.Tensor | keras.optimizers.schedules.LearningRateSchedule
+
+
+class InnerOptimizer(NamedTuple):
+    """A pair of pure functions.
+
+    Attributes:
+        init: from weights to a state, a dictionary of tensors and lists of tensors.
+        update: from `(gradients, state, weights)` to `(updates, state)`; the updates
+            are to be added to the weights.
+    """
+
+    init: Callable[[Weights], dict[str, Any]]
+    update: Callable[[Weights, dict[str, Any], Weights], tuple[Weights, dict[str, Any]]]
+
+
+def sgd(
+    learning_rate: Rate, momentum: float = 0.0, nesterov: bool = False
+) -> InnerOptimizer:
+    """Gradient descent: `m = momentum * m - rate * g`, `w += m`.
+
+    With `nesterov`, `w += momentum * m - rate * g`.
+
+    Args:
+        learning_rate: number, scalar tensor or Keras schedule of the inner step.
+        momentum: share of the last update that is kept.
+        nesterov: whether to look ahead.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> optimizer = sgd(0.1)
+    >>> weights = [tf.constant([1.0])]
+    >>> updates, _ = optimizer.update([tf.constant([2.0])], optimizer.init(weights),
+    ...                               weights)
+    >>> [float(u[0]) for u in updates]
+    [-0.20000000298023224]
+    """
+
+    def init(weights):
+        state = {"step": tf.constant(0, tf.int32)}
+        return {**state, "momentum": _zeros(weights)} if momentum else state
+
+    def update(gradients, state, weights):
+        del weights
+        steps = [-_rate(learning_rate, state, g) * g for g in gradients]
+        state = {**state, "step": state["step"] + 1}
+        if not momentum:
+            return steps, state
+        moved = [
+            momentum * m + s for m, s in zip(state["momentum"], steps, strict=True)
+        ]
+        state["momentum"] = moved
+        if nesterov:
+            moved = [momentum * m + s for m, s in zip(moved, steps, strict=True)]
+        return moved, state
+
+    return InnerOptimizer(init, update)
+
+
+def rmsprop(
+    learning_rate: Rate,
+    rho: float = 0.9,
+    momentum: float = 0.0,
+    epsilon: float = 1e-7,
+    centered: bool = False,
+) -> InnerOptimizer:
+    """Divides by a root mean square of gradients: `w -= rate * g / sqrt(v + epsilon)`.
+
+    `v = rho * v + (1 - rho) * g ** 2`; `centered` subtracts the square of the mean
+    gradient from `v`. (Keras has `epsilon` inside the root here too.)
+
+    Args:
+        learning_rate: number, scalar tensor or Keras schedule of the inner step.
+        rho: decay of the mean.
+        momentum: share of the last update that is kept.
+        epsilon: added to the mean square.
+        centered: whether to divide by a deviation.
+    """
+
+    def init(weights):
+        state = {"step": tf.constant(0, tf.int32), "velocity": _zeros(weights)}
+        if momentum:
+            state["momentum"] = _zeros(weights)
+        if centered:
+            state["mean"] = _zeros(weights)
+        return state
+
+    def update(gradients, state, weights):
+        del weights
+        new = {"step": state["step"] + 1}
+        squares = [tf.square(g) for g in gradients]
+        new["velocity"] = _average(state["velocity"], squares, rho)
+        denominators = [v + epsilon for v in new["velocity"]]
+        if centered:
+            new["mean"] = _average(state["mean"], gradients, rho)
+            pairs = zip(denominators, new["mean"], strict=True)
+            denominators = [d - tf.square(m) for d, m in pairs]
+        steps = [
+            _rate(learning_rate, state, g) * g * tf.math.rsqrt(d)
+            for g, d in zip(gradients, denominators, strict=True)
+        ]
+        if momentum:
+            pairs = zip(state["momentum"], steps, strict=True)
+            steps = new["momentum"] = [momentum * m + s for m, s in pairs]
+        return [-s for s in steps], new
+
+    return InnerOptimizer(init, update)
+
+
+def adam(
+    learning_rate: Rate,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+) -> InnerOptimizer:
+    """Adam: `w -= rate_t * m / sqrt(v + epsilon ** 2)`.
+
+    `rate_t = rate * sqrt(1 - beta_2 ** t) / (1 - beta_1 ** t)`.
+
+    Args:
+        learning_rate: number, scalar tensor or Keras schedule of the inner step.
+        beta_1: decay of the mean gradient m; 0 in Reptile's experiments.
+        beta_2: decay of the mean square v.
+        epsilon: keeps the division finite.
+
+    Reference:
+        Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, section 2.
+    """
+
+    def init(weights):
+        return {
+            "step": tf.constant(0, tf.int32),
+            "mean": _zeros(weights),
+            "velocity": _zeros(weights),
+        }
+
+    def update(gradients, state, weights):
+        del weights
+        mean = _average(state["mean"], gradients, beta_1)
+        squares = [tf.square(g) for g in gradients]
+        velocity = _average(state["velocity"], squares, beta_2)
+        updates = [
+            -_adam_rate(learning_rate, state, m, beta_1, beta_2)
+            * m
+            * tf.math.rsqrt(v + epsilon**2)
+            for m, v in zip(mean, velocity, strict=True)
+        ]
+        step = state["step"] + 1
+        return updates, {"step": step, "mean": mean, "velocity": velocity}
+
+    return InnerOptimizer(init, update)
+
+
+def adamw(
+    learning_rate: Rate,
+    weight_decay: float = 0.004,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+) -> InnerOptimizer:
+    """Adam after `w -= rate * weight_decay * w`; arguments as in `adam`.
+
+    Reference:
+        Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019.
+    """
+    inner = adam(learning_rate, beta_1, beta_2, epsilon)
+    return _decayed(inner, learning_rate, weight_decay)
+
+
+def clipped(
+    optimizer: InnerOptimizer,
+    *,
+    clipnorm: float | None = None,
+    clipvalue: float | None = None,
+    global_clipnorm: float | None = None,
+) -> InnerOptimizer:
+    """Clips the gradients before `optimizer` sees them; names as in Keras.
+
+    Args:
+        optimizer: the optimizer of the clipped gradients.
+        clipnorm: largest norm of the gradient of one weight.
+        clipvalue: largest absolute value of an entry.
+        global_clipnorm: largest norm of all gradients together.
+    """
+
+    def update(gradients, state, weights):
+        if clipnorm is not None:
+            gradients = [
+                g * _shrink(tf.reduce_sum(tf.square(g)), clipnorm) for g in gradients
+            ]
+        if global_clipnorm is not None:
+            total = tf.add_n([tf.reduce_sum(tf.square(g)) for g in gradients])
+            gradients = [g * _shrink(total, global_clipnorm) for g in gradients]
+        if clipvalue is not None:
+            gradients = [tf.clip_by_value(g, -clipvalue, clipvalue) for g in gradients]
+        return optimizer.update(gradients, state, weights)
+
+    return InnerOptimizer(optimizer.init, update)
+
+
+# What of a Keras optimizer carries over, by its class.
+_SETTINGS = {
+    keras.optimizers.SGD: (sgd, ("momentum", "nesterov")),
+    keras.optimizers.RMSprop: (rmsprop, ("rho", "momentum", "epsilon", "centered")),
+    keras.optimizers.Adam: (adam, ("beta_1", "beta_2", "epsilon")),
+    keras.optimizers.AdamW: (adam, ("beta_1", "beta_2", "epsilon")),
+}
+_CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
+_UNSUPPORTED = ("use_ema", "gradient_accumulation_steps", "loss_scale_factor")
+
+
+def from_keras(optimizer: keras.optimizers.Optimizer) -> InnerOptimizer:
+    """The inner optimizer with the settings of a Keras optimizer.
+
+    Args:
+        optimizer: an instance of `SGD`, `RMSprop`, `Adam` or `AdamW`, with a number or
+            a schedule as learning rate, with clipping and weight decay or without.
+
+    Raises:
+        ValueError: if its class or one of its settings has no counterpart here.
+
+    Example:
+
+    >>> import keras
+    >>> inner = from_keras(keras.optimizers.Adam(1e-3, beta_1=0.0))
+    """
+    if type(optimizer) not in _SETTINGS:
+        names = sorted(kind.__name__ for kind in _SETTINGS)
+        raise ValueError(
+            "Invalid value for argument `optimizer`. Expected an instance of one of "
+            f"{names} from `keras.optimizers`. Received: optimizer={optimizer!r}"
+        )
+    config = optimizer.get_config()
+    bad = [n for n in (*_UNSUPPORTED, "amsgrad") if config.get(n)]
+    if bad:
+        settings = ", ".join(f"{name}={config[name]!r}" for name in bad)
+        raise ValueError(
+            "Invalid value for argument `optimizer`. Expected one without the settings "
+            f"{bad}, which the inner loop does not have. Received: optimizer="
+            f"{type(optimizer).__name__} with {settings}"
+        )
+    make, names = _SETTINGS[type(optimizer)]
+    rate = config["learning_rate"]
+    if isinstance(rate, dict):
+        rate = keras.optimizers.schedules.deserialize(rate)
+    inner = make(rate, **{name: config[name] for name in names})
+    if config.get("weight_decay"):
+        inner = _decayed(inner, rate, config["weight_decay"])
+    clipping = {name: config[name] for name in _CLIPPING}
+    return clipped(inner, **clipping) if any(clipping.values()) else inner
+
+
+def _decayed(optimizer, learning_rate, weight_decay):
+    """Keras's order: the weights decay first, the update does not see it."""
+
+    def update(gradients, state, weights):
+        updates, new = optimizer.update(gradients, state, weights)
+        updates = [
+            u - _rate(learning_rate, state, w) * weight_decay * w
+            for u, w in zip(updates, weights, strict=True)
+        ]
+        return updates, new
+
+    return InnerOptimizer(optimizer.init, update)
+
+
+def _zeros(weights):
+    return [tf.zeros_like(w) for w in weights]
+
+
+def _average(old, new, decay):
+    return [decay * o + (1.0 - decay) * n for o, n in zip(old, new, strict=True)]
+
+
+def _rate(learning_rate, state, like):
+    """The rate at the step in `state`, in the dtype of `like`."""
+    if isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+        return tf.cast(learning_rate(state["step"]), like.dtype)
+    if tf.is_tensor(learning_rate):
+        return tf.cast(learning_rate, like.dtype)
+    # Not `tf.cast`, which would round the number to float32 first.
+    return tf.constant(learning_rate, like.dtype)
+
+
+def _adam_rate(learning_rate, state, like, beta_1, beta_2):
+    time = tf.cast(state["step"] + 1, like.dtype)
+    decay_1 = tf.pow(tf.constant(beta_1, like.dtype), time)
+    decay_2 = tf.pow(tf.constant(beta_2, like.dtype), time)
+    rate = _rate(learning_rate, state, like)
+    return rate * tf.sqrt(1.0 - decay_2) / (1.0 - decay_1)
+
+
+def _shrink(square, limit):
+    # The maximum keeps the root away from zero, so its slope stays finite.
+    return limit * tf.math.rsqrt(tf.maximum(square, tf.cast(limit**2, square.dtype)))

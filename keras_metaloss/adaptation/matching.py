@@ -1,0 +1,150 @@
+"""Attention over the support set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.adaptation import distances
+from keras_metaloss.adaptation.metric import Memory, MetricAdaptation, flattened
+from keras_metaloss.adaptation.prototypes import build_distance
+from keras_metaloss.checks import check_positive_integer
+
+__all__ = ["MatchingNetwork"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class MatchingNetwork(MetricAdaptation):
+    """Logits are the log of the attention that each class gets.
+
+    `P(y = k | x) = sum over i of class k of softmax_i(-d(f(x), g(x_i)))`.
+
+    With `full_context=True` the embeddings see the support set: g is a bidirectional
+    LSTM over it (so the order of the support set matters), f an LSTM that reads it by
+    attention `reading_steps` times.
+
+    Args:
+        distance: as in `kml.adaptation.PrototypicalNetwork`. The paper's is
+            `kml.adaptation.distances.Cosine(1.0, trainable=False)`.
+        full_context: whether embeddings see the support set.
+        reading_steps: number of times f reads the support set.
+        classes: see `kml.adaptation.MetricAdaptation`.
+        normalization: likewise.
+        name: name of the layer.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+
+    >>> import keras, keras_metaloss as kml
+    >>> embedding = kml.learners.conv4((28, 28, 1), filters=8)
+    >>> model = kml.MetaModel(embedding, kml.adaptation.MatchingNetwork())
+    >>> model.compile("adam", keras.losses.SparseCategoricalCrossentropy(True))
+
+    Reference:
+        Vinyals et al., "Matching Networks for One Shot Learning", 2016, equation 1;
+        full context embeddings: section 2.1.2 and appendix A.
+    """
+
+    def __init__(
+        self,
+        distance: str | keras.layers.Layer = "cosine",
+        *,
+        full_context: bool = False,
+        reading_steps: int = 3,
+        classes: int | None = None,
+        normalization: str = "moving",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(classes=classes, normalization=normalization, name=name)
+        self.distance = distances.get(distance)
+        self.full_context = bool(full_context)
+        self.reading_steps = check_positive_integer("reading_steps", reading_steps)
+
+    def build_head(self, embedding_shape: tuple[int, ...]) -> None:
+        build_distance(self.distance, embedding_shape)
+        if self.full_context:
+            size = 1
+            for axis in embedding_shape:
+                size *= axis
+            self.support_reader = keras.layers.Bidirectional(
+                keras.layers.LSTM(size, return_sequences=True), merge_mode="sum"
+            )
+            self.support_reader.build((None, None, size))
+            self.query_reader = keras.layers.LSTMCell(size)
+            self.query_reader.build((None, 2 * size))
+
+    def memorize(
+        self,
+        embeddings: tf.Tensor,
+        classes: tf.Tensor,
+        mask: tf.Tensor | None,
+        *,
+        training: bool,
+    ) -> Memory:
+        vectors = flattened(embeddings)
+        if self.full_context:
+            if mask is not None:
+                mask = tf.cast(mask, tf.bool)
+            vectors += self.support_reader(vectors, mask=mask, training=training)
+        return {"embeddings": vectors, "classes": classes}
+
+    def score(self, queries: tf.Tensor, memory: Memory, *, training: bool) -> tf.Tensor:
+        vectors = flattened(queries)
+        if self.full_context:
+            vectors = self._read(vectors, memory, training)
+        similarity = -self.distance(vectors, memory["embeddings"])
+        return class_logsumexp(similarity, memory["classes"])
+
+    def _read(self, vectors, memory, training):
+        """Equations 3 to 6 of the paper's appendix, for all queries side by side."""
+        support = memory["embeddings"]
+        counts = tf.reduce_sum(memory["classes"], axis=-1)[:, tf.newaxis, :] > 0
+        shape = tf.shape(vectors)
+        size = vectors.shape[-1]
+        flat = tf.reshape(vectors, [-1, size])
+        hidden, cell = tf.zeros_like(flat), tf.zeros_like(flat)
+        read = tf.zeros_like(flat)
+        for _ in range(self.reading_steps):
+            inputs = tf.concat([flat, read], axis=-1)
+            _, (hidden, cell) = self.query_reader(
+                inputs, [hidden, cell], training=training
+            )
+            hidden = hidden + flat
+            by_task = tf.reshape(hidden, shape)
+            scores = tf.matmul(by_task, support, transpose_b=True)
+            attention = tf.nn.softmax(tf.where(counts, scores, -1e9), axis=-1)
+            read = tf.reshape(tf.matmul(attention, support), [-1, size])
+        return tf.reshape(hidden, shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "distance": keras.saving.serialize_keras_object(self.distance),
+            "full_context": self.full_context,
+            "reading_steps": self.reading_steps,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> MatchingNetwork:
+        distance = keras.saving.deserialize_keras_object(config["distance"])
+        return cls(**{**config, "distance": distance})
+
+
+def class_logsumexp(scores: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+    """`log sum over i of class k of exp(scores[t, q, i])`, `[T, Q, C]`.
+
+    Args:
+        scores: `[T, Q, S]`.
+        classes: `[T, S, C]`, weights of the examples in each class.
+    """
+    counted = tf.reduce_sum(classes, axis=-1)[:, tf.newaxis, :] > 0
+    scores = tf.where(counted, scores, tf.constant(-1e9, scores.dtype))
+    top = tf.stop_gradient(tf.reduce_max(scores, axis=-1, keepdims=True))
+    shares = tf.matmul(tf.exp(scores - top), classes)
+    # A class far behind has a share that rounds to zero: still a finite logit.
+    smallest = tf.constant(1e-30, scores.dtype)
+    return tf.math.log(tf.maximum(shares, smallest)) + top

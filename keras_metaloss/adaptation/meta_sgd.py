@@ -1,0 +1,109 @@
+"""Learns the initialisation, and for every weight the rate and sign of its update."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.adaptation.functional import Weights
+from keras_metaloss.adaptation.gradient import GradientAdaptation
+
+__all__ = ["MetaSGD"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class MetaSGD(GradientAdaptation):
+    """Gradient steps with a learned rate for each entry of each weight.
+
+    `theta_{k+1} = theta_k - alpha o grad L_support(theta_k)`, `alpha` of the shape of
+    `theta`, trained by the outer loop together with it. Entries may become negative.
+
+    Args:
+        steps: number of inner updates in training; the paper makes one.
+        learning_rate: what `alpha` starts from: a number, or a Keras initializer. The
+            paper draws from U[0.005, 0.1]: `keras.initializers.RandomUniform(0.005,
+            0.1)`.
+        first_order: as in `kml.adaptation.MAML`.
+        evaluation_steps: as in `kml.adaptation.MAML`.
+        loss: as in `kml.adaptation.MAML`.
+        normalization: as in `kml.adaptation.MAML`.
+        name: name of the layer.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+
+    >>> import keras, keras_metaloss as kml
+    >>> learner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    >>> model = kml.MetaModel(learner, kml.adaptation.MetaSGD(learning_rate=0.05))
+    >>> [tuple(rate.shape) for rate in model.adaptation.rates]
+    [(3, 2), (2,)]
+
+    Reference:
+        Li et al., "Meta-SGD: Learning to Learn Quickly for Few-Shot Learning", 2017,
+        equation 2 and algorithm 1.
+    """
+
+    def __init__(
+        self,
+        steps: int = 1,
+        learning_rate: float | keras.initializers.Initializer = 0.01,
+        *,
+        first_order: bool = False,
+        evaluation_steps: int | None = None,
+        loss: Any = None,
+        normalization: str = "support",
+        name: str | None = None,
+    ) -> None:
+        drawn = isinstance(learning_rate, keras.initializers.Initializer)
+        super().__init__(
+            steps,
+            None if drawn else learning_rate,
+            first_order=first_order,
+            evaluation_steps=evaluation_steps,
+            loss=loss,
+            normalization=normalization,
+            name=name,
+        )
+        if drawn:
+            self.learning_rate = learning_rate
+
+    def attach(self, learner: keras.Model) -> None:
+        super().attach(learner)
+        start = self.learning_rate
+        if not isinstance(start, keras.initializers.Initializer):
+            start = keras.initializers.Constant(start)
+        self.rates = [
+            self.add_weight(
+                name=f"rate_{index}",
+                shape=variable.shape,
+                dtype=variable.dtype,
+                initializer=start,
+            )
+            for index, variable in enumerate(learner.trainable_variables)
+        ]
+
+    def update(
+        self, step: int, gradients: Weights, optimizer_state: Any, weights: Weights
+    ) -> tuple[Weights, Any]:
+        rates = [tf.convert_to_tensor(rate) for rate in self.rates]
+        new = [w - a * g for w, a, g in zip(weights, rates, gradients, strict=True)]
+        return new, optimizer_state
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["optimizer"]
+        rate = self.learning_rate
+        if isinstance(rate, keras.initializers.Initializer):
+            rate = keras.saving.serialize_keras_object(rate)
+        return {**config, "learning_rate": rate}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> MetaSGD:
+        if isinstance(config["learning_rate"], dict):
+            rate = keras.saving.deserialize_keras_object(config["learning_rate"])
+            config = {**config, "learning_rate": rate}
+        return super().from_config(config)

@@ -1,0 +1,278 @@
+"""What methods have in common that compare embeddings and change no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.adaptation.base import Adaptation, Adapted, Task
+from keras_metaloss.adaptation.functional import LearnerOutput
+from keras_metaloss.adaptation.inner_loss import InnerLoss
+from keras_metaloss.adaptation.normalization import BatchMoments, batch_normalizations
+from keras_metaloss.checks import check_positive_integer
+
+__all__ = ["MetricAdaptation"]
+
+Memory = dict[str, tf.Tensor]
+
+# Score of a class that the support set does not hold.
+_ABSENT = -1e9
+
+
+class MetricAdaptation(Adaptation):
+    """Classifies queries by comparing their embeddings with the support set's.
+
+    The learner gives an embedding of each example (`kml.learners.conv4(shape)` for
+    instance), not logits. Subclasses say what to keep of the support set (`memorize`)
+    and how to score queries against it (`score`). Scores are logits `[T, Q, C]`:
+    compile with `SparseCategoricalCrossentropy(from_logits=True)`. Targets are class
+    numbers from 0, or one-hot. One model works for any number of ways and shots.
+
+    Args:
+        classes: number of logits C. `None` takes the largest class number of a batch
+            plus one, which XLA (`jit_compile=True`) cannot.
+        normalization: `"moving"` (as everywhere in Keras, and the fastest: one pass of
+            the learner over all tasks), `"support"` or `"batch"`, each task apart; see
+            `kml.adaptation.Adaptation`.
+        name: name of the layer.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    uses_inner_loss = False
+
+    def __init__(
+        self,
+        *,
+        classes: int | None = None,
+        normalization: str = "moving",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(normalization=normalization, name=name)
+        if normalization == "per_step":
+            raise ValueError(
+                "Invalid value for argument `normalization`. Expected one of "
+                "('support', 'batch', 'moving'): metric-based methods make no inner "
+                f"steps. Received: normalization={normalization!r}"
+            )
+        self.classes = classes
+        if classes is None:
+            # Keeps `jit_compile="auto"` from choosing XLA.
+            self.supports_jit = False
+        else:
+            check_positive_integer("classes", classes)
+
+    def attach(self, learner: keras.Model) -> None:
+        super().attach(learner)
+        outputs = keras.tree.flatten(learner.output_shape)
+        if not isinstance(learner.output_shape, tuple) or outputs[0] is not None:
+            raise ValueError(
+                f"Expected a learner with one output, an embedding, for "
+                f"{type(self).__name__}. Received: learner={learner.name!r} with "
+                f"output_shape={learner.output_shape}"
+            )
+        self.build_head(tuple(learner.output_shape[1:]))
+
+    # What subclasses say
+
+    def build_head(self, embedding_shape: tuple[int, ...]) -> None:
+        """Makes the variables of the method."""
+
+    def memorize(
+        self,
+        embeddings: tf.Tensor,
+        classes: tf.Tensor,
+        mask: tf.Tensor | None,
+        *,
+        training: bool,
+    ) -> Memory:
+        """What to keep of support sets.
+
+        Args:
+            embeddings: `[T, S, ...]`.
+            classes: `[T, S, C]`, one-hot; all zero for examples that do not count.
+            mask: `[T, S]`, true for real examples; `None` counts all.
+            training: whether the model is being trained.
+
+        Returns:
+            Tensors with a leading task axis, by name.
+        """
+        raise NotImplementedError
+
+    def score(self, queries: tf.Tensor, memory: Memory, *, training: bool) -> tf.Tensor:
+        """Logits `[T, Q, C]` of query embeddings `[T, Q, ...]`."""
+        raise NotImplementedError
+
+    # Running
+
+    def run_batch(
+        self, tensors: dict[str, Any], execution: Callable, *, training: bool
+    ) -> dict[str, Any]:
+        """Predicts the queries of a batch of tasks.
+
+        Args:
+            tensors: an episode, `[T, ...]`, with `stream [T]`.
+            execution: runs a function for each task.
+            training: whether the model is being trained.
+
+        Returns:
+            `y_pred [T, Q, C]` and `written`, values of `state_variables` `[T, ...]`.
+        """
+        jointly = self.normalization == "moving" or not batch_normalizations(
+            self._functional.learner
+        )
+        embed = self._embed_jointly if jointly else self._embed_apart
+        support, queries, written = embed(tensors, execution, training)
+        memory = self._memory(
+            support, tensors["support_y"], tensors.get("support_mask"), training
+        )
+        logits = self._logits(queries, memory, training)
+        return {"y_pred": logits, "written": written}
+
+    def adapt(self, task: Task, inner_loss: InnerLoss, *, training: bool) -> Adapted:
+        initial = self.initial(task)
+        output = self.support_pass(task, initial, training=training)
+        mask = None if task.support_mask is None else task.support_mask[tf.newaxis]
+        targets = tf.convert_to_tensor(task.support_y)[tf.newaxis]
+        memory = self._memory(output.outputs[tf.newaxis], targets, mask, training)
+        memory = {name: value[0] for name, value in memory.items()}
+        return initial._replace(memory=memory)
+
+    def predict(self, adapted: Adapted, task: Task, *, training: bool) -> LearnerOutput:
+        output = super().predict(adapted, task, training=training)
+        logits = self.classify(output.outputs, adapted.memory, training=training)
+        return output._replace(outputs=logits)
+
+    def classify(
+        self, embeddings: tf.Tensor, memory: Memory, *, training: bool
+    ) -> tf.Tensor:
+        """Logits `[Q, C]` of the embeddings `[Q, ...]` of one task."""
+        memory = {
+            name: tf.convert_to_tensor(value)[tf.newaxis]
+            for name, value in memory.items()
+        }
+        return self._logits(embeddings[tf.newaxis], memory, training)[0]
+
+    def _memory(self, support, targets, mask, training):
+        support = _float32(support)
+        classes = self._one_hot(targets, support.dtype)
+        if mask is not None:
+            classes *= tf.cast(mask, support.dtype)[..., tf.newaxis]
+        memory = self.memorize(support, classes, mask, training=training)
+        return {**memory, "present": tf.reduce_max(classes, axis=1)}
+
+    def _logits(self, queries, memory, training):
+        scores = self.score(_float32(queries), memory, training=training)
+        present = memory["present"][:, tf.newaxis, :] > 0
+        return tf.where(present, scores, tf.constant(_ABSENT, scores.dtype))
+
+    def _one_hot(self, targets, dtype):
+        if targets.shape.rank == 3 and targets.shape[-1] != 1:
+            return tf.cast(targets, dtype)
+        if targets.shape.rank == 3:
+            targets = targets[..., 0]
+        targets = tf.cast(targets, tf.int32)
+        classes = self.classes
+        if classes is None:
+            classes = tf.reduce_max(targets) + 1
+        return tf.one_hot(targets, classes, dtype=dtype)
+
+    def _embed_jointly(self, tensors, execution, training):
+        """One pass of the learner over the images of all tasks."""
+        del execution
+        support, queries = (
+            keras.tree.flatten(tensors[key])[0] for key in ("support_x", "query_x")
+        )
+        tasks, shots = tf.shape(support)[0], tf.shape(support)[1]
+        total = shots + tf.shape(queries)[1]
+        x = keras.tree.map_structure(
+            lambda s, q: _merged(tf.concat([s, q], axis=1)),
+            tensors["support_x"],
+            tensors["query_x"],
+        )
+        initial = self.initial(_first_task(tensors))
+        moments = BatchMoments(mask=_joint_mask(tensors), from_batch=False)
+        output = self._run(x, initial, moments, training=training)
+        shape = tf.concat([[tasks, total], tf.shape(output.outputs)[1:]], axis=0)
+        embeddings = tf.reshape(output.outputs, shape)
+        embeddings.set_shape([support.shape[0], None, *output.outputs.shape[1:]])
+        written = [
+            tf.broadcast_to(v, tf.concat([[tasks], tf.shape(v)], axis=0))
+            for v in self.state_values(output.state)
+        ]
+        support_static, query_static = support.shape[1], queries.shape[1]
+        left, right = embeddings[:, :shots], embeddings[:, shots:]
+        left.set_shape([None, support_static, *left.shape[2:]])
+        right.set_shape([None, query_static, *right.shape[2:]])
+        return left, right, written
+
+    def _embed_apart(self, tensors, execution, training):
+        """A pass for each task, with batch moments of its own."""
+
+        def one_task(one):
+            task = Task(**{"support_mask": None, "query_mask": None, **one})
+            initial = self.initial(task)
+            support = self.support_pass(task, initial, training=training)
+            after = initial._replace(state=support.state)
+            output = super(MetricAdaptation, self).predict(
+                after, task, training=training
+            )
+            return support.outputs, output.outputs, self.state_values(output.state)
+
+        dtype = tf.as_dtype(self._functional.learner.compute_dtype)
+        written = [tf.as_dtype(v.dtype) for v in self.state_variables()]
+        return execution(one_task, tensors, (dtype, dtype, written))
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["loss"]
+        return {**config, "classes": self.classes}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> MetricAdaptation:
+        return cls(**config)
+
+
+def flattened(embeddings: tf.Tensor) -> tf.Tensor:
+    """`[T, N, ...]` with what is behind the second axis as one."""
+    rank = embeddings.shape.rank
+    if rank == 3:
+        return embeddings
+    size = 1
+    for axis in embeddings.shape[2:]:
+        size *= axis
+    shape = tf.shape(embeddings)
+    return tf.reshape(embeddings, [shape[0], shape[1], size])
+
+
+def _float32(embeddings):
+    """Heads compute in float32 under mixed precision, in float64 for float64."""
+    if embeddings.dtype == tf.float64:
+        return embeddings
+    return tf.cast(embeddings, tf.float32)
+
+
+def _merged(x):
+    return tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], axis=0))
+
+
+def _joint_mask(tensors):
+    if "support_mask" not in tensors and "query_mask" not in tensors:
+        return None
+    masks = []
+    for part in ("support", "query"):
+        x = keras.tree.flatten(tensors[f"{part}_x"])[0]
+        mask = tensors.get(f"{part}_mask")
+        masks.append(
+            tf.ones(tf.shape(x)[:2], tf.bool) if mask is None else tf.cast(mask, bool)
+        )
+    return tf.reshape(tf.concat(masks, axis=1), [-1])
+
+
+def _first_task(tensors):
+    one = keras.tree.map_structure(lambda t: t[0], tensors)
+    return Task(**{"support_mask": None, "query_mask": None, **one})

@@ -1,0 +1,118 @@
+"""Moves the initialisation towards the weights that tasks lead to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.adaptation.base import Adapted, Task
+from keras_metaloss.adaptation.inner_loss import InnerLoss
+from keras_metaloss.adaptation.looped import LoopedAdaptation
+from keras_metaloss.checks import check_positive_integer
+
+__all__ = ["Reptile"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class Reptile(LoopedAdaptation):
+    """First-order meta-learning with no outer gradient and no use of the queries.
+
+    `phi_t` = the weights after inner updates on the support set of task t. The outer
+    optimizer gets `theta - mean_t phi_t` in place of a gradient, so
+    `keras.optimizers.SGD(epsilon)` makes `theta += epsilon * mean_t (phi_t - theta)`:
+    the serial version with one task a batch, the batched one with more. Learns from
+    the support set alone: give it many shots in training (15 in the paper's 1-shot
+    experiments), and as many as there are in evaluation.
+
+    Args:
+        steps: number of inner updates in training.
+        learning_rate: inner step size; `None` is 0.01, or the rate of `optimizer`.
+        batch_size: examples of the support set an inner update, drawn without
+            replacement until all were seen; `None` takes all.
+        optimizer: a Keras optimizer whose settings the inner loop takes; the paper
+            has `keras.optimizers.Adam(1e-3, beta_1=0.0)`.
+        evaluation_steps: number of inner updates in `evaluate`, `predict`, `adapt`
+            and `export`; `None` takes `steps`. The paper makes 50 or more.
+        loss: as in `kml.adaptation.MAML`.
+        normalization: `"support"`, `"batch"` or `"moving"`.
+        name: name of the layer.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+
+    >>> import keras, keras_metaloss as kml
+    >>> learner = kml.learners.mlp((1,), 1)
+    >>> model = kml.MetaModel(learner, kml.adaptation.Reptile(steps=5, batch_size=5))
+    >>> model.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse")
+
+    Reference:
+        Nichol et al., "On First-Order Meta-Learning Algorithms", 2018, algorithms 1
+        and 2.
+    """
+
+    outer_rule = "difference"
+    counts_updates = True
+
+    def __init__(
+        self,
+        steps: int = 5,
+        learning_rate: float | None = None,
+        *,
+        batch_size: int | None = None,
+        optimizer: keras.optimizers.Optimizer | None = None,
+        evaluation_steps: int | None = None,
+        loss: Any = None,
+        normalization: str = "support",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(
+            steps,
+            learning_rate,
+            optimizer=optimizer,
+            evaluation_steps=evaluation_steps,
+            loss=loss,
+            normalization=normalization,
+            name=name,
+        )
+        self.batch_size = batch_size
+        if batch_size is not None:
+            check_positive_integer("batch_size", batch_size)
+
+    def adapt(self, task: Task, inner_loss: InnerLoss, *, training: bool) -> Adapted:
+        batch = None
+        if self.batch_size is not None:
+            updates = tf.convert_to_tensor(self.updates) if training else tf.constant(0)
+            batch = _Batches(task, self.batch_size, updates)
+        return self.descend(task, inner_loss, training=training, batch=batch)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "batch_size": self.batch_size}
+
+
+class _Batches:
+    """Examples of a support set, a few a step; a new order each time through."""
+
+    def __init__(self, task: Task, size: int, updates: tf.Tensor) -> None:
+        self._task = task
+        first = keras.tree.flatten(task.support_x)[0]
+        self._examples = first.shape[0] or tf.shape(first)[0]
+        static = isinstance(self._examples, int)
+        self._size = (min if static else tf.minimum)(size, self._examples)
+        self._seed = tf.cast(task.stream, tf.int32) * 1009 + updates
+
+    def __call__(self, step: tf.Tensor) -> Task:
+        rounds = self._examples // self._size
+        seed = tf.stack([self._seed, step // rounds])
+        order = tf.argsort(tf.random.stateless_uniform([self._examples], seed))
+        rows = tf.gather(order, step % rounds * self._size + tf.range(self._size))
+        x, y = keras.tree.map_structure(
+            lambda t: tf.gather(t, rows), (self._task.support_x, self._task.support_y)
+        )
+        mask = self._task.support_mask
+        if mask is not None:
+            mask = tf.gather(mask, rows)
+        return self._task._replace(support_x=x, support_y=y, support_mask=mask)

@@ -1,0 +1,106 @@
+"""Two shared sub-networks, then a distance: the same or not?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.adaptation import distances
+from keras_metaloss.adaptation.metric import Memory, MetricAdaptation, flattened
+from keras_metaloss.adaptation.prototypes import build_distance
+
+__all__ = ["SiameseNetwork"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class SiameseNetwork(MetricAdaptation):
+    """Answers with the class of the support example most alike.
+
+    A pair's score is `z(x, x_i) = b - sum_d w_d |f(x) - f(x_i)|_d` with learned w and
+    b, or minus a `distance`; the logit of a class is the best score of its examples.
+
+    Learns from pairs: `kml.losses.OneVsRest(keras.losses.BinaryCrossentropy(
+    from_logits=True))` is the paper's verification loss over all pairs of a query and
+    a class; the cross-entropy over classes works too. With a `distance`, logits are
+    minus distances, as `kml.losses.OneVsRest` gives them to a contrastive loss.
+
+    Args:
+        distance: `None` for the learned weighted distance above, otherwise as in
+            `kml.adaptation.PrototypicalNetwork`.
+        classes: see `kml.adaptation.MetricAdaptation`.
+        normalization: likewise.
+        name: name of the layer.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+
+    >>> import keras, keras_metaloss as kml
+    >>> embedding = kml.learners.conv4((28, 28, 1), filters=8)
+    >>> model = kml.MetaModel(embedding, kml.adaptation.SiameseNetwork())
+    >>> model.compile("adam", kml.losses.OneVsRest(
+    ...     keras.losses.BinaryCrossentropy(from_logits=True)))
+
+    Reference:
+        Koch et al., "Siamese Neural Networks for One-shot Image Recognition", 2015,
+        sections 3.1 and 3.2.
+    """
+
+    def __init__(
+        self,
+        distance: str | keras.layers.Layer | None = None,
+        *,
+        classes: int | None = None,
+        normalization: str = "moving",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(classes=classes, normalization=normalization, name=name)
+        self.distance = None if distance is None else distances.get(distance)
+
+    def build_head(self, embedding_shape: tuple[int, ...]) -> None:
+        if self.distance is not None:
+            build_distance(self.distance, embedding_shape)
+            return
+        size = 1
+        for axis in embedding_shape:
+            size *= axis
+        start = keras.initializers.Constant(1.0 / size**0.5)
+        self.weight = self.add_weight(name="weight", shape=(size,), initializer=start)
+        self.bias = self.add_weight(name="bias", shape=(), initializer="zeros")
+
+    def memorize(
+        self,
+        embeddings: tf.Tensor,
+        classes: tf.Tensor,
+        mask: tf.Tensor | None,
+        *,
+        training: bool,
+    ) -> Memory:
+        return {"embeddings": flattened(embeddings), "classes": classes}
+
+    def score(self, queries: tf.Tensor, memory: Memory, *, training: bool) -> tf.Tensor:
+        pairs = self.pair_scores(flattened(queries), memory["embeddings"])
+        member = memory["classes"][:, tf.newaxis] > 0
+        least = tf.constant(-1e9, pairs.dtype)
+        return tf.reduce_max(tf.where(member, pairs[..., tf.newaxis], least), axis=2)
+
+    def pair_scores(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        """Score of each pair: `[..., N, D]` and `[..., M, D]` give `[..., N, M]`."""
+        if self.distance is not None:
+            return -self.distance(a, b)
+        weight = tf.cast(tf.convert_to_tensor(self.weight), a.dtype)
+        bias = tf.cast(tf.convert_to_tensor(self.bias), a.dtype)
+        gaps = tf.abs(a[..., :, tf.newaxis, :] - b[..., tf.newaxis, :, :])
+        return bias - tf.linalg.matvec(gaps, weight)
+
+    def get_config(self) -> dict[str, Any]:
+        distance = keras.saving.serialize_keras_object(self.distance)
+        return {**super().get_config(), "distance": distance}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> SiameseNetwork:
+        distance = keras.saving.deserialize_keras_object(config["distance"])
+        return cls(**{**config, "distance": distance})

@@ -1,0 +1,60 @@
+"""A vector that tells the layers behind it which task they are in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.checks import check_positive_integer
+
+__all__ = ["ContextVector"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class ContextVector(keras.layers.Layer):
+    """Appends a trainable vector, the same for all rows, to the last axis.
+
+    `y[n, ..., :] = [x[n, ..., :], context]`, with `context` zero at first. For feature
+    maps the next convolution turns it into a bias of each filter. `kml.adaptation.
+    CAVIA` adapts this vector and nothing else.
+
+    Args:
+        units: length of the vector.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Input shape: `[N, ..., C]`. Output shape: `[N, ..., C + units]`.
+
+    Raises:
+        ValueError: if `units` is not a positive integer.
+
+    Example:
+
+    >>> import numpy as np
+    >>> np.array(ContextVector(2)(np.ones((1, 3)))).tolist()
+    [[1.0, 1.0, 1.0, 0.0, 0.0]]
+
+    Reference:
+        Zintgraf et al., "Fast Context Adaptation via Meta-Learning", 2019, section 3.
+    """
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = check_positive_integer("units", units)
+
+    def build(self, input_shape: tuple) -> None:
+        self.context = self.add_weight(
+            name="context", shape=(self.units,), initializer="zeros"
+        )
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        context = tf.cast(tf.convert_to_tensor(self.context), inputs.dtype)
+        shape = tf.concat([tf.shape(inputs)[:-1], [self.units]], axis=0)
+        return tf.concat([inputs, tf.broadcast_to(context, shape)], axis=-1)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return (*input_shape[:-1], input_shape[-1] + self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units}

@@ -1,0 +1,80 @@
+"""Every class score as an answer of its own: this class, yes or no."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.as_loss import as_loss
+
+__all__ = ["OneVsRest"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class OneVsRest(keras.losses.Loss):
+    """Applies a loss of pairs to each query and class.
+
+    `L(y, z) = mean_k loss(1[y = k], g(z_k))` with an activation g. With the binary
+    cross-entropy it is the verification loss of Siamese networks, with `"mse"` and a
+    sigmoid that of relation networks.
+
+    Args:
+        loss: a Keras loss, its name or a function of `(y_true, y_pred)`, called with
+            targets of 0 and 1, `[..., C]`.
+        activation: applied to the scores first: a Keras activation or its name.
+        reduction: as in every Keras loss.
+        name: name of the loss.
+
+    Input: `y_true [...]`, class numbers, or `[..., C]`, one-hot; `y_pred [..., C]`.
+    Value: `[...]` before reduction.
+
+    Example:
+
+    >>> import keras, keras_metaloss as kml
+    >>> loss = kml.losses.OneVsRest(keras.losses.BinaryCrossentropy(from_logits=True))
+    >>> round(float(loss([1], [[0.0, 0.0]])), 4)
+    0.6931
+
+    Reference:
+        Koch et al., "Siamese Neural Networks for One-shot Image Recognition", 2015,
+        section 3.2; Sung et al., "Learning to Compare", 2018, equation 2.
+    """
+
+    def __init__(
+        self,
+        loss: keras.losses.Loss | str | Callable,
+        activation: str | Callable | None = None,
+        *,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "one_vs_rest",
+    ) -> None:
+        super().__init__(reduction=reduction, name=name)
+        self.loss = as_loss("loss", loss)
+        self.activation = keras.activations.get(activation)
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        y_pred = self.activation(tf.convert_to_tensor(y_pred))
+        classes = tf.shape(y_pred)[-1]
+        if y_true.shape.rank == y_pred.shape.rank and y_true.shape[-1] == 1:
+            y_true = tf.squeeze(y_true, axis=-1)
+        if y_true.shape.rank < y_pred.shape.rank:
+            y_true = tf.one_hot(tf.cast(y_true, tf.int32), classes, dtype=y_pred.dtype)
+        # A last axis of one: losses of Keras average over it, leaving the classes.
+        values = self.loss.call(y_true[..., tf.newaxis], y_pred[..., tf.newaxis])
+        return tf.reduce_mean(values, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "loss": keras.saving.serialize_keras_object(self.loss),
+            "activation": keras.activations.serialize(self.activation),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> OneVsRest:
+        config = dict(config)
+        config["loss"] = keras.saving.deserialize_keras_object(config["loss"])
+        return cls(**config)
