@@ -280,5 +280,7 @@ class Adaptation(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Adaptation:
         config = dict(config)
-        config["loss"] = keras.saving.deserialize_keras_object(config["loss"])
+        for key in ("loss", "optimizer", "distance"):
+            if key in config:
+                config[key] = keras.saving.deserialize_keras_object(config[key])
         return cls(**config)

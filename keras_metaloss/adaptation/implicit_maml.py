@@ -149,7 +149,7 @@ def conjugate_gradients(product: Any, target: Weights, steps: int) -> Weights:
 
 
 def _plus(a, factor, b):
-    return [u + tf.cast(factor, u.dtype) * v for u, v in zip(a, b, strict=True)]
+    return [u + factor * v for u, v in zip(a, b, strict=True)]
 
 
 def _dot(a, b):

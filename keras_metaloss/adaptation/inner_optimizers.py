@@ -313,4 +313,6 @@ def _adam_rate(learning_rate, state, like, beta_1, beta_2):
 
 def _shrink(square, limit):
     # The maximum keeps the root away from zero, so its slope stays finite.
-    return limit * tf.math.rsqrt(tf.maximum(square, tf.cast(limit**2, square.dtype)))
+    return limit * tf.math.rsqrt(
+        tf.maximum(square, tf.constant(limit**2, square.dtype))
+    )

@@ -232,10 +232,6 @@ class MetricAdaptation(Adaptation):
         del config["loss"]
         return {**config, "classes": self.classes}
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> MetricAdaptation:
-        return cls(**config)
-
 
 def flattened(embeddings: tf.Tensor) -> tf.Tensor:
     """`[T, N, ...]` with what is behind the second axis as one."""

@@ -73,11 +73,6 @@ class PrototypicalNetwork(MetricAdaptation):
         distance = keras.saving.serialize_keras_object(self.distance)
         return {**super().get_config(), "distance": distance}
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> PrototypicalNetwork:
-        distance = keras.saving.deserialize_keras_object(config["distance"])
-        return cls(**{**config, "distance": distance})
-
 
 def class_means(embeddings: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
     """Mean embedding `[T, C, D]` of each class; zero for a class with no example."""

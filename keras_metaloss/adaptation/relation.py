@@ -18,8 +18,9 @@ class RelationNetwork(MetricAdaptation):
     """Logits come from a small network that sees class and query side by side.
 
     `z_k = g([sum of f(x_i) over class k, f(x)])`. For feature maps g has two blocks of
-    3x3 convolution, batch normalisation and ReLU, then a hidden layer; for vectors,
-    two hidden layers.
+    3x3 convolution, normalisation and ReLU, then a hidden layer; for vectors, two
+    hidden layers. g normalises each pair by itself, where the paper has batch
+    normalisation: its answer does not depend on other pairs, padded ones among them.
 
     The paper squashes z to 0..1 and takes a squared error; the cross-entropy of the
     logits trains faster and is what the examples use. For the paper's way compile
@@ -29,7 +30,7 @@ class RelationNetwork(MetricAdaptation):
         filters: filters of the convolutions, or units of the first hidden layer.
         hidden_units: units of the last hidden layer.
         classes: see `kml.adaptation.MetricAdaptation`.
-        normalization: likewise, for the learner; that of g is always `"moving"`.
+        normalization: likewise.
         name: name of the layer.
 
     Raises:
@@ -73,7 +74,7 @@ class RelationNetwork(MetricAdaptation):
             for _ in range(2):
                 layers += [
                     keras.layers.Conv2D(self.filters, 3, padding="same"),
-                    keras.layers.BatchNormalization(),
+                    keras.layers.GroupNormalization(groups=1),
                     keras.layers.ReLU(),
                 ]
             layers.append(keras.layers.Flatten())

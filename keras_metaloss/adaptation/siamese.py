@@ -99,8 +99,3 @@ class SiameseNetwork(MetricAdaptation):
     def get_config(self) -> dict[str, Any]:
         distance = keras.saving.serialize_keras_object(self.distance)
         return {**super().get_config(), "distance": distance}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> SiameseNetwork:
-        distance = keras.saving.deserialize_keras_object(config["distance"])
-        return cls(**{**config, "distance": distance})

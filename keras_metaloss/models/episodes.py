@@ -50,10 +50,18 @@ def task_tensors(episode: dict[str, Any]) -> dict[str, Any]:
             f"{_OPTIONAL}. Received: keys {tuple(episode)}"
         )
     return {
-        key: keras.tree.map_structure(tf.convert_to_tensor, value)
+        key: keras.tree.map_structure(_as_tensor, value)
         for key, value in episode.items()
         if value is not None
     }
+
+
+def _as_tensor(value):
+    """A tensor, numbers with a point in Keras's float type."""
+    tensor = tf.convert_to_tensor(value)
+    if tensor.dtype.is_floating:
+        return tf.cast(tensor, keras.config.floatx())
+    return tensor
 
 
 def episode_spec(tensors: dict[str, Any]) -> dict[str, Any]:
@@ -70,7 +78,7 @@ def as_task(support_x: Any, support_y: Any, support_mask: Any = None) -> Task:
     Raises:
         ValueError: if shapes do not agree or values are not finite.
     """
-    x, y = keras.tree.map_structure(tf.convert_to_tensor, (support_x, support_y))
+    x, y = keras.tree.map_structure(_as_tensor, (support_x, support_y))
     batched = keras.tree.map_structure(
         lambda t: t[tf.newaxis], {"support_x": x, "support_y": y, "query_x": x}
     )
@@ -123,7 +131,7 @@ def predict_first(model: keras.Model, x: Any) -> Any:
             one = keras.tree.map_structure(lambda t: t[:1], task_tensors(x))
             outputs = model(one, training=False)
             return keras.tree.map_structure(lambda t: t[0], outputs)
-        first = keras.tree.map_structure(lambda t: tf.convert_to_tensor(t)[0], x)
+        first = keras.tree.map_structure(lambda t: _as_tensor(t)[0], x)
         return model(first, training=False)
 
 

@@ -1,0 +1,106 @@
+"""Inner optimizers, step by step beside the Keras optimizer of the same name."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import optimizers
+
+from keras_metaloss.adaptation import inner_optimizers
+
+schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)
+
+OPTIMIZERS = {
+    "sgd": lambda: optimizers.SGD(0.1),
+    "sgd_schedule": lambda: optimizers.SGD(schedule),
+    "momentum": lambda: optimizers.SGD(0.1, momentum=0.9),
+    "nesterov": lambda: optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+    "sgd_decay": lambda: optimizers.SGD(0.1, weight_decay=0.2),
+    "rmsprop": lambda: optimizers.RMSprop(0.1),
+    "rmsprop_momentum": lambda: optimizers.RMSprop(0.1, momentum=0.5, epsilon=1e-3),
+    "rmsprop_centered": lambda: optimizers.RMSprop(0.1, centered=True),
+    "adam": lambda: optimizers.Adam(0.1),
+    "adam_reptile": lambda: optimizers.Adam(0.1, beta_1=0.0),
+    "adamw": lambda: optimizers.AdamW(0.1, weight_decay=0.1),
+    "clipnorm": lambda: optimizers.SGD(0.1, clipnorm=0.5),
+    "clipvalue": lambda: optimizers.Adam(0.1, clipvalue=0.3),
+    "global_clipnorm": lambda: optimizers.SGD(0.1, global_clipnorm=0.7),
+}
+
+
+def descended(optimizer, start, gradients_of, steps):
+    inner = inner_optimizers.from_keras(optimizer)
+    weights = [tf.constant(w) for w in start]
+    state = inner.init(weights)
+    for _ in range(steps):
+        updates, state = inner.update(gradients_of(weights), state, weights)
+        weights = [w + u for w, u in zip(weights, updates, strict=True)]
+    return weights
+
+
+def curved(weights):
+    """Gradients of `sum w^4 / 4 - w`."""
+    return [w**3 - 1.0 for w in weights]
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_steps_are_those_of_keras(name):
+    rng = np.random.default_rng(0)
+    start = [rng.normal(size=shape).astype("float32") for shape in ((3, 2), (4,), ())]
+    optimizer = OPTIMIZERS[name]()
+    variables = [keras.Variable(w) for w in start]
+    for _ in range(6):
+        gradients = curved([v.value for v in variables])
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    actual = descended(OPTIMIZERS[name](), start, curved, 6)
+    for a, v in zip(actual, variables, strict=True):
+        np.testing.assert_allclose(a, v.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_gradients_through_a_step_are_finite_at_zero(name):
+    start = tf.constant([0.0, 1.0])
+    with tf.GradientTape() as tape:
+        tape.watch(start)
+        (end,) = descended(
+            OPTIMIZERS[name](), [start], lambda weights: [3.0 * w for w in weights], 2
+        )
+        total = tf.reduce_sum(end)
+    assert np.isfinite(tape.gradient(total, start)).all()
+
+
+@pytest.mark.parametrize("name", ["momentum", "rmsprop", "adam", "adamw", "clipnorm"])
+def test_gradients_through_steps_are_those_of_central_differences(name):
+    start = np.array([0.7, -1.2, 0.3])
+
+    def end(value):
+        (weights,) = descended(OPTIMIZERS[name](), [value], curved, 3)
+        return tf.reduce_sum(weights**2)
+
+    x = tf.constant(start)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = end(x)
+    actual = tape.gradient(value, x)
+    step = 1e-6
+    expected = [
+        (end(start + step * e) - end(start - step * e)) / (2 * step) for e in np.eye(3)
+    ]
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optimizers.Adagrad(),
+        optimizers.Adam(amsgrad=True),
+        optimizers.SGD(use_ema=True),
+        optimizers.SGD(gradient_accumulation_steps=2),
+        "adam",
+    ],
+)
+def test_what_has_no_counterpart_is_refused(optimizer):
+    with pytest.raises(ValueError, match="`optimizer`"):
+        inner_optimizers.from_keras(optimizer)

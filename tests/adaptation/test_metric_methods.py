@@ -1,0 +1,153 @@
+"""Metric-based methods, against numpy and scikit-learn."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.special import log_softmax, softmax
+from sklearn.linear_model import Ridge
+from sklearn.neighbors import NearestCentroid
+
+import keras_metaloss as kml
+
+A = kml.adaptation
+rng = np.random.default_rng(0)
+SUPPORT = rng.normal(size=(1, 6, 4)).astype("float32")
+CLASSES = np.array([[0, 1, 2, 2, 1, 2]])
+QUERY = rng.normal(size=(1, 5, 4)).astype("float32")
+EPISODE = {"support_x": SUPPORT, "support_y": CLASSES, "query_x": QUERY}
+
+
+def logits(adaptation, episode=EPISODE):
+    """Of a learner that gives back its input: weights are those of the identity."""
+    identity = keras.layers.Dense(4, use_bias=False, kernel_initializer="identity")
+    learner = keras.Sequential([keras.Input((4,)), identity])
+    model = kml.MetaModel(learner, adaptation)
+    return model, model(episode)[0].numpy()
+
+
+def test_prototypes_are_class_means():
+    _, actual = logits(A.PrototypicalNetwork())
+    centroids = NearestCentroid().fit(SUPPORT[0], CLASSES[0]).centroids_
+    expected = -((QUERY[0][:, None] - centroids[None]) ** 2).sum(-1)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_matching_is_attention_over_the_support_set():
+    distance = A.distances.Cosine(1.0, trainable=False)
+    _, actual = logits(A.MatchingNetwork(distance))
+    unit = [
+        v / np.linalg.norm(v, axis=-1, keepdims=True) for v in (QUERY[0], SUPPORT[0])
+    ]
+    attention = softmax(unit[0] @ unit[1].T, axis=1)
+    expected = attention @ np.eye(3)[CLASSES[0]]
+    np.testing.assert_allclose(softmax(actual, axis=1), expected, rtol=1e-5)
+
+
+def test_matching_with_full_context_sees_the_other_examples():
+    adaptation = A.MatchingNetwork(full_context=True)
+    model, before = logits(adaptation)
+    other = {**EPISODE, "support_x": SUPPORT.copy()}
+    other["support_x"][0, 0] += 1.0
+    changed = model(other)[0].numpy() - before
+    # Logits of classes whose own examples are the same change too.
+    assert np.abs(changed[:, 1:]).max() > 1e-3
+    _, plain = logits(A.MatchingNetwork())
+    model, _ = logits(A.MatchingNetwork())
+    changed = model(other)[0].numpy() - plain
+    assert np.abs(changed[:, 1:]).max() < 1e-6
+
+
+def test_siamese_answers_with_the_nearest_example():
+    model, actual = logits(A.SiameseNetwork())
+    gaps = np.abs(QUERY[0][:, None] - SUPPORT[0][None])
+    scores = -gaps @ np.full(4, 0.5)
+    expected = np.stack(
+        [scores[:, CLASSES[0] == k].max(axis=1) for k in range(3)], axis=1
+    )
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+    nearest = CLASSES[0][gaps.sum(-1).argmin(axis=1)]
+    np.testing.assert_array_equal(actual.argmax(axis=1), nearest)
+
+
+def test_ridge_head_is_that_of_scikit_learn():
+    _, actual = logits(A.MetaOptNet(strength=2.0, scale=3.0))
+    ridge = Ridge(alpha=2.0, fit_intercept=False)
+    ridge.fit(SUPPORT[0], np.eye(3)[CLASSES[0]])
+    np.testing.assert_allclose(actual, 3.0 * ridge.predict(QUERY[0]), rtol=1e-4)
+
+
+def test_relation_sums_the_examples_of_a_class():
+    model, actual = logits(A.RelationNetwork(filters=5))
+    sums = np.stack([SUPPORT[0][CLASSES[0] == k].sum(axis=0) for k in range(3)])
+    head = model.adaptation.head
+    for k in range(3):
+        pairs = np.concatenate([np.tile(sums[k], (5, 1)), QUERY[0]], axis=1)
+        np.testing.assert_allclose(actual[:, k], head(pairs)[:, 0], atol=1e-5)
+
+
+def test_one_hot_targets_are_class_numbers():
+    one_hot = {**EPISODE, "support_y": np.eye(3, dtype="float32")[CLASSES]}
+    model, expected = logits(A.PrototypicalNetwork())
+    np.testing.assert_array_equal(model(one_hot)[0], expected)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        A.PrototypicalNetwork,
+        A.MatchingNetwork,
+        A.RelationNetwork,
+        A.SiameseNetwork,
+        A.MetaOptNet,
+    ],
+)
+def test_a_class_without_examples_is_never_the_answer(make):
+    _, actual = logits(make(classes=5))
+    assert actual.shape == (5, 5)
+    assert (actual.argmax(axis=1) < 3).all()
+    assert (log_softmax(actual, axis=1)[:, 3:] < -1e6).all()
+
+
+def test_other_numbers_of_ways_and_shots_need_no_new_model():
+    model, _ = logits(A.PrototypicalNetwork())
+    labels = np.tile(np.arange(10), 2)[None]
+    wide = {
+        "support_x": rng.normal(size=(1, 20, 4)),
+        "support_y": labels,
+        "query_x": QUERY,
+    }
+    assert model(wide).shape == (1, 5, 10)
+
+
+def test_xla_needs_the_number_of_classes():
+    model, _ = logits(A.PrototypicalNetwork())
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, jit_compile=True)
+    with pytest.raises(ValueError, match="classes"):
+        model.train_on_batch(EPISODE, np.zeros((1, 5)))
+
+
+def test_attention_of_a_far_class_has_a_finite_logit_and_gradient():
+    from keras_metaloss.adaptation.matching import class_logsumexp
+
+    scores = tf.constant([[[0.0, -500.0]]])
+    with tf.GradientTape() as tape:
+        tape.watch(scores)
+        values = class_logsumexp(scores, tf.constant([[[1.0, 0.0], [0.0, 1.0]]]))
+    assert np.isfinite(values).all()
+    assert np.isfinite(tape.gradient(values, scores)).all()
+
+
+def test_a_learner_with_two_outputs_is_refused():
+    inputs = keras.Input((4,))
+    outputs = [keras.layers.Dense(2)(inputs), keras.layers.Dense(3)(inputs)]
+    with pytest.raises(ValueError, match="one output"):
+        kml.MetaModel(keras.Model(inputs, outputs), A.PrototypicalNetwork())
+
+
+def test_inner_steps_need_an_inner_loop():
+    with pytest.raises(ValueError, match="normalization"):
+        A.PrototypicalNetwork(normalization="per_step")
