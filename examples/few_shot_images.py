@@ -1,6 +1,7 @@
 """Learns to tell new kinds of images apart from a few examples of each.
 
     python examples/few_shot_images.py                       # glyphs, about 4 minutes
+    python examples/few_shot_images.py --method prototypical
     python examples/few_shot_images.py --data omniglot --shots 5
     python examples/few_shot_images.py --data my_images      # a folder of class folders
 
@@ -21,13 +22,13 @@ import keras
 import matplotlib
 import numpy as np
 import tensorflow as tf
+from few_shot_methods import RECIPES
 
 import keras_metaloss as kml
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-METHODS = ("maml", "fomaml")
 Split = tuple[np.ndarray, np.ndarray]
 
 
@@ -37,16 +38,18 @@ def main() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(1)
     keras.utils.set_random_seed(arguments.seed)
     train, validation, test = load(arguments.data)
-    settings = {"ways": arguments.ways, "shots": arguments.shots}
-    episodes = kml.tasks.EpisodeSampler(*train, queries=5, seed=0, **settings)
-    checks = kml.tasks.EpisodeSampler(*validation, queries=10, seed=1, **settings)
-    trials = kml.tasks.EpisodeSampler(*test, queries=10, seed=2, **settings)
+    settings = {"ways": arguments.ways, "shots": arguments.shots, "queries": 5}
+    recipe = RECIPES[arguments.method]
+    episodes = kml.tasks.EpisodeSampler(*train, seed=0, **{**settings, **recipe.train})
+    settings["queries"] = 10
+    checks = kml.tasks.EpisodeSampler(*validation, seed=1, **settings)
+    trials = kml.tasks.EpisodeSampler(*test, seed=2, **settings)
     print(f"Training:   {episodes}\nValidation: {checks}\nTest:       {trials}")
 
-    model = build_model(arguments, train[0].shape[1:])
+    model = recipe.build(train[0].shape[1:], arguments.ways)
     print(model.task_execution_report())
     model.fit(
-        episodes.dataset(16),
+        episodes.dataset(recipe.tasks),
         epochs=arguments.epochs,
         steps_per_epoch=arguments.steps_per_epoch,
         validation_data=checks.dataset(16, batches=3),
@@ -87,7 +90,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--ways", type=int, default=5, help="classes a task")
     parser.add_argument("--shots", type=int, default=1, help="examples a class")
-    parser.add_argument("--method", default="maml", choices=METHODS)
+    parser.add_argument("--method", default="maml", choices=list(RECIPES))
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--steps-per-epoch", type=int, default=100)
     parser.add_argument("--test-episodes", type=int, default=600)
@@ -99,23 +102,6 @@ def parse_arguments() -> argparse.Namespace:
         arguments.epochs, arguments.steps_per_epoch = 1, 2
         arguments.test_episodes = 20
     return arguments
-
-
-def build_model(arguments: argparse.Namespace, shape: tuple) -> kml.MetaModel:
-    learner = kml.learners.conv4(shape, arguments.ways, filters=32)
-    adaptation = kml.adaptation.MAML(
-        steps=1,
-        learning_rate=0.4,
-        evaluation_steps=3,
-        first_order=arguments.method == "fomaml",
-    )
-    model = kml.MetaModel(learner, adaptation)
-    model.compile(
-        optimizer=keras.optimizers.Adam(2e-3),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    return model
 
 
 def load(data: str) -> tuple[Split, Split, Split]:

@@ -35,13 +35,12 @@ class Method(NamedTuple):
     loss: Callable = classification_loss
 
 
-def classifier(layers=()):
+def classifier():
     """Dense: a few operations to trace, and all tasks in each of them."""
     return keras.Sequential(
         [
             keras.Input((6, 6, 2)),
             keras.layers.Flatten(),
-            *layers,
             keras.layers.Dense(8, "tanh"),
             keras.layers.Dense(CLASSES),
         ]
@@ -49,7 +48,16 @@ def classifier(layers=()):
 
 
 def context_classifier():
-    return classifier([kml.layers.ContextVector(8)])
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(32, "tanh"),
+            kml.layers.ContextVector(16),
+            keras.layers.Dense(32, "tanh"),
+            keras.layers.Dense(CLASSES),
+        ]
+    )
 
 
 def feature_map():
@@ -106,7 +114,7 @@ METHODS = {
         classifier,
         GRADIENT,
     ),
-    "cavia": Method(lambda: A.CAVIA(2, 1.0), context_classifier, GRADIENT),
+    "cavia": Method(lambda: A.CAVIA(5, 1.0), context_classifier, GRADIENT),
     "prototypical": Method(
         lambda: A.PrototypicalNetwork(classes=CLASSES), embedding, METRIC
     ),
