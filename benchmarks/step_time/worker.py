@@ -7,13 +7,14 @@ import resource
 import sys
 import time
 
+from methods import METHODS
 from solvers import SOLVERS
 
 
 def main() -> None:
     name, inner_steps = sys.argv[1], int(sys.argv[2])
     started = time.perf_counter()
-    step = SOLVERS[name](inner_steps)
+    step = {**SOLVERS, **METHODS}[name](inner_steps)
     loss = step()
     say(first_seconds=time.perf_counter() - started, loss=loss)
     for _ in sys.stdin:

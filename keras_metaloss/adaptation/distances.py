@@ -136,7 +136,8 @@ def get(distance: str | keras.layers.Layer) -> keras.layers.Layer:
             f"sets of vectors, or one of {sorted(_BY_NAME)}. Received: "
             f"distance={distance!r}"
         )
-    return _BY_NAME[distance]()
+    # Not the global policy: squares of float16 overflow.
+    return _BY_NAME[distance](dtype=keras.config.floatx())
 
 
 def _squared_euclidean(a, b):

@@ -167,6 +167,7 @@ class MetricAdaptation(Adaptation):
 
     def _logits(self, queries, memory, training):
         scores = self.score(_float32(queries), memory, training=training)
+        scores = _float32(scores)
         present = memory["present"][:, tf.newaxis, :] > 0
         return tf.where(present, scores, tf.constant(_ABSENT, scores.dtype))
 

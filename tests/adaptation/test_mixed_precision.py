@@ -1,0 +1,59 @@
+"""Half precision in the layers, float32 in weights, inner loop and losses."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from method_cases import build, pattern_episodes
+from model_cases import classification_loss, conv_learner, image_episodes
+
+import keras_metaloss as kml
+
+POLICIES = ["mixed_bfloat16", "mixed_float16"]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("name", ["maml", "meta_sgd", "reptile", "prototypical"])
+def test_learns_a_toy_family_in_half_precision(name, policy):
+    keras.config.set_dtype_policy(policy)
+    model = build(name)
+    assert model.learner.layers[-1].compute_dtype == policy.removeprefix("mixed_")
+    for step in range(150 if name == "reptile" else 60):
+        model.train_on_batch(*pattern_episodes(step))
+    x, y = pattern_episodes(10_000, tasks=20)
+    assert (model.predict_on_batch(x).argmax(-1) == y).mean() > 0.8
+    assert all(v.dtype == "float32" for v in model.trainable_variables)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_convolutional_step_is_finite_and_scales_its_loss(policy):
+    keras.config.set_dtype_policy(policy)
+    model = kml.MetaModel(conv_learner(), kml.adaptation.MAML(2, 0.1))
+    model.compile(optimizer="adam", loss=classification_loss())
+    scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert scaled == (policy == "mixed_float16")
+    x, y = image_episodes()
+    losses = [float(model.train_on_batch(x, y)) for _ in range(8)]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+
+
+def test_small_inner_gradients_do_not_vanish_in_float16():
+    """Gradients of 1e-8, below the smallest float16, still move the weights."""
+    keras.config.set_dtype_policy("mixed_float16")
+    learner = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    adaptation = kml.adaptation.MAML(
+        1, 1.0, loss=lambda y_true, y_pred: 1e-8 * (y_pred - y_true)[..., 0]
+    )
+    model = kml.MetaModel(learner, adaptation)
+    model.compile("sgd", "mse")
+    task = kml.adaptation.Task(
+        tf.ones([4, 1]), tf.zeros([4, 1]), tf.ones([4, 1]), None, None, tf.constant(0)
+    )
+    inner_loss = model._inner_loss()
+    gradients, _ = adaptation.gradients(
+        adaptation.initial(task), task, inner_loss, training=True
+    )
+    np.testing.assert_allclose(gradients[0], [[1e-8]], rtol=0.05)
