@@ -1,5 +1,6 @@
 """Losses that look across tasks."""
 
+from keras_metaloss.losses import weighting
 from keras_metaloss.losses.inter_task import InterTaskLoss
 from keras_metaloss.losses.rapid_generalization import RapidGeneralizationLoss
 from keras_metaloss.losses.task_loss_variance import TaskLossVariance
@@ -10,4 +11,5 @@ __all__ = [
     "RapidGeneralizationLoss",
     "TaskLossVariance",
     "TaskSimilarityLoss",
+    "weighting",
 ]
