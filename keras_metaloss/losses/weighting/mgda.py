@@ -86,6 +86,8 @@ class MGDA(TaskWeighting):
         return {**super().get_config(), "normalization": self.normalization}
 
 
+# Compiled, for outside of XLA a loop over single numbers costs a hundred times as much.
+@tf.function(jit_compile=True)
 def shortest_combination(products: tf.Tensor) -> tf.Tensor:
     """Weights `[K]` of the shortest convex combination of K vectors.
 
@@ -106,7 +108,10 @@ def shortest_combination(products: tf.Tensor) -> tf.Tensor:
     return minimize_on_simplex(
         gradient,
         line_search,
-        squares > 0,
-        tolerance=4 * epsilon(products.dtype),
+        # Below the floor is rounding of the products.
+        scale=lambda w: tf.maximum(
+            tf.tensordot(w, gradient(w), 1), epsilon(products.dtype) ** 0.5
+        ),
+        allowed=squares > 0,
         dtype=products.dtype,
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["epsilon", "gradient_norms", "step_seed", "tiny"]
+__all__ = ["epsilon", "gradient_norms", "step_uniform", "tiny"]
 
 
 def epsilon(dtype: tf.DType) -> float:
@@ -25,6 +25,24 @@ def gradient_norms(products: tf.Tensor) -> tf.Tensor:
     return tf.sqrt(tf.linalg.diag_part(products))
 
 
-def step_seed(seed: int, step: Any) -> tf.Tensor:
-    """Seed of one step's random numbers: the same on every replica."""
-    return tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)])
+def step_uniform(seed: int, step: Any, shape: tuple[int, ...]) -> tf.Tensor:
+    """Uniform numbers of one step, the same on every replica and with XLA.
+
+    Args:
+        seed: seed of the stream.
+        step: number of the step.
+        shape: shape of the result.
+
+    Returns:
+        float64 numbers above 0 and below 1.
+    """
+    # Whole 32-bit numbers: XLA makes other fractions than TensorFlow from one seed.
+    bits = tf.random.stateless_uniform(
+        shape,
+        seed=tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)]),
+        minval=None,
+        maxval=None,
+        dtype=tf.uint32,
+        alg="philox",
+    )
+    return (tf.cast(bits, tf.float64) + 0.5) / 2.0**32

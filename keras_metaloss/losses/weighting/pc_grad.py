@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_metaloss.checks import check_seed
 from keras_metaloss.losses.weighting.base import TaskWeighting, TaskWeights
-from keras_metaloss.losses.weighting.numerics import step_seed
+from keras_metaloss.losses.weighting.numerics import step_uniform
 
 __all__ = ["PCGrad"]
 
@@ -56,11 +56,7 @@ class PCGrad(TaskWeighting):
         self, losses: tf.Tensor, products: tf.Tensor | None = None
     ) -> TaskWeights:
         count = len(self.tasks)
-        draws = tf.random.stateless_uniform(
-            (count, count),
-            seed=step_seed(self.seed, self.step),
-            alg="philox",
-        )
+        draws = step_uniform(self.seed, self.step, (count, count))
         order = tf.argsort(draws, axis=1)
         shared = tf.reduce_sum(project_conflicts(products, order), axis=0)
         return TaskWeights(shared, tf.ones_like(losses))

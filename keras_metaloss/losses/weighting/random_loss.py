@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_metaloss.checks import check_seed
 from keras_metaloss.losses.weighting.base import TaskWeighting, TaskWeights
-from keras_metaloss.losses.weighting.numerics import step_seed
+from keras_metaloss.losses.weighting.numerics import step_uniform
 
 __all__ = ["RandomLossWeighting"]
 
@@ -47,12 +47,8 @@ class RandomLossWeighting(TaskWeighting):
     def weigh(
         self, losses: tf.Tensor, products: tf.Tensor | None = None
     ) -> TaskWeights:
-        normal = tf.random.stateless_normal(
-            (len(self.tasks),),
-            seed=step_seed(self.seed, self.step),
-            dtype=losses.dtype,
-            alg="philox",
-        )
+        uniform = step_uniform(self.seed, self.step, (len(self.tasks),))
+        normal = tf.cast(tf.math.ndtri(uniform), losses.dtype)
         weights = tf.nn.softmax(normal)
         return TaskWeights(weights, weights)
 
