@@ -12,10 +12,11 @@ from keras_metaloss import (
     tasks,
 )
 from keras_metaloss._version import __version__
-from keras_metaloss.models import MetaModel
+from keras_metaloss.models import MetaModel, MultiTaskModel
 
 __all__ = [
     "MetaModel",
+    "MultiTaskModel",
     "__version__",
     "adaptation",
     "callbacks",

@@ -1,5 +1,6 @@
 """Losses that look across tasks."""
 
+from keras_metaloss.losses import weighting
 from keras_metaloss.losses.inter_task import InterTaskLoss
 from keras_metaloss.losses.one_vs_rest import OneVsRest
 from keras_metaloss.losses.rapid_generalization import RapidGeneralizationLoss
@@ -12,4 +13,5 @@ __all__ = [
     "RapidGeneralizationLoss",
     "TaskLossVariance",
     "TaskSimilarityLoss",
+    "weighting",
 ]

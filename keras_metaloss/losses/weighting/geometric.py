@@ -1,0 +1,44 @@
+"""The geometric mean of the losses."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.losses.weighting.base import TaskWeighting
+from keras_metaloss.losses.weighting.numerics import tiny
+
+__all__ = ["GeometricLossStrategy"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class GeometricLossStrategy(TaskWeighting):
+    """The geometric mean of the losses, which their scales do not change.
+
+    `L = (prod_k L_k)^(1/K)`, so that task k has the weight `L / (K L_k)`: what counts
+    is by which factor a loss falls.
+
+    Losses must be positive. A loss of exactly zero (a batch with no label for the task)
+    is left out of the mean. A loss that goes towards zero takes all the weight.
+
+    Args:
+        name: name of the layer.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> weighting = GeometricLossStrategy()
+    >>> weighting.attach(["a", "b"])
+    >>> print(weighting.weigh(tf.constant([4.0, 1.0])).shared)
+    tf.Tensor([0.25 1. ], shape=(2,), dtype=float32)
+
+    Reference:
+        Chennupati et al.: MultiNet++, CVPR workshops 2019, equation 2.
+    """
+
+    def objective(self, losses: tf.Tensor) -> tf.Tensor:
+        present = tf.not_equal(losses, 0)
+        safe = tf.maximum(tf.where(present, losses, 1.0), tiny(losses.dtype))
+        count = tf.reduce_sum(tf.cast(present, losses.dtype))
+        mean = tf.exp(tf.reduce_sum(tf.math.log(safe)) / tf.maximum(count, 1.0))
+        return tf.where(count > 0, mean, 0.0)

@@ -1,0 +1,118 @@
+"""Equal losses, equal projections: impartial weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.losses.weighting.base import TaskWeighting, TaskWeights
+from keras_metaloss.losses.weighting.numerics import epsilon, gradient_norms, tiny
+
+__all__ = ["IMTL"]
+
+_BALANCES = ("both", "loss", "gradient")
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class IMTL(TaskWeighting):
+    """Brings losses to one scale, and gradients to equal projections.
+
+    `balance="loss"` (IMTL-L): `L = sum_k exp(s_k) L_k - s_k`, with `s_k` trained from
+    zero by the model's optimizer; at its best `exp(s_k) L_k = 1` for each task.
+
+    `balance="gradient"` (IMTL-G): shared parameters get `g = sum_k a_k g_k` with
+    `sum_k a_k = 1` and the same projection `g . g_k / |g_k|` on each task's gradient;
+    specific parameters get the gradient of their own task.
+
+    `balance="both"`: the first over the second: gradients are those of `exp(s_k) L_k`.
+
+    The closed form of the paper is solved as `a_k = b_k / |g_k|`, `C b = 1`, with C the
+    cosines between gradients (regularised in its last digits, for parallel gradients
+    make it singular). From three tasks on `a_k` may be negative; were the sum of
+    `b_k / |g_k|` negative too, the paper's constraint would turn the step uphill for
+    every task, and here the absolute value of the sum is used. Tasks whose gradient
+    or loss is exactly zero (a batch with no label for them) are left out.
+
+    Losses must be positive for `"loss"` and `"both"`.
+
+    Args:
+        balance: `"both"`, `"loss"` or `"gradient"`.
+        name: name of the layer.
+
+    Raises:
+        ValueError: if `balance` is another one.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> weighting = IMTL("gradient")
+    >>> weighting.attach(["a", "b"])
+    >>> products = tf.constant([[9.0, 0.0], [0.0, 1.0]])     # norms 3 and 1
+    >>> print(weighting.weigh(tf.constant([1.0, 1.0]), products).shared)
+    tf.Tensor([0.25 0.75], shape=(2,), dtype=float32)
+
+    Reference:
+        Liu et al.: Towards impartial multi-task learning, ICLR 2021, equations 2 to 4
+        (IMTL-G), 6 (IMTL-L) and algorithm 1.
+    """
+
+    def __init__(self, balance: str = "both", *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        if balance not in _BALANCES:
+            raise ValueError(
+                f"Invalid value for argument `balance`. Expected one of {_BALANCES}. "
+                f"Received: balance={balance!r}"
+            )
+        self.balance = balance
+
+    @property
+    def needs_gradients(self) -> bool:
+        return self.balance != "loss"
+
+    def create_variables(self) -> None:
+        self.log_scale = None
+        if self.balance != "gradient":
+            self.log_scale = self.add_weight(
+                name="log_scale", shape=(len(self.tasks),), initializer="zeros"
+            )
+
+    def objective(self, losses: tf.Tensor) -> tf.Tensor:
+        if self.log_scale is None:
+            return tf.reduce_sum(losses)
+        log_scale = tf.convert_to_tensor(self.log_scale)
+        barrier = tf.where(tf.not_equal(losses, 0), log_scale, 0.0)
+        return tf.reduce_sum(tf.exp(log_scale) * losses - barrier)
+
+    def weigh(
+        self, losses: tf.Tensor, products: tf.Tensor | None = None
+    ) -> TaskWeights:
+        scale = tf.ones_like(losses)
+        if self.log_scale is not None:
+            scale = tf.exp(tf.convert_to_tensor(self.log_scale))
+        if self.balance == "loss":
+            return TaskWeights(scale, scale)
+        equal = _equal_projections(products * scale[:, tf.newaxis] * scale)
+        return TaskWeights(equal * scale, scale)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "balance": self.balance}
+
+
+def _equal_projections(products):
+    """Coefficients that add up to one and give equal projections."""
+    norms = gradient_norms(products)
+    present = norms > 0
+    safe = tf.where(present, norms, 1.0)
+    cosines = products / (safe[:, tf.newaxis] * safe)
+    # A gradient of zero gets a row of the unit matrix and the right side zero.
+    cosines = tf.linalg.set_diag(cosines, tf.ones_like(norms))
+    count = norms.shape[0]
+    ridge = tf.constant(10 * count * epsilon(norms.dtype), norms.dtype)
+    cosines += ridge * tf.eye(count, dtype=norms.dtype)
+    right = tf.cast(present, norms.dtype)[:, tf.newaxis]
+    solution = tf.linalg.cholesky_solve(tf.linalg.cholesky(cosines), right)[:, 0]
+    coefficients = solution / safe
+    total = tf.abs(tf.reduce_sum(coefficients))
+    return coefficients / tf.maximum(total, tiny(norms.dtype))

@@ -1,0 +1,117 @@
+"""The shortest convex combination of the tasks' gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.losses.weighting.base import TaskWeighting, TaskWeights
+from keras_metaloss.losses.weighting.numerics import epsilon, gradient_norms, tiny
+from keras_metaloss.losses.weighting.simplex import minimize_on_simplex
+
+__all__ = ["MGDA"]
+
+_NORMALIZATIONS = (None, "l2", "loss", "loss+")
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class MGDA(TaskWeighting):
+    """Steps along the shortest convex combination of the gradients.
+
+    Shared parameters get `sum_k a_k g_k` with `a` the minimum of `|sum_k a_k g_k|^2`
+    over `a_k >= 0`, `sum_k a_k = 1`: a direction in which no task's loss rises, or zero
+    where there is none. Specific parameters get the gradient of their own task.
+
+    Small gradients decide about the shortest combination, so that tasks of different
+    scale are usually normalised first: `g_k / c_k` with `c_k = |g_k|` ("l2"), `L_k`
+    ("loss") or `L_k |g_k|` ("loss+"). Shared parameters then get `sum_k a_k g_k / c_k`.
+
+    A task whose gradient is exactly zero (a batch with no label for it) is left out;
+    otherwise nobody would take a step.
+
+    Args:
+        normalization: `None`, `"l2"`, `"loss"` or `"loss+"`.
+        name: name of the layer.
+
+    Raises:
+        ValueError: if `normalization` is another one.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> weighting = MGDA()
+    >>> weighting.attach(["a", "b"])
+    >>> products = tf.constant([[1.0, 0.0], [0.0, 3.0]])
+    >>> print(weighting.weigh(tf.constant([1.0, 1.0]), products).shared)
+    tf.Tensor([0.75 0.25], shape=(2,), dtype=float32)
+
+    Reference:
+        Sener, Koltun: Multi-task learning as multi-objective optimization, NeurIPS
+        2018, equation 3 and algorithm 2 (whose Frank-Wolfe is the pairwise one here);
+        Desideri: Multiple-gradient descent algorithm, 2012. The normalisations are
+        those of the first paper's code.
+    """
+
+    needs_gradients = True
+
+    def __init__(
+        self, normalization: str | None = None, *, name: str | None = None
+    ) -> None:
+        super().__init__(name=name)
+        if normalization not in _NORMALIZATIONS:
+            raise ValueError(
+                "Invalid value for argument `normalization`. Expected one of "
+                f"{_NORMALIZATIONS}. Received: normalization={normalization!r}"
+            )
+        self.normalization = normalization
+
+    def weigh(
+        self, losses: tf.Tensor, products: tf.Tensor | None = None
+    ) -> TaskWeights:
+        scale = 1.0 / self._lengths(losses, gradient_norms(products))
+        weights = shortest_combination(products * scale[:, tf.newaxis] * scale)
+        return TaskWeights(weights * scale, tf.ones_like(losses))
+
+    def _lengths(self, losses, norms):
+        lengths = tf.ones_like(losses)
+        if self.normalization in ("loss", "loss+"):
+            lengths *= losses
+        if self.normalization in ("l2", "loss+"):
+            lengths *= norms
+        return tf.where(lengths > 0, lengths, 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "normalization": self.normalization}
+
+
+# Compiled, for outside of XLA a loop over single numbers costs a hundred times as much.
+@tf.function(jit_compile=True)
+def shortest_combination(products: tf.Tensor) -> tf.Tensor:
+    """Weights `[K]` of the shortest convex combination of K vectors.
+
+    Args:
+        products: `[K, K]`, their inner products. Vectors of length zero are left out.
+    """
+    squares = tf.linalg.diag_part(products)
+    products /= tf.maximum(tf.reduce_max(squares), tiny(products.dtype))
+
+    def gradient(w):
+        return tf.linalg.matvec(products, w)
+
+    def line_search(w, d):
+        curvature = tf.tensordot(d, gradient(d), 1)
+        slope = tf.tensordot(d, gradient(w), 1)
+        return tf.maximum(-slope, 0.0) / tf.maximum(curvature, tiny(w.dtype))
+
+    return minimize_on_simplex(
+        gradient,
+        line_search,
+        # Below the floor is rounding of the products.
+        scale=lambda w: tf.maximum(
+            tf.tensordot(w, gradient(w), 1), epsilon(products.dtype) ** 0.5
+        ),
+        allowed=squares > 0,
+        dtype=products.dtype,
+    )

@@ -1,0 +1,59 @@
+"""Random weights, drawn anew in every step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.checks import check_seed
+from keras_metaloss.losses.weighting.base import TaskWeighting, TaskWeights
+from keras_metaloss.losses.weighting.numerics import step_uniform
+
+__all__ = ["RandomLossWeighting"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class RandomLossWeighting(TaskWeighting):
+    """Random weights in every step, a baseline that any method should beat.
+
+    `w = softmax(z)` with `z_k` standard normal: the weights add up to one.
+
+    Args:
+        seed: seed of the random numbers, an integer not below zero.
+        name: name of the layer.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> weighting = RandomLossWeighting(seed=1)
+    >>> weighting.attach(["a", "b"])
+    >>> float(tf.reduce_sum(weighting.weigh(tf.constant([1.0, 2.0])).shared))
+    1.0
+
+    Reference:
+        Lin, Ye, Zhang, Tsang: Reasonable effectiveness of random weighting, TMLR 2022,
+        algorithm 1 with the normal distribution.
+    """
+
+    def __init__(self, seed: int = 0, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.seed = check_seed(seed)
+
+    def create_variables(self) -> None:
+        self.step = self.add_state("step", (), dtype="int64")
+
+    def weigh(
+        self, losses: tf.Tensor, products: tf.Tensor | None = None
+    ) -> TaskWeights:
+        uniform = step_uniform(self.seed, self.step, (len(self.tasks),))
+        normal = tf.cast(tf.math.ndtri(uniform), losses.dtype)
+        weights = tf.nn.softmax(normal)
+        return TaskWeights(weights, weights)
+
+    def update(self, losses: tf.Tensor, products: tf.Tensor | None = None) -> None:
+        self.step.assign(self.step + 1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "seed": self.seed}
