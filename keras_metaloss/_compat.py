@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import keras.src.backend
 import tensorflow as tf
+from keras.src.backend.common import name_scope
+from tensorflow.python.eager import record
 
 __all__ = [
     "batch_moments_replaced",
@@ -16,6 +18,8 @@ __all__ = [
     "compiled_metrics",
     "exact_moments",
     "flatten_layers",
+    "keras_mask",
+    "loss_is_being_trained",
     "loss_tracker",
     "set_keras_mask",
     "unscale_loss_for_distribution",
@@ -43,6 +47,17 @@ def unscale_loss_for_distribution(loss: tf.Tensor) -> tf.Tensor:
 def set_keras_mask(tensor: tf.Tensor, mask: tf.Tensor) -> None:
     """Marks which entries of a prediction losses and metrics are to count."""
     tensor._keras_mask = mask
+
+
+def keras_mask(tensor: tf.Tensor) -> tf.Tensor | None:
+    """Which entries of a prediction losses and metrics are to count."""
+    return keras.src.backend.get_keras_mask(tensor)
+
+
+def loss_is_being_trained() -> bool:
+    """Whether this runs inside the compiled loss of a model, under a gradient tape."""
+    in_compiled_loss = "compile_loss" in name_scope.current_path().split("/")
+    return in_compiled_loss and record.could_possibly_record()
 
 
 def compiled_loss_weights(model: keras.Model) -> Any:

@@ -1,13 +1,31 @@
-"""Losses that look across tasks."""
+"""Losses that look across tasks, adapt to examples, or have parameters of their own."""
 
+from keras_metaloss.losses.focal import (
+    BinaryFocalLoss,
+    CategoricalFocalLoss,
+    SparseCategoricalFocalLoss,
+)
+from keras_metaloss.losses.focal_functions import (
+    binary_focal_loss,
+    categorical_focal_loss,
+    sparse_categorical_focal_loss,
+)
 from keras_metaloss.losses.inter_task import InterTaskLoss
 from keras_metaloss.losses.rapid_generalization import RapidGeneralizationLoss
 from keras_metaloss.losses.task_loss_variance import TaskLossVariance
 from keras_metaloss.losses.task_similarity import TaskSimilarityLoss
+from keras_metaloss.losses.trainable_loss import TrainableLoss
 
 __all__ = [
+    "BinaryFocalLoss",
+    "CategoricalFocalLoss",
     "InterTaskLoss",
     "RapidGeneralizationLoss",
+    "SparseCategoricalFocalLoss",
     "TaskLossVariance",
     "TaskSimilarityLoss",
+    "TrainableLoss",
+    "binary_focal_loss",
+    "categorical_focal_loss",
+    "sparse_categorical_focal_loss",
 ]
