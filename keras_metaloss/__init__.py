@@ -9,12 +9,14 @@ from keras_metaloss import (
     learners,
     losses,
     metrics,
+    models,
     tasks,
 )
 from keras_metaloss._version import __version__
-from keras_metaloss.models import MetaModel
+from keras_metaloss.models import AdaptiveLossModel, MetaModel
 
 __all__ = [
+    "AdaptiveLossModel",
     "MetaModel",
     "__version__",
     "adaptation",
@@ -24,5 +26,6 @@ __all__ = [
     "learners",
     "losses",
     "metrics",
+    "models",
     "tasks",
 ]

@@ -1,5 +1,7 @@
 """Keras models with a training step of their own."""
 
+from keras_metaloss.models.adaptive_loss_model import AdaptiveLossModel
+from keras_metaloss.models.loss_parameters import LossParameters
 from keras_metaloss.models.meta_model import MetaModel
 
-__all__ = ["MetaModel"]
+__all__ = ["AdaptiveLossModel", "LossParameters", "MetaModel"]
