@@ -14,6 +14,7 @@ from tensorflow.python.eager import record
 
 __all__ = [
     "batch_moments_replaced",
+    "calls_replaced",
     "compiled_loss_weights",
     "compiled_metrics",
     "exact_moments",
@@ -101,8 +102,8 @@ def _moments(x, axes, keepdims=False, synchronized=False):
 
 
 @contextlib.contextmanager
-def batch_moments_replaced(
-    layers: list[keras.layers.BatchNormalization], call: Callable
+def calls_replaced(
+    layers: list[keras.layers.Layer], call: Callable
 ) -> Iterator[None]:
     """Within the context `call(layer, inputs)` stands in for each layer's `call`.
 
@@ -118,7 +119,10 @@ def batch_moments_replaced(
             vars(layer).pop("call", None)
 
 
-def _shadow(layer: keras.layers.BatchNormalization, call: Callable) -> Callable:
+batch_moments_replaced = calls_replaced
+
+
+def _shadow(layer: keras.layers.Layer, call: Callable) -> Callable:
     def shadow(inputs, training=None, mask=None):
         return call(layer, inputs, training)
 

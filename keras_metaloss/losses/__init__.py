@@ -10,13 +10,16 @@ from keras_metaloss.losses.focal_functions import (
     categorical_focal_loss,
     sparse_categorical_focal_loss,
 )
+from keras_metaloss.losses.general_robust_loss import general_robust_loss
 from keras_metaloss.losses.inter_task import InterTaskLoss
 from keras_metaloss.losses.rapid_generalization import RapidGeneralizationLoss
+from keras_metaloss.losses.robust import AdaptiveRobustLoss
 from keras_metaloss.losses.task_loss_variance import TaskLossVariance
 from keras_metaloss.losses.task_similarity import TaskSimilarityLoss
 from keras_metaloss.losses.trainable_loss import TrainableLoss
 
 __all__ = [
+    "AdaptiveRobustLoss",
     "BinaryFocalLoss",
     "CategoricalFocalLoss",
     "InterTaskLoss",
@@ -27,5 +30,6 @@ __all__ = [
     "TrainableLoss",
     "binary_focal_loss",
     "categorical_focal_loss",
+    "general_robust_loss",
     "sparse_categorical_focal_loss",
 ]

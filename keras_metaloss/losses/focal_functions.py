@@ -14,6 +14,7 @@ from keras_metaloss.losses.margins import (
     label_log_odds,
     log_probabilities,
 )
+from keras_metaloss.losses.same_rank import same_rank
 
 __all__ = [
     "as_classes_last",
@@ -75,6 +76,7 @@ def binary_focal_loss(
         Lin et al., "Focal Loss for Dense Object Detection", 2017, equations 4, 5.
     """
     y_true, y_pred, result = as_floats(y_true, y_pred)
+    y_true, y_pred = same_rank(y_true, y_pred)
     log_odds = y_pred if from_logits else binary_log_odds(y_pred)
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing

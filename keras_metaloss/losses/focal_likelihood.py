@@ -21,6 +21,7 @@ from keras_metaloss.losses.margins import (
     class_log_odds,
     log_probabilities,
 )
+from keras_metaloss.losses.same_rank import same_rank
 
 __all__ = [
     "binary_focal_likelihood",
@@ -76,7 +77,7 @@ def binary_focal_likelihood(
     axis: int,
 ) -> tf.Tensor:
     """`-y log q - (1 - y) log(1 - q)`, averaged over `axis`."""
-    y_true, y_pred, _ = as_floats(y_true, y_pred)
+    y_true, y_pred = same_rank(*as_floats(y_true, y_pred)[:2])
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
     log_odds = y_pred if from_logits else binary_log_odds(y_pred)

@@ -61,6 +61,10 @@ def yes_no(random):
     return random.integers(0, 2, (6, 4, 3)) * 1.0, random.normal(size=(6, 4, 3)) * 2
 
 
+def residuals(random):
+    return random.normal(size=(6, 4, 3)), random.normal(size=(6, 4, 3)) * 3
+
+
 # Definitions
 
 
@@ -91,6 +95,24 @@ def binary_focal(gamma=2.0, alpha=None, smoothing=0.0):
         return (yes + no).mean(axis=-1)
 
     return values
+
+
+def robust(alpha, scale):
+    """Barron's equation 8, where it is not singular."""
+    alpha, scale = np.asarray(alpha), np.asarray(scale)
+
+    def values(y_true, y_pred):
+        square, b = ((y_true - y_pred) / scale) ** 2, abs(alpha - 2)
+        return (b / alpha * ((square / b + 1) ** (alpha / 2) - 1)).mean(axis=-1)
+
+    return values
+
+
+def hyperbolic(y_true, y_pred):
+    """At alpha = 1 the distribution is hyperbolic: Z = 2 e K_1(1)."""
+    residual = (y_true - y_pred) / 0.5
+    z = 2 * np.e * 0.6019072301972346
+    return (np.sqrt(residual**2 + 1) - 1 + np.log(0.5 * z)).mean(axis=-1)
 
 
 ALPHA = [0.1, 0.2, 0.3, 0.4, 0.5]
@@ -125,4 +147,15 @@ CASES = {
         **(LOGITS | {"gamma": 1.0, "alpha": ALPHA, "label_smoothing": 0.1}),
     ),
     "sparse_focal_learned": case(Sparse, classes, focal(), gamma="learned", **LOGITS),
+    "robust": case(
+        *(kml.losses.AdaptiveRobustLoss, residuals, robust(-2.0, 1.7)),
+        **{"alpha": -2.0, "scale": 1.7, "learned": False},
+    ),
+    "robust_columns": case(
+        *(kml.losses.AdaptiveRobustLoss, residuals, robust([0.5, 1, -1], [1, 2, 3])),
+        **{"alpha": [0.5, 1, -1], "scale": [1, 2, 3], "learned": False},
+    ),
+    "robust_learned": case(
+        kml.losses.AdaptiveRobustLoss, residuals, hyperbolic, scale=0.5
+    ),
 }
