@@ -102,9 +102,7 @@ def _moments(x, axes, keepdims=False, synchronized=False):
 
 
 @contextlib.contextmanager
-def calls_replaced(
-    layers: list[keras.layers.Layer], call: Callable
-) -> Iterator[None]:
+def calls_replaced(layers: list[keras.layers.Layer], call: Callable) -> Iterator[None]:
     """Within the context `call(layer, inputs)` stands in for each layer's `call`.
 
     Keras asks the instance for `call`, so an instance attribute shadows the

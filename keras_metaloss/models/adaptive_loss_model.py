@@ -55,6 +55,10 @@ class AdaptiveLossModel(LossParameters, keras.Model):
         """Names of the outputs of the wrapped model, for losses in a dictionary."""
         return getattr(self.model, "output_names", None)
 
+    @property
+    def _network(self) -> keras.Model:
+        return self.model
+
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         return self.model(inputs, training=training)
 

@@ -22,17 +22,16 @@ class Case:
     make: Callable[..., Any]
     data: Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
     reference: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    #: Whether its values have a time axis when targets and predictions have one.
-    timesteps: bool = True
-    #: Whether an example's value depends on the other examples of the batch.
-    across: bool = False
+    #: For a loss that treats a part of itself as a constant: the function of the
+    #: predictions whose derivative its gradient is.
+    frozen: Callable | None = None
 
 
-def case(cls, data, reference, *, timesteps=True, across=False, **arguments):
+def case(cls, data, reference, frozen=None, **arguments):
     def make(**more):
         return cls(**{**arguments, **more})
 
-    return Case(make, data, reference, timesteps, across)
+    return Case(make, data, reference, frozen)
 
 
 # Data
@@ -63,6 +62,15 @@ def yes_no(random):
 
 def residuals(random):
     return random.normal(size=(6, 4, 3)), random.normal(size=(6, 4, 3)) * 3
+
+
+def embeddings(random):
+    """Three classes, one of which has a single example."""
+    return np.array([0, 1, 0, 1, 1, 2, 0, 1]), random.normal(size=(8, 3))
+
+
+def pairs(random):
+    return random.integers(0, 2, 6), random.normal(size=(6, 2, 3)) * 0.4
 
 
 # Definitions
@@ -115,8 +123,121 @@ def hyperbolic(y_true, y_pred):
     return (np.sqrt(residual**2 + 1) - 1 + np.log(0.5 * z)).mean(axis=-1)
 
 
+def cross_entropy(y_true, y_pred):
+    y_true = np.eye(y_pred.shape[-1])[y_true]
+    return -(y_true * np.log(softmax(y_pred))).sum(axis=-1)
+
+
+def ada_frozen(values):
+    """Its weights are constants."""
+
+    def function(y_true, y_pred):
+        weight = values(y_true, y_pred) / cross_entropy(y_true, y_pred)
+        return lambda z: (weight * cross_entropy(y_true, z)).mean()
+
+    return function
+
+
+def ada(alpha, direction=1.0):
+    """Cross-entropy, weighed by the gradient by the logits, `softmax(z) - y`."""
+
+    def values(y_true, y_pred):
+        loss = cross_entropy(y_true, y_pred)
+        y_true = np.eye(y_pred.shape[-1])[y_true]
+        gradient = softmax(y_pred) - y_true
+        norms = np.linalg.norm(gradient, axis=-1)
+        mean = gradient.mean(axis=(0, 1))
+        alphas = {
+            "norm": norms,
+            "standardized": (norms - norms.mean()) / norms.std(),
+            "cosine": gradient @ mean / norms / np.linalg.norm(mean),
+        }
+        return loss / (1 + np.exp(-direction * alphas[alpha]))
+
+    return values
+
+
+def by_anchor(function):
+    """Losses of anchors from `function(vectors, anchor, positives, negatives)`."""
+
+    def values(labels, vectors):
+        every = np.arange(len(labels))
+        return np.array(
+            [
+                function(
+                    vectors,
+                    i,
+                    every[(labels == labels[i]) & (every != i)],
+                    every[labels != labels[i]],
+                )
+                for i in every
+            ]
+        )
+
+    return values
+
+
+def contrastive_anchor(vectors, i, positives, negatives):
+    near = [((vectors[i] - vectors[p]) ** 2).sum() / 2 for p in positives]
+    far = [
+        max(1.5 - np.linalg.norm(vectors[i] - vectors[n]), 0) ** 2 / 2
+        for n in negatives
+    ]
+    return np.mean(near + far)
+
+
+def contrastive_pairs(y_true, y_pred):
+    apart = np.linalg.norm(y_pred[:, 0] - y_pred[:, 1], axis=-1)
+    return np.where(y_true == 1, apart**2, np.maximum(1 - apart, 0) ** 2) / 2
+
+
+def triplet_anchor(mining, power=1):
+    def value(vectors, i, positives, negatives):
+        if not len(positives) or not len(negatives):
+            return 0.0
+        apart = np.linalg.norm(vectors - vectors[i], axis=1) ** power
+        if mining == "hard":
+            return max(apart[positives].max() - apart[negatives].min() + 1, 0)
+        losses = []
+        for p in positives:
+            chosen = negatives
+            if mining == "semi-hard":
+                farther = [n for n in negatives if apart[n] > apart[p]]
+                nearest = min(farther, key=lambda n: apart[n], default=None)
+                farthest = max(negatives, key=lambda n: apart[n])
+                chosen = [farthest if nearest is None else nearest]
+            losses += [max(apart[p] - apart[n] + 1, 0) for n in chosen]
+        return np.mean(losses)
+
+    return by_anchor(value)
+
+
+def n_pair_anchor(vectors, i, positives, negatives):
+    product = vectors @ vectors[i]
+    terms = [
+        np.log(1 + np.exp(product[negatives] - product[p]).sum()) for p in positives
+    ]
+    return (np.mean(terms) if terms else 0.0) + 0.02 * product[i]
+
+
+def multi_similarity_anchor(vectors, i, positives, negatives):
+    if not len(positives) or not len(negatives):
+        return 0.0
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    s = unit @ unit[i]
+    kept_p = [p for p in positives if s[p] < s[negatives].max() + 0.3]
+    kept_n = [n for n in negatives if s[n] > s[positives].min() - 0.3]
+    pull = np.log(1 + np.exp(-2 * (s[kept_p] - 0.5)).sum()) / 2
+    return pull + np.log(1 + np.exp(10 * (s[kept_n] - 0.5)).sum()) / 10
+
+
 ALPHA = [0.1, 0.2, 0.3, 0.4, 0.5]
 LOGITS = {"from_logits": True}
+AdaLoss = kml.losses.AdaLoss
+CROSS_ENTROPY = kml.losses.SparseCategoricalFocalLoss(
+    0.0, from_logits=True, dtype="float64"
+)
+Triplet = kml.losses.TripletLoss
 Binary = kml.losses.BinaryFocalLoss
 Categorical = kml.losses.CategoricalFocalLoss
 Sparse = kml.losses.SparseCategoricalFocalLoss
@@ -157,5 +278,35 @@ CASES = {
     ),
     "robust_learned": case(
         kml.losses.AdaptiveRobustLoss, residuals, hyperbolic, scale=0.5
+    ),
+    **{
+        f"ada_{alpha}_{direction}": case(
+            *(AdaLoss, classes, values, ada_frozen(values)),
+            **{"loss": CROSS_ENTROPY, "alpha": alpha, "direction": direction},
+        )
+        for alpha, direction, values in (
+            ("norm", "hard", ada("norm")),
+            ("standardized", "easy", ada("standardized", -1.0)),
+            ("cosine", "hard", ada("cosine")),
+        )
+    },
+    "contrastive": case(
+        *(kml.losses.ContrastiveLoss, embeddings, by_anchor(contrastive_anchor)),
+        margin=1.5,
+    ),
+    "contrastive_pairs": case(kml.losses.ContrastiveLoss, pairs, contrastive_pairs),
+    "triplet_all": case(Triplet, embeddings, triplet_anchor("all"), mining="all"),
+    "triplet_hard": case(Triplet, embeddings, triplet_anchor("hard"), mining="hard"),
+    "triplet_semi_hard": case(
+        Triplet, embeddings, triplet_anchor("semi-hard", 2), distance="squared"
+    ),
+    "n_pair": case(
+        *(kml.losses.NPairLoss, embeddings, by_anchor(n_pair_anchor)),
+        regularization=0.02,
+    ),
+    "multi_similarity": case(
+        *(kml.losses.MultiSimilarityLoss, embeddings),
+        by_anchor(multi_similarity_anchor),
+        **{"beta": 10.0, "base": 0.5, "epsilon": 0.3},
     ),
 }
