@@ -36,12 +36,18 @@ def parameter_statistics(
         with_cosines: whether to compare them with their mean.
     """
 
+    # Read here: inside of loops a replica does not know its copy of a variable.
+    every = network.variables
+    values = {id(v): tf.convert_to_tensor(v.value) for v in every}
+    trained = [values[id(v)] for v in variables]
+
     def gradients(inputs, targets):
         with tf.GradientTape() as tape:
-            with keras.StatelessScope():
+            tape.watch(trained)
+            with keras.StatelessScope([(v, values[id(v)]) for v in every]):
                 outputs = network(inputs, training=False)
             value = tf.reduce_sum(_example_means(loss(targets, outputs)))
-        found = tape.gradient(value, variables)
+        found = tape.gradient(value, trained)
         return [tf.convert_to_tensor(g) for g in found if g is not None]
 
     count = tf.shape(keras.tree.flatten(x)[0])[0]
