@@ -9,12 +9,18 @@ from keras_metaloss import (
     learners,
     losses,
     metrics,
+    models,
     tasks,
 )
 from keras_metaloss._version import __version__
-from keras_metaloss.models import MetaModel, MultiTaskModel
+from keras_metaloss.models import (
+    AdaptiveLossModel,
+    MetaModel,
+    MultiTaskModel,
+)
 
 __all__ = [
+    "AdaptiveLossModel",
     "MetaModel",
     "MultiTaskModel",
     "__version__",
@@ -25,5 +31,6 @@ __all__ = [
     "learners",
     "losses",
     "metrics",
+    "models",
     "tasks",
 ]

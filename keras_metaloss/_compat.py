@@ -9,13 +9,18 @@ from typing import Any
 import keras
 import keras.src.backend
 import tensorflow as tf
+from keras.src.backend.common import name_scope
+from tensorflow.python.eager import record
 
 __all__ = [
     "batch_moments_replaced",
+    "calls_replaced",
     "compiled_loss_weights",
     "compiled_metrics",
     "exact_moments",
     "flatten_layers",
+    "keras_mask",
+    "loss_is_being_trained",
     "loss_tracker",
     "set_keras_mask",
     "unscale_loss_for_distribution",
@@ -43,6 +48,17 @@ def unscale_loss_for_distribution(loss: tf.Tensor) -> tf.Tensor:
 def set_keras_mask(tensor: tf.Tensor, mask: tf.Tensor) -> None:
     """Marks which entries of a prediction losses and metrics are to count."""
     tensor._keras_mask = mask
+
+
+def keras_mask(tensor: tf.Tensor) -> tf.Tensor | None:
+    """Which entries of a prediction losses and metrics are to count."""
+    return keras.src.backend.get_keras_mask(tensor)
+
+
+def loss_is_being_trained() -> bool:
+    """Whether this runs inside the compiled loss of a model, under a gradient tape."""
+    in_compiled_loss = "compile_loss" in name_scope.current_path().split("/")
+    return in_compiled_loss and record.could_possibly_record()
 
 
 def compiled_loss_weights(model: keras.Model) -> Any:
@@ -86,9 +102,7 @@ def _moments(x, axes, keepdims=False, synchronized=False):
 
 
 @contextlib.contextmanager
-def batch_moments_replaced(
-    layers: list[keras.layers.BatchNormalization], call: Callable
-) -> Iterator[None]:
+def calls_replaced(layers: list[keras.layers.Layer], call: Callable) -> Iterator[None]:
     """Within the context `call(layer, inputs)` stands in for each layer's `call`.
 
     Keras asks the instance for `call`, so an instance attribute shadows the
@@ -103,7 +117,10 @@ def batch_moments_replaced(
             vars(layer).pop("call", None)
 
 
-def _shadow(layer: keras.layers.BatchNormalization, call: Callable) -> Callable:
+batch_moments_replaced = calls_replaced
+
+
+def _shadow(layer: keras.layers.Layer, call: Callable) -> Callable:
     def shadow(inputs, training=None, mask=None):
         return call(layer, inputs, training)
 

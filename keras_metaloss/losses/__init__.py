@@ -1,17 +1,51 @@
-"""Losses that look across tasks."""
+"""Losses that look across tasks, adapt to examples, or have parameters of their own."""
 
 from keras_metaloss.losses import weighting
+from keras_metaloss.losses.ada_loss import AdaLoss
+from keras_metaloss.losses.focal import (
+    BinaryFocalLoss,
+    CategoricalFocalLoss,
+    SparseCategoricalFocalLoss,
+)
+from keras_metaloss.losses.focal_functions import (
+    binary_focal_loss,
+    categorical_focal_loss,
+    sparse_categorical_focal_loss,
+)
+from keras_metaloss.losses.general_robust_loss import general_robust_loss
 from keras_metaloss.losses.inter_task import InterTaskLoss
+from keras_metaloss.losses.metric import (
+    ContrastiveLoss,
+    MultiSimilarityLoss,
+    NPairLoss,
+    TripletLoss,
+)
 from keras_metaloss.losses.one_vs_rest import OneVsRest
 from keras_metaloss.losses.rapid_generalization import RapidGeneralizationLoss
+from keras_metaloss.losses.robust import AdaptiveRobustLoss
 from keras_metaloss.losses.task_loss_variance import TaskLossVariance
 from keras_metaloss.losses.task_similarity import TaskSimilarityLoss
+from keras_metaloss.losses.trainable_loss import TrainableLoss
 
 __all__ = [
+    "AdaLoss",
+    "AdaptiveRobustLoss",
+    "BinaryFocalLoss",
+    "CategoricalFocalLoss",
+    "ContrastiveLoss",
     "InterTaskLoss",
+    "MultiSimilarityLoss",
+    "NPairLoss",
     "OneVsRest",
     "RapidGeneralizationLoss",
+    "SparseCategoricalFocalLoss",
     "TaskLossVariance",
     "TaskSimilarityLoss",
+    "TrainableLoss",
+    "TripletLoss",
+    "binary_focal_loss",
+    "categorical_focal_loss",
+    "general_robust_loss",
+    "sparse_categorical_focal_loss",
     "weighting",
 ]

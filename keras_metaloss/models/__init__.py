@@ -1,6 +1,13 @@
 """Keras models with a training step of their own."""
 
+from keras_metaloss.models.adaptive_loss_model import AdaptiveLossModel
+from keras_metaloss.models.loss_parameters import LossParameters
 from keras_metaloss.models.meta_model import MetaModel
 from keras_metaloss.models.multi_task_model import MultiTaskModel
 
-__all__ = ["MetaModel", "MultiTaskModel"]
+__all__ = [
+    "AdaptiveLossModel",
+    "LossParameters",
+    "MetaModel",
+    "MultiTaskModel",
+]

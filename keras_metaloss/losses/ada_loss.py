@@ -1,0 +1,219 @@
+"""Weighs each example by the gradient of its loss."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.as_loss import as_loss
+from keras_metaloss.checks import check_positive_integer
+
+__all__ = ["AdaLoss", "GradientStatistics"]
+
+_GRADIENTS = ("output", "last_layer", "parameters")
+_ALPHAS = ("norm", "standardized", "cosine")
+
+
+class GradientStatistics(NamedTuple):
+    """What is known of the gradients of the examples of a batch, `[N]` each."""
+
+    norms: tf.Tensor
+    #: Cosine with the mean gradient of the batch; `None` where nobody asked for it.
+    cosines: tf.Tensor | None = None
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class AdaLoss(keras.losses.Loss):
+    """Weighs each example's loss by the size or direction of its gradient.
+
+    `L = (1 / N) sum_i sigmoid(alpha_i) L_i`, with alpha_i made from the gradient g_i of
+    L_i. The weight is a constant for differentiation. An example is an entry of what
+    the wrapped loss returns, a pixel or time step say; with a gradient by parameters
+    it is an entry of the batch.
+
+    A norm is never negative, so `alpha="norm"` gives weights in [0.5, 1) only;
+    `"standardized"` uses the whole range. The mean and deviation are those of the
+    batch (with several replicas, of each one's share).
+
+    Args:
+        loss: a Keras loss, its name, or a function `(y_true, y_pred) -> values`. Its
+            own reduction is not used.
+        gradient: by what L_i is differentiated. `"output"`: the prediction, in any
+            model. `"last_layer"`: kernel and bias of the last layer, a `Dense` one.
+            `"parameters"`: all trained weights of the network, exactly. The latter two
+            need `kml.AdaptiveLossModel` and are computed in inference mode, with a
+            second pass through the network.
+        alpha: `"norm"`: `alpha_i = ||g_i||`. `"standardized"`: less its mean over the
+            batch, over its population deviation; 0 if all norms are equal. `"cosine"`:
+            the cosine of g_i with the mean gradient of the batch. Or a function
+            `norms [N] -> alpha [N]`.
+        direction: `"hard"` as above: a large gradient counts more; `"easy"` changes
+            the sign of alpha: outliers count less.
+        chunk_size: with `gradient="parameters"`, how many examples' gradients are held
+            in memory at a time.
+        name: name of the loss.
+        reduction: as in Keras.
+        dtype: dtype of the computation.
+
+    Raises:
+        ValueError: if an argument is unknown, or the gradient needs
+            `kml.AdaptiveLossModel` and the model is another.
+
+    Example:
+
+    >>> import keras, keras_metaloss as kml
+    >>> loss = kml.losses.AdaLoss(keras.losses.MeanSquaredError(), direction="easy",
+    ...                           alpha="standardized", reduction=None)
+    >>> loss([[0.0], [0.0]], [[1.0], [3.0]]).numpy().round(3)   # sigmoid(+-1) * [1, 9]
+    array([0.731, 2.42 ], dtype=float32)
+
+    Reference:
+        "Adaptive loss functions", section 4.2, which gives the formula and leaves alpha
+        to "the norm of the gradient".
+    """
+
+    def __init__(
+        self,
+        loss: keras.losses.Loss | str | Callable,
+        gradient: str = "output",
+        alpha: str | Callable = "norm",
+        direction: str = "hard",
+        chunk_size: int = 32,
+        name: str = "ada_loss",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.loss = as_loss("loss", loss)
+        self.gradient = _one_of("gradient", gradient, _GRADIENTS)
+        if not callable(alpha):
+            alpha = _one_of("alpha", alpha, _ALPHAS)
+        self.alpha = alpha
+        self.direction = _one_of("direction", direction, ("hard", "easy"))
+        self.chunk_size = check_positive_integer("chunk_size", chunk_size)
+        self._given = _Given()
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether a model has to compute the gradients."""
+        return self.gradient != "output"
+
+    @contextlib.contextmanager
+    def given(self, statistics: GradientStatistics) -> Iterator[None]:
+        """Within the context these are the gradients of the batch at hand."""
+        self._given.statistics = statistics
+        try:
+            yield
+        finally:
+            self._given.statistics = None
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
+        values = self.loss.call(y_true, y_pred)
+        if values.shape.rank == 0:
+            raise ValueError(
+                "Invalid value for argument `loss`. Expected a loss whose `call` "
+                "returns one value an example. Received a scalar from: "
+                f"loss={self.loss}"
+            )
+        if self.needs_model:
+            statistics = self._given.statistics
+            if statistics is None:
+                raise ValueError(
+                    f"An `AdaLoss(gradient={self.gradient!r})` needs gradients by "
+                    "weights of the network, which `kml.AdaptiveLossModel` computes: "
+                    "compile such a model with it, or use `gradient='output'`. "
+                    "Received: a call without them"
+                )
+        else:
+            statistics = self._by_output(y_true, y_pred)
+        alpha = tf.cast(self.alphas(statistics), values.dtype)
+        shape = tf.concat(
+            [tf.shape(alpha), tf.ones([values.shape.rank - alpha.shape.rank], "int32")],
+            axis=0,
+        )
+        weight = tf.reshape(tf.stop_gradient(tf.sigmoid(alpha)), shape)
+        return weight * values
+
+    def alphas(self, statistics: GradientStatistics) -> tf.Tensor:
+        """`alpha_i` of each example."""
+        norms = statistics.norms
+        if callable(self.alpha):
+            alpha = self.alpha(norms)
+        elif self.alpha == "norm":
+            alpha = norms
+        elif self.alpha == "cosine":
+            alpha = statistics.cosines
+        else:
+            deviation = norms - tf.reduce_mean(norms)
+            spread = tf.sqrt(tf.reduce_mean(tf.square(deviation)))
+            # Equal norms differ by rounding, which must not decide.
+            least = 1e-6 * tf.reduce_mean(norms)
+            alpha = tf.where(
+                spread > least,
+                deviation / tf.where(spread > least, spread, tf.ones_like(spread)),
+                tf.zeros_like(deviation),
+            )
+        return -alpha if self.direction == "easy" else alpha
+
+    def _by_output(self, y_true, y_pred):
+        wide = tf.float64 if y_pred.dtype == tf.float64 else tf.float32
+        y_pred = tf.stop_gradient(tf.cast(y_pred, wide))
+        with tf.GradientTape() as tape:
+            tape.watch(y_pred)
+            values = self.loss.call(tf.cast(y_true, wide), y_pred)
+        gradient = tape.gradient(values, y_pred)
+        rest = list(range(values.shape.rank, y_pred.shape.rank))
+        norms = tf.sqrt(tf.reduce_sum(tf.square(gradient), axis=rest))
+        if self.alpha != "cosine":
+            return GradientStatistics(norms)
+        batch = list(range(values.shape.rank))
+        mean = tf.reduce_mean(gradient, axis=batch, keepdims=True)
+        products = tf.reduce_sum(gradient * mean, axis=rest)
+        lengths = norms * tf.sqrt(tf.reduce_sum(tf.square(mean)))
+        return GradientStatistics(norms, tf.math.divide_no_nan(products, lengths))
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "loss": serialize(self.loss),
+            "gradient": self.gradient,
+            "alpha": serialize(self.alpha),
+            "direction": self.direction,
+            "chunk_size": self.chunk_size,
+            "dtype": self.dtype,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> AdaLoss:
+        config = dict(config)
+        for key in ("loss", "alpha"):
+            config[key] = keras.saving.deserialize_keras_object(config[key])
+        return cls(**config)
+
+
+class _Given(threading.local):
+    """Statistics of the batch at hand: replicas run in threads of their own."""
+
+    statistics = None
+
+    def __deepcopy__(self, memo):
+        return _Given()
+
+    def __reduce__(self):
+        return (_Given, ())
+
+
+def _one_of(name, value, allowed):
+    if value not in allowed:
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected one of {list(allowed)}. "
+            f"Received: {name}={value!r}"
+        )
+    return value

@@ -1,0 +1,40 @@
+"""Losses whose targets are class numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss import _compat
+
+__all__ = ["ClassNumbers"]
+
+
+class ClassNumbers:
+    """Mix-in of losses whose targets are whole numbers.
+
+    Keras turns targets into the dtype of the loss before `call`; bfloat16 holds whole
+    numbers up to 256 only, so class 999 would become 1000. Here they stay whole.
+    """
+
+    def __call__(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> tf.Tensor:
+        mask = _compat.keras_mask(y_pred)
+        labels = keras.ops.convert_to_tensor(y_true)
+        with tf.name_scope(self.name):
+            y_pred = keras.ops.convert_to_tensor(y_pred, dtype=self.dtype)
+            values = self.call(tf.cast(labels, tf.int32), y_pred)
+            if mask is not None:
+                _compat.set_keras_mask(values, mask)
+            reduce = _Reduction("reduction", self.reduction, self.dtype)
+            return reduce(values, values, sample_weight)
+
+
+class _Reduction(keras.losses.Loss):
+    """Keras's own reduction, weights, mask and replica scaling of values at hand."""
+
+    def call(self, y_true, y_pred):
+        return y_pred

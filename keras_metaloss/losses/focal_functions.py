@@ -1,0 +1,220 @@
+"""Focal losses as functions: one value an example."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.losses.margins import (
+    binary_log_odds,
+    class_log_odds,
+    label_log_odds,
+    log_probabilities,
+)
+from keras_metaloss.losses.same_rank import same_rank
+
+__all__ = [
+    "as_classes_last",
+    "as_floats",
+    "binary_focal_loss",
+    "categorical_focal_loss",
+    "class_numbers",
+    "focal_of_log_odds",
+    "sparse_categorical_focal_loss",
+]
+
+
+def focal_of_log_odds(log_odds: tf.Tensor, gamma: Any) -> tf.Tensor:
+    """`-(1 - p)^gamma log p` with `p = sigmoid(log_odds)`.
+
+    Args:
+        log_odds: tensor of any shape.
+        gamma: number not below zero, or a scalar tensor.
+    """
+    cross_entropy = tf.nn.softplus(-log_odds)
+    if isinstance(gamma, numbers.Number) and gamma == 0:
+        return cross_entropy
+    return tf.exp(-gamma * tf.nn.softplus(log_odds)) * cross_entropy
+
+
+def binary_focal_loss(
+    y_true: Any,
+    y_pred: Any,
+    gamma: Any = 2.0,
+    alpha: Any = None,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> tf.Tensor:
+    """Focal loss of yes-or-no targets, averaged over one axis.
+
+    `FL = -alpha y (1 - p)^gamma log p - (1 - alpha) (1 - y) p^gamma log(1 - p)`,
+    in nats; without `alpha` both factors are 1. `gamma=0` is cross-entropy.
+
+    Args:
+        y_true: targets in [0, 1], `[..., D]`.
+        y_pred: probabilities, or logits with `from_logits`, `[..., D]`.
+        gamma: how much less the well classified count: a number not below zero.
+        alpha: weight of the targets 1 in [0, 1], one number or one an output `[D]`.
+        from_logits: whether `y_pred` are logits.
+        label_smoothing: share of each target that is moved to 1/2.
+        axis: axis that is averaged.
+
+    Returns:
+        Tensor `[...]`.
+
+    Example:
+
+    >>> import keras_metaloss as kml
+    >>> kml.losses.binary_focal_loss([[1.0]], [[0.5]]).numpy().round(4)  # ln(2) / 4
+    array([0.1733], dtype=float32)
+
+    Reference:
+        Lin et al., "Focal Loss for Dense Object Detection", 2017, equations 4, 5.
+    """
+    y_true, y_pred, result = as_floats(y_true, y_pred)
+    y_true, y_pred = same_rank(y_true, y_pred)
+    log_odds = y_pred if from_logits else binary_log_odds(y_pred)
+    if label_smoothing:
+        y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
+    positive = y_true * focal_of_log_odds(log_odds, gamma)
+    negative = (1.0 - y_true) * focal_of_log_odds(-log_odds, gamma)
+    if alpha is not None:
+        alpha = keras.ops.convert_to_tensor(alpha, y_pred.dtype)
+        positive, negative = alpha * positive, (1.0 - alpha) * negative
+    return tf.cast(tf.reduce_mean(positive + negative, axis=axis), result)
+
+
+def categorical_focal_loss(
+    y_true: Any,
+    y_pred: Any,
+    gamma: Any = 2.0,
+    alpha: Any = None,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> tf.Tensor:
+    """Focal loss of targets given as a distribution over classes.
+
+    `FL = -sum_c alpha_c y_c (1 - p_c)^gamma log p_c`, in nats. `gamma=0` is
+    cross-entropy.
+
+    Args:
+        y_true: one-hot or soft targets, `[..., C]`.
+        y_pred: probabilities (scaled to sum to 1), or logits with `from_logits`,
+            `[..., C]`.
+        gamma: how much less the well classified count: a number not below zero.
+        alpha: weight of each class `[C]`, or one number for all.
+        from_logits: whether `y_pred` are logits.
+        label_smoothing: share of each target that is spread over all classes.
+        axis: axis of the classes.
+
+    Returns:
+        Tensor `[...]`, the axis of classes left out.
+
+    Example:
+
+    >>> import keras_metaloss as kml
+    >>> loss = kml.losses.categorical_focal_loss([[0.0, 1.0]], [[0.5, 0.5]], gamma=1.0)
+    >>> loss.numpy().round(4)                                       # ln(2) / 2
+    array([0.3466], dtype=float32)
+
+    Reference:
+        Lin et al., "Focal Loss for Dense Object Detection", 2017, equations 4, 5.
+    """
+    y_true, y_pred, result = as_floats(y_true, y_pred)
+    y_true, y_pred = as_classes_last(y_true, axis), as_classes_last(y_pred, axis)
+    if label_smoothing:
+        classes = tf.cast(tf.shape(y_pred)[-1], y_pred.dtype)
+        y_true = y_true * (1.0 - label_smoothing) + label_smoothing / classes
+    log_odds = class_log_odds(y_pred if from_logits else log_probabilities(y_pred))
+    if alpha is not None:
+        y_true = keras.ops.convert_to_tensor(alpha, y_pred.dtype) * y_true
+    values = y_true * focal_of_log_odds(log_odds, gamma)
+    return tf.cast(tf.reduce_sum(values, axis=-1), result)
+
+
+def sparse_categorical_focal_loss(
+    y_true: Any,
+    y_pred: Any,
+    gamma: Any = 2.0,
+    alpha: Any = None,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> tf.Tensor:
+    """Focal loss of targets given as class numbers.
+
+    `FL = -alpha_t (1 - p_t)^gamma log p_t` for target class t, in nats. `gamma=0` is
+    cross-entropy.
+
+    Args:
+        y_true: class numbers in [0, C), `[...]` or with an axis of length 1 where the
+            classes are.
+        y_pred: probabilities (scaled to sum to 1), or logits with `from_logits`,
+            `[..., C]`.
+        gamma: how much less the well classified count: a number not below zero.
+        alpha: weight of each class `[C]`, or one number for all.
+        from_logits: whether `y_pred` are logits.
+        label_smoothing: share of each target that is spread over all classes.
+        axis: axis of the classes.
+
+    Returns:
+        Tensor `[...]`, the axis of classes left out.
+
+    Example:
+
+    >>> import keras_metaloss as kml
+    >>> loss = kml.losses.sparse_categorical_focal_loss([1], [[0.5, 0.5]], gamma=1.0)
+    >>> loss.numpy().round(4)                                       # ln(2) / 2
+    array([0.3466], dtype=float32)
+
+    Reference:
+        Lin et al., "Focal Loss for Dense Object Detection", 2017, equations 4, 5.
+    """
+    labels = class_numbers(y_true, y_pred, axis)
+    _, y_pred, result = as_floats(0.0, y_pred)
+    y_pred = as_classes_last(y_pred, axis)
+    if label_smoothing:
+        targets = tf.one_hot(labels, tf.shape(y_pred)[-1], dtype=y_pred.dtype)
+        smoothed = categorical_focal_loss(
+            targets, y_pred, gamma, alpha, from_logits, label_smoothing
+        )
+        return tf.cast(smoothed, result)
+    logits = y_pred if from_logits else log_probabilities(y_pred)
+    values = focal_of_log_odds(label_log_odds(labels, logits), gamma)
+    if alpha is not None:
+        alpha = keras.ops.convert_to_tensor(alpha, values.dtype)
+        values *= alpha if alpha.shape.rank == 0 else tf.gather(alpha, labels)
+    return tf.cast(values, result)
+
+
+def class_numbers(y_true: Any, y_pred: Any, axis: int) -> tf.Tensor:
+    """Targets as whole numbers, without an axis of length 1 for the classes."""
+    labels, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
+    if labels.shape.rank == y_pred.shape.rank:
+        labels = tf.squeeze(labels, axis=axis)
+    return tf.cast(labels, tf.int32)
+
+
+def as_floats(y_true: Any, y_pred: Any) -> tuple[tf.Tensor, tf.Tensor, tf.DType]:
+    """Both as float32 or float64, and the dtype of the result."""
+    y_pred = tf.convert_to_tensor(y_pred)
+    result = y_pred.dtype
+    # Half precision cannot hold the logarithms to more than two digits.
+    dtype = tf.float64 if result == tf.float64 else tf.float32
+    result = result if result.is_floating else dtype
+    y_true = keras.ops.convert_to_tensor(y_true, dtype)
+    return y_true, tf.cast(y_pred, dtype), result
+
+
+def as_classes_last(tensor: tf.Tensor, axis: int) -> tf.Tensor:
+    """The tensor with `axis` moved to the end."""
+    rank = tensor.shape.rank
+    if axis in (-1, rank - 1):
+        return tensor
+    order = [i for i in range(rank) if i != axis % rank] + [axis % rank]
+    return tf.transpose(tensor, order)

@@ -1,0 +1,95 @@
+"""Log odds of classes: what a prediction says for a class against all others.
+
+For a class of probability p the log odds are `s = log p - log(1 - p)`. From them
+`p = sigmoid(s)` and `1 - p = sigmoid(-s)` follow without cancellation, which no
+function of p itself can offer when p is near 1.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+__all__ = ["binary_log_odds", "class_log_odds", "label_log_odds", "log_probabilities"]
+
+# Below every probability that a float32 softmax of interest gives, yet its
+# reciprocal, which is part of the gradient, is far from overflow.
+_LEAST_PROBABILITY = 1e-30
+
+
+def log_probabilities(probabilities: tf.Tensor) -> tf.Tensor:
+    """Logarithm of probabilities, finite at 0."""
+    return tf.math.log(tf.maximum(probabilities, _LEAST_PROBABILITY))
+
+
+def binary_log_odds(probabilities: tf.Tensor) -> tf.Tensor:
+    """`log p - log(1 - p)`, finite at 0 and 1."""
+    return log_probabilities(probabilities) - log_probabilities(1.0 - probabilities)
+
+
+@tf.custom_gradient
+def class_log_odds(logits: tf.Tensor) -> tf.Tensor:
+    """Log odds of every class.
+
+    `s_c = z_c - logsumexp_{j != c} z_j`
+
+    Args:
+        logits: `[..., C]`.
+
+    Returns:
+        Tensor `[..., C]`.
+    """
+    tiny = _tiny(logits.dtype)
+    logits = logits - tf.reduce_max(logits, axis=-1, keepdims=True)
+    is_top = tf.equal(logits, tf.zeros_like(logits))
+    exponentials = tf.exp(logits)
+    # The sum without one of the largest: subtracting that from the whole sum
+    # would leave nothing but rounding.
+    rest = tf.reduce_sum(
+        tf.where(is_top, tf.zeros_like(logits), exponentials), axis=-1, keepdims=True
+    ) + (tf.reduce_sum(tf.cast(is_top, logits.dtype), axis=-1, keepdims=True) - 1.0)
+    others = tf.where(is_top, rest, 1.0 + rest - exponentials)
+    odds = logits - tf.math.log(tf.maximum(others, tiny))
+
+    def gradient(upstream):
+        p = exponentials / (1.0 + rest)
+        one_minus_p = others / (1.0 + rest)
+        scaled = upstream / tf.maximum(one_minus_p, tiny)
+        total = tf.reduce_sum(scaled, axis=-1, keepdims=True)
+        return upstream - p * (total - scaled)
+
+    return odds, gradient
+
+
+def label_log_odds(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Log odds of one class an example: `s = z_t - logsumexp_{j != t} z_j`.
+
+    Args:
+        labels: whole numbers in [0, C), `[...]`.
+        logits: `[..., C]`.
+
+    Returns:
+        Tensor `[...]`.
+    """
+    classes = tf.range(tf.shape(logits)[-1], dtype=labels.dtype)
+    is_target = tf.equal(labels[..., tf.newaxis], classes)
+
+    @tf.custom_gradient
+    def log_odds(logits):
+        target = tf.gather(logits, labels, batch_dims=labels.shape.rank)
+        others = tf.where(is_target, logits.dtype.min, logits)
+        largest = tf.reduce_max(others, axis=-1, keepdims=True)
+        exponentials = tf.exp(others - largest)
+        total = tf.reduce_sum(exponentials, axis=-1)
+        odds = (target - largest[..., 0]) - tf.math.log(total)
+
+        def gradient(upstream):
+            share = exponentials * (-upstream / total)[..., tf.newaxis]
+            return tf.where(is_target, upstream[..., tf.newaxis], share)
+
+        return odds, gradient
+
+    return log_odds(logits)
+
+
+def _tiny(dtype):
+    return 1e-300 if dtype == tf.float64 else 1e-37

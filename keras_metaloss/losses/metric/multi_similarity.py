@@ -1,0 +1,112 @@
+"""Mines and weighs pairs by their similarity, compared with others'."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.checks import check_non_negative
+from keras_metaloss.losses.metric.embedding_loss import EmbeddingLoss
+
+__all__ = ["MultiSimilarityLoss"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class MultiSimilarityLoss(EmbeddingLoss):
+    """Mines and weighs pairs by their similarity, compared with others'.
+
+    `1/a log(1 + sum_p exp(-a (S_p - base))) + 1/b log(1 + sum_n exp(b (S_n - base)))`
+    for one anchor, with S its cosine similarity to others. Of its positives those count
+    with `S_p < max_n S_n + epsilon`, of its negatives those with
+    `S_n > min_p S_p - epsilon`; an anchor without positives or without negatives has
+    loss 0.
+
+    Args:
+        alpha: a, how sharply positives are weighed; above 0.
+        beta: b, how sharply negatives are weighed; above 0.
+        base: similarity that parts them, 0.5 as in the authors' code.
+        epsilon: margin of the mining.
+        name: name of the loss.
+        reduction: as in Keras.
+        dtype: dtype of the computation.
+
+    Call arguments:
+        y_true: class numbers, `[B]`.
+        y_pred: embeddings, `[B, D]`; brought to length 1 here.
+
+    Raises:
+        ValueError: if `alpha` or `beta` is not above 0.
+
+    Example:
+
+    >>> import keras_metaloss as kml
+    >>> loss = kml.losses.MultiSimilarityLoss(alpha=1.0, beta=1.0, base=1.0)
+    >>> labels, embeddings = [0, 0, 1], [[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]
+    >>> round(float(loss(labels, embeddings)), 4)                   # 4 / 3 ln(2)
+    0.9242
+
+    Reference:
+        Wang et al., "Multi-Similarity Loss with General Pair Weighting for Deep Metric
+        Learning", 2019, equations 11, 12, 15.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 2.0,
+        beta: float = 50.0,
+        base: float = 0.5,
+        epsilon: float = 0.1,
+        name: str = "multi_similarity_loss",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.alpha = _positive("alpha", alpha)
+        self.beta = _positive("beta", beta)
+        self.base = float(base)
+        self.epsilon = check_non_negative("epsilon", epsilon)
+
+    def anchor_losses(self, embeddings, positive, negative):
+        unit = tf.math.l2_normalize(embeddings, axis=1)
+        similarity = tf.matmul(unit, unit, transpose_b=True)
+        low, high = similarity.dtype.min, similarity.dtype.max
+        hardest_negative = tf.reduce_max(
+            tf.where(negative, similarity, low), axis=1, keepdims=True
+        )
+        hardest_positive = tf.reduce_min(
+            tf.where(positive, similarity, high), axis=1, keepdims=True
+        )
+        positive &= similarity < hardest_negative + self.epsilon
+        negative &= similarity > hardest_positive - self.epsilon
+        above = similarity - self.base
+        pull = _log_one_plus_sum(-self.alpha * above, positive) / self.alpha
+        push = _log_one_plus_sum(self.beta * above, negative) / self.beta
+        return pull + push
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "base": self.base,
+            "epsilon": self.epsilon,
+        }
+
+
+def _log_one_plus_sum(exponents, mask):
+    """`log(1 + sum exp(exponents))` over the mask, without overflow."""
+    kept = tf.where(mask, exponents, exponents.dtype.min)
+    one = tf.zeros_like(kept[:, :1])
+    return tf.reduce_logsumexp(tf.concat([one, kept], axis=1), axis=1)
+
+
+def _positive(name, value):
+    value = check_non_negative(name, value)
+    if value == 0.0:
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected a number above zero. "
+            f"Received: {name}={value!r}"
+        )
+    return value

@@ -1,0 +1,155 @@
+"""A regression loss that finds out how much to trust outliers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_metaloss.losses.general_robust_loss import (
+    general_robust_loss,
+    log_partition,
+    robust_energy,
+)
+from keras_metaloss.losses.same_rank import same_rank
+from keras_metaloss.losses.trainable_loss import TrainableLoss
+
+__all__ = ["AdaptiveRobustLoss"]
+
+# The distribution has no mean at 0, and its logarithm no derivative at 2.
+_LOWEST, _HIGHEST = 0.001, 1.999
+# What keeps a perfect fit from an infinite likelihood.
+_LEAST_SCALE = 1e-5
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class AdaptiveRobustLoss(TrainableLoss):
+    """Barron's robust loss, its shape and scale learned from the residuals.
+
+    With `learned=True` the negative log likelihood of residuals x, in nats,
+    `rho(x; alpha, c) + log c + log Z(alpha)`, averaged over the last axis. Its
+    parameters alpha, within (0.001, 1.999), and c are trained by
+    `kml.AdaptiveLossModel`: light tails drive alpha towards 2, which is a normal
+    distribution, heavy tails towards 0, a Cauchy distribution. Being a density, it
+    may be below zero, and is not 0 at a perfect fit.
+
+    With `learned=False` the loss `rho` itself, see `kml.losses.general_robust_loss`,
+    with any alpha below infinity, in any model.
+
+    Args:
+        alpha: shape, or its start: one number, or one a column `[D]` of targets.
+        scale: residual at which outliers begin, or its start: above 0, one number or
+            `[D]`.
+        learned: whether alpha and scale are trained.
+        name: name of the loss.
+        reduction: as in Keras.
+        dtype: dtype of the computation.
+
+    Call arguments:
+        y_true: targets, `[..., D]`.
+        y_pred: predictions, `[..., D]`.
+
+    Raises:
+        ValueError: if alpha is out of its range or scale not above 0.
+
+    Example:
+
+    >>> import keras, numpy as np, keras_metaloss as kml
+    >>> network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model = kml.AdaptiveLossModel(network)
+    >>> model.compile(optimizer="adam", loss=kml.losses.AdaptiveRobustLoss())
+    >>> x = np.linspace(-1.0, 1.0, 32)[:, np.newaxis]
+    >>> history = model.fit(x, 2.0 * x, verbose=0)
+    >>> bool(0.001 < model.loss.alpha < 1.999)
+    True
+
+    Reference:
+        Barron, "A General and Adaptive Robust Loss Function", 2019, equations 8, 15-17.
+    """
+
+    def __init__(
+        self,
+        alpha: Any = 1.0,
+        scale: Any = 1.0,
+        learned: bool = True,
+        name: str = "adaptive_robust_loss",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.learned = bool(learned)
+        self._alpha = _numbers("alpha", alpha)
+        self._scale = _numbers("scale", scale)
+        if not (np.asarray(self._scale) > _LEAST_SCALE).all():
+            raise ValueError(
+                "Invalid value for argument `scale`. Expected numbers above "
+                f"{_LEAST_SCALE}. Received: scale={scale!r}"
+            )
+        if self.learned:
+            share = (np.asarray(self._alpha) - _LOWEST) / (_HIGHEST - _LOWEST)
+            if not ((share > 0) & (share < 1)).all():
+                raise ValueError(
+                    "Invalid value for argument `alpha`. Expected numbers between "
+                    f"{_LOWEST} and {_HIGHEST} for a learned loss, or `learned=False`. "
+                    f"Received: alpha={alpha!r}"
+                )
+            self.add_parameter("raw_alpha", np.log(share / (1.0 - share)))
+            self.add_parameter(
+                "raw_scale", np.log(np.asarray(self._scale) - _LEAST_SCALE)
+            )
+
+    @property
+    def alpha(self) -> Any:
+        """The shape, as it stands now: a number or a list."""
+        if not self.learned:
+            return self._alpha
+        return _to_shape(tf.convert_to_tensor(self._parameters["raw_alpha"])).numpy()
+
+    @property
+    def scale(self) -> Any:
+        """The scale, as it stands now: a number or a list."""
+        if not self.learned:
+            return self._scale
+        return _to_scale(tf.convert_to_tensor(self._parameters["raw_scale"])).numpy()
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        if not self.learned:
+            return general_robust_loss(y_true, y_pred, self._alpha, self._scale)
+        result = y_pred.dtype
+        dtype = tf.float64 if result == tf.float64 else tf.float32
+        y_true, y_pred = same_rank(tf.cast(y_true, dtype), tf.cast(y_pred, dtype))
+        alpha = tf.cast(_to_shape(self.parameter("raw_alpha")), dtype)
+        scale = tf.cast(_to_scale(self.parameter("raw_scale")), dtype)
+        energy = robust_energy((y_true - y_pred) / scale, alpha)
+        values = energy + (tf.math.log(scale) + log_partition(alpha))
+        return tf.cast(tf.reduce_mean(values, axis=-1), result)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "alpha": self._alpha,
+            "scale": self._scale,
+            "learned": self.learned,
+        }
+
+
+def _to_shape(raw):
+    return _LOWEST + (_HIGHEST - _LOWEST) * tf.sigmoid(raw)
+
+
+def _to_scale(raw):
+    return _LEAST_SCALE + tf.exp(raw)
+
+
+def _numbers(name, value):
+    """A number, or a list of them; minus infinity is one."""
+    array = np.asarray(value)
+    fits = np.issubdtype(array.dtype, np.number) and array.ndim <= 1
+    if not fits or not (array.astype("float64") < np.inf).all():
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected a number or one number a "
+            f"column. Received: {name}={value!r}"
+        )
+    return float(array) if array.ndim == 0 else [float(v) for v in array]

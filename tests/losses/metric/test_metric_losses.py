@@ -1,0 +1,103 @@
+"""Metric losses where embeddings leave nothing to compare, and in a network."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_metaloss as kml
+
+LOSSES = {
+    "contrastive": kml.losses.ContrastiveLoss(),
+    "all": kml.losses.TripletLoss(mining="all"),
+    "hard": kml.losses.TripletLoss(mining="hard"),
+    "semi-hard": kml.losses.TripletLoss(mining="semi-hard"),
+    "squared": kml.losses.TripletLoss(distance="squared"),
+    "n_pair": kml.losses.NPairLoss(),
+    "multi_similarity": kml.losses.MultiSimilarityLoss(),
+}
+BATCHES = {
+    "duplicates": (np.array([0, 0, 1, 1]), np.ones((4, 3))),
+    "duplicates and another": (np.array([0, 1, 0]), np.eye(3)[[0, 0, 1]]),
+    "zeros": (np.array([0, 0, 1, 1]), np.zeros((4, 3))),
+    "no positives": (np.arange(4), np.eye(4)),
+    "no negatives": (np.zeros(4), np.eye(4)),
+    "one example": (np.array([0]), np.ones((1, 3))),
+    "large": (np.array([0, 0, 1, 1]), 1e4 * np.eye(4)),
+}
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("name", LOSSES)
+def test_finite_in_value_and_gradient(name, batch):
+    labels, embeddings = BATCHES[batch]
+    embeddings = tf.constant(embeddings, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(embeddings)
+        value = LOSSES[name](labels, embeddings)
+    assert np.isfinite(float(value))
+    assert np.isfinite(tape.gradient(value, embeddings)).all()
+    if batch == "one example" or (batch == "no positives" and name != "contrastive"):
+        assert float(value) == 0.0
+
+
+def test_duplicate_pair_of_a_siamese_network():
+    pairs = tf.ones((2, 2, 3))
+    with tf.GradientTape() as tape:
+        tape.watch(pairs)
+        value = kml.losses.ContrastiveLoss()([1, 0], pairs)
+    assert float(value) == 0.25
+    assert not tape.gradient(value, pairs).numpy().any()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_training_brings_classes_together(name):
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 8)
+    x = np.eye(4)[labels] + random.normal(size=(32, 4)) * 0.3
+    network = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(16, "tanh"),
+            keras.layers.Dense(3),
+            keras.layers.UnitNormalization(),
+        ]
+    )
+    network.compile(optimizer=keras.optimizers.Adam(0.02), loss=LOSSES[name])
+    before = hits(network.predict(x, verbose=0), labels)
+    data = tf.data.Dataset.from_tensors((x, labels)).repeat(60)
+    network.fit(data, verbose=0, shuffle=False)
+    after = hits(network.predict(x, verbose=0), labels)
+    assert after > max(before, 0.9)
+
+
+def hits(embeddings, labels):
+    """Share of examples whose nearest neighbour is of their class."""
+    apart = np.linalg.norm(embeddings[:, None] - embeddings, axis=-1)
+    np.fill_diagonal(apart, np.inf)
+    return (labels[apart.argmin(axis=1)] == labels).mean()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: kml.losses.TripletLoss(mining="easy"), "`mining`.*'easy'"),
+        (lambda: kml.losses.TripletLoss(distance="l1"), "`distance`.*'l1'"),
+        (lambda: kml.losses.TripletLoss(margin=-1.0), "`margin`.*-1.0"),
+        (lambda: kml.losses.ContrastiveLoss(margin=True), "`margin`.*True"),
+        (lambda: kml.losses.MultiSimilarityLoss(beta=0.0), "`beta`.*0.0"),
+        (
+            lambda: kml.losses.ContrastiveLoss()([1], np.zeros((1, 3, 2))),
+            "two embeddings a pair.*\\(1, 3, 2\\)",
+        ),
+        (
+            lambda: kml.losses.NPairLoss()([1], np.zeros((1, 2, 2))),
+            "\\[B, D\\].*\\(1, 2, 2\\)",
+        ),
+    ],
+)
+def test_wrong_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

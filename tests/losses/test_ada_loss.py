@@ -1,0 +1,239 @@
+"""`AdaLoss`: weights from gradients, exact by any set of weights."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_metaloss as kml
+
+AdaLoss = kml.losses.AdaLoss
+
+
+def data(count=7, seed=0):
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(count, 3)).astype("float32")
+    return x, random.normal(size=(count, 2)).astype("float32")
+
+
+def linear(activation=None):
+    return keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(2, activation=activation)]
+    )
+
+
+def network(dropout=0.0):
+    return keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(4, "tanh"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(dropout),
+            keras.layers.Dense(2, "tanh"),
+        ]
+    )
+
+
+def gradients_one_by_one(model, x, y, variables):
+    """Flat gradient of each example's squared error, from a loop."""
+    rows = []
+    for i in range(len(x)):
+        with tf.GradientTape() as tape:
+            error = y[i : i + 1] - model(x[i : i + 1], training=False)
+            value = tf.reduce_mean(tf.square(error))
+        found = tape.gradient(value, variables)
+        rows.append(np.concatenate([np.asarray(g).ravel() for g in found]))
+    return np.array(rows)
+
+
+def expected_loss(model, x, y, rows, alpha="norm", sign=1.0):
+    norms = np.linalg.norm(rows, axis=1)
+    mean = rows.mean(axis=0)
+    alphas = {
+        "norm": norms,
+        "standardized": (norms - norms.mean()) / norms.std(),
+        "cosine": rows @ mean / norms / np.linalg.norm(mean),
+    }[alpha]
+    losses = ((y - model.predict(x, verbose=0)) ** 2).mean(axis=1)
+    return (losses / (1 + np.exp(-sign * alphas))).mean()
+
+
+def compiled(inner, **arguments):
+    model = kml.AdaptiveLossModel(inner)
+    jit_compile = arguments.pop("jit_compile", False)
+    model.compile(
+        optimizer=keras.optimizers.SGD(0.1),
+        loss=AdaLoss(keras.losses.MeanSquaredError(), **arguments),
+        jit_compile=jit_compile,
+    )
+    return model
+
+
+@pytest.mark.parametrize("alpha", ["norm", "standardized", "cosine"])
+def test_parameter_gradients_of_a_linear_model_in_closed_form(alpha):
+    x, y = data()
+    model = compiled(linear(), gradient="parameters", alpha=alpha, chunk_size=3)
+    error = model.predict(x, verbose=0) - y  # dL/dz of the mean over two outputs
+    rows = (
+        np.concatenate([x, np.ones((len(x), 1))], axis=1)[:, :, None] * error[:, None]
+    )
+    expected = expected_loss(model, x, y, rows.reshape(len(x), -1), alpha)
+    assert model.evaluate(x, y, batch_size=7, verbose=0) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("alpha", ["standardized", "cosine"])
+@pytest.mark.parametrize("chunk_size", [1, 4, 7, 32])
+def test_parameter_gradients_of_a_network(alpha, chunk_size):
+    x, y = data()
+    model = compiled(
+        network(), gradient="parameters", alpha=alpha, chunk_size=chunk_size
+    )
+    rows = gradients_one_by_one(model.model, x, y, model.model.trainable_variables)
+    expected = expected_loss(model, x, y, rows, alpha)
+    assert model.evaluate(x, y, batch_size=7, verbose=0) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("alpha", ["norm", "cosine"])
+@pytest.mark.parametrize("steps", [False, True])
+def test_last_layer_gradients(alpha, steps):
+    x, y = data()
+    inner = network()
+    if steps:
+        random = np.random.default_rng(3)
+        x = random.normal(size=(5, 4, 3)).astype("float32")
+        y = random.normal(size=(5, 4, 2)).astype("float32")
+        inner = keras.Sequential(
+            [
+                keras.Input((4, 3)),
+                keras.layers.Dense(4, "tanh"),
+                keras.layers.Dense(2, use_bias=False),
+            ]
+        )
+    model = compiled(inner, gradient="last_layer", alpha=alpha)
+    rows = gradients_one_by_one(inner, x, y, inner.layers[-1].trainable_variables)
+    losses = ((y - model.predict(x, verbose=0)) ** 2).reshape(len(x), -1).mean(axis=1)
+    norms, mean = np.linalg.norm(rows, axis=1), rows.mean(axis=0)
+    cosines = rows @ mean / norms / np.linalg.norm(mean)
+    weight = 1 / (1 + np.exp(-(norms if alpha == "norm" else cosines)))
+    assert model.evaluate(x, y, batch_size=7, verbose=0) == pytest.approx(
+        (weight * losses).mean(), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("gradient", ["output", "last_layer", "parameters"])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_the_weight_is_a_constant_of_the_step(gradient, jit_compile):
+    x, y = data()
+    model = compiled(linear(), gradient=gradient, jit_compile=jit_compile)
+    before = [w.copy() for w in model.get_weights()]
+    error = model.predict(x, verbose=0) - y
+    if gradient == "output":
+        norms = np.linalg.norm(error, axis=1)
+    else:
+        norms = np.linalg.norm(error, axis=1) * np.sqrt((x**2).sum(axis=1) + 1)
+    weighted = error / (1 + np.exp(-norms))[:, None] / len(x)
+    model.train_on_batch(x, y)
+    kernel, bias = model.get_weights()
+    np.testing.assert_allclose(before[0] - kernel, 0.1 * x.T @ weighted, rtol=2e-4)
+    np.testing.assert_allclose(before[1] - bias, 0.1 * weighted.sum(axis=0), rtol=2e-4)
+
+
+def test_direction_and_function():
+    x, y = data()
+    pred = np.zeros_like(y)
+    hard, easy = (
+        AdaLoss("mse", direction=d, reduction=None)(y, pred).numpy()
+        for d in ("hard", "easy")
+    )
+    np.testing.assert_allclose(hard + easy, (y**2).mean(axis=1), rtol=1e-5)
+    twice = AdaLoss("mse", alpha=lambda norms: 2.0 * norms - 1.0, reduction=None)
+    norms = np.linalg.norm(y, axis=1)
+    np.testing.assert_allclose(
+        twice(y, pred), (y**2).mean(axis=1) / (1 + np.exp(1 - 2 * norms)), rtol=1e-5
+    )
+
+
+def test_standardized_norms_that_are_equal_weigh_equally():
+    loss = AdaLoss("mae", alpha="standardized", reduction=None)
+    values = loss(np.zeros((4, 1)), np.array([[1.0], [2.0], [0.1], [3.0]]))
+    np.testing.assert_allclose(values, [0.5, 1.0, 0.05, 1.5], rtol=1e-6)
+
+
+def test_a_perfect_batch_has_a_finite_gradient():
+    y_pred = tf.zeros((3, 2))
+    for alpha in ("norm", "standardized", "cosine"):
+        with tf.GradientTape() as tape:
+            tape.watch(y_pred)
+            value = AdaLoss("mse", alpha=alpha)(np.zeros((3, 2)), y_pred)
+        assert float(value) == 0.0
+        assert not tape.gradient(value, y_pred).numpy().any()
+
+
+@pytest.mark.parametrize("gradient", ["last_layer", "parameters"])
+def test_trains_and_is_saved(gradient, tmp_path):
+    x, y = data(32)
+    model = compiled(
+        network(dropout=0.3), gradient=gradient, alpha="standardized", direction="easy"
+    )
+    losses = model.fit(x, y, batch_size=8, epochs=5, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
+
+
+def test_in_a_plain_model():
+    x, y = data()
+    plain = linear()
+    plain.compile(optimizer="sgd", loss=AdaLoss("mse"))
+    assert np.isfinite(plain.fit(x, y, verbose=0).history["loss"][0])
+    for gradient in ("last_layer", "parameters"):
+        plain.compile(optimizer="sgd", loss=AdaLoss("mse", gradient=gradient))
+        with pytest.raises(ValueError, match="kml.AdaptiveLossModel"):
+            plain.fit(x, y, verbose=0)
+
+
+def test_parameters_of_the_wrapped_loss_are_trained():
+    x, y = data(32)
+    model = kml.AdaptiveLossModel(linear())
+    loss = AdaLoss(kml.losses.AdaptiveRobustLoss(), gradient="parameters")
+    model.compile(optimizer=keras.optimizers.Adam(0.05), loss=loss)
+    model.fit(x, y, verbose=0)
+    assert loss.loss.scale != pytest.approx(1.0, abs=1e-3)
+
+
+def test_what_the_gradients_need():
+    inputs = keras.Input((3,))
+    heads = [keras.layers.Dense(2)(inputs), keras.layers.Dense(2)(inputs)]
+    model = kml.AdaptiveLossModel(keras.Model(inputs, heads))
+    model.compile(loss=[AdaLoss("mse", gradient="parameters"), "mse"])
+    x, y = data()
+    with pytest.raises(ValueError, match="one output.*2 outputs"):
+        model.fit(x, [y, y], verbose=0)
+    inner = keras.Sequential([linear(), keras.layers.BatchNormalization()])
+    with pytest.raises(ValueError, match="`Dense` layer as the last"):
+        compiled(inner, gradient="last_layer").fit(x, y, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"loss": 3.0}, "`loss`.*3.0"),
+        ({"loss": "mse", "gradient": "all"}, "`gradient`.*'all'"),
+        ({"loss": "mse", "alpha": "softmax"}, "`alpha`.*'softmax'"),
+        ({"loss": "mse", "direction": "up"}, "`direction`.*'up'"),
+        ({"loss": "mse", "chunk_size": 0}, "`chunk_size`.*0"),
+    ],
+)
+def test_wrong_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        AdaLoss(**arguments)
+    scalar = AdaLoss(lambda y_true, y_pred: tf.reduce_mean(y_pred))
+    with pytest.raises(ValueError, match="`loss`.*one value an example"):
+        scalar(np.zeros((2, 1)), np.zeros((2, 1)))

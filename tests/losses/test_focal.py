@@ -1,0 +1,309 @@
+"""Focal losses: exact at any logit, and cross-entropy at gamma = 0."""
+
+from __future__ import annotations
+
+import keras
+import mpmath
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_metaloss as kml
+
+Binary = kml.losses.BinaryFocalLoss
+Categorical = kml.losses.CategoricalFocalLoss
+Sparse = kml.losses.SparseCategoricalFocalLoss
+
+GAMMAS = [0.0, 0.3, 1.0, 2.0, 5.0]
+SIZES = [0.0, 1e-4, 0.01, 0.5, 1.0, 3.0, 8.0, 12.0, 16.5, 20.0, 50.0, 88.0, 120.0, 1e3]
+LOGITS = sorted({*SIZES, *(-s for s in SIZES)})
+EXACT = {"float32": (1e-5, 1e-4, 1e-36), "float64": (1e-10, 1e-10, 1e-290)}
+
+
+def exact_focal(odds, gamma):
+    """Value and derivative by the log odds, in fifty digits."""
+    with mpmath.workdps(50):
+        ahead = mpmath.exp(mpmath.mpf(odds))
+        p, rest = ahead / (1 + ahead), 1 / (1 + ahead)
+        factor = rest ** mpmath.mpf(gamma)
+        cross_entropy = mpmath.log1p(1 / ahead)
+        return factor * cross_entropy, -factor * (rest + gamma * p * cross_entropy)
+
+
+def exact_categorical(logits, label, gamma):
+    """Value and derivatives by all logits."""
+    with mpmath.workdps(50):
+        terms = [mpmath.exp(mpmath.mpf(float(z))) for z in logits]
+        others = mpmath.fsum(t for i, t in enumerate(terms) if i != label)
+        value, slope = exact_focal(mpmath.log(terms[label] / others), gamma)
+        gradient = [-slope * t / others for t in terms]
+        gradient[label] = slope
+        return float(value), [float(g) for g in gradient]
+
+
+def value_and_gradient(loss, y_true, y_pred):
+    y_pred = tf.constant(y_pred)
+    with tf.GradientTape() as tape:
+        tape.watch(y_pred)
+        values = loss.call(tf.constant(y_true), y_pred)
+    return values.numpy(), tape.gradient(values, y_pred).numpy()
+
+
+@pytest.mark.parametrize("dtype", EXACT)
+@pytest.mark.parametrize("gamma", GAMMAS)
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_binary_is_exact(gamma, label, dtype):
+    logits = np.array(LOGITS, dtype)[:, np.newaxis]
+    loss = Binary(gamma, from_logits=True, dtype=dtype)
+    values, gradient = value_and_gradient(loss, np.full_like(logits, label), logits)
+    sign = 1 if label else -1
+    exact = [exact_focal(sign * float(z), gamma) for z in logits[:, 0]]
+    value_error, gradient_error, tiny = EXACT[dtype]
+    np.testing.assert_allclose(
+        values, [float(v) for v, _ in exact], rtol=value_error, atol=tiny
+    )
+    np.testing.assert_allclose(
+        gradient[:, 0],
+        [sign * float(g) for _, g in exact],
+        rtol=gradient_error,
+        atol=tiny,
+    )
+
+
+def wide_logits(dtype, classes=5):
+    """Rows in which the target is far ahead, far behind, or among others."""
+    random = np.random.default_rng(0)
+    rows = [random.normal(size=classes) * scale for scale in (0.1, 1, 5, 30, 300)]
+    for size in SIZES[3:]:
+        for sign in (-1, 1):
+            row = random.normal(size=classes)
+            row[2] = sign * size
+            rows.append(row)
+    rows.append(np.full(classes, 1000.0))
+    rows.append(np.array([-1000.0, 1000.0, 1000.0, 0.0, -1000.0]))
+    return np.clip(np.array(rows), -1000, 1000).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", EXACT)
+@pytest.mark.parametrize("gamma", GAMMAS)
+@pytest.mark.parametrize("kind", ["categorical", "sparse"])
+def test_categorical_is_exact(gamma, kind, dtype):
+    logits = wide_logits(dtype)
+    labels = np.full(len(logits), 2)
+    if kind == "sparse":
+        loss, targets = Sparse(gamma, from_logits=True, dtype=dtype), labels
+    else:
+        loss = Categorical(gamma, from_logits=True, dtype=dtype)
+        targets = np.eye(5, dtype=dtype)[labels]
+    values, gradient = value_and_gradient(loss, targets, logits)
+    exact = [exact_categorical(row, 2, gamma) for row in logits]
+    value_error, gradient_error, tiny = EXACT[dtype]
+    np.testing.assert_allclose(
+        values, [v for v, _ in exact], rtol=value_error, atol=tiny
+    )
+    np.testing.assert_allclose(
+        gradient, [g for _, g in exact], rtol=gradient_error, atol=tiny
+    )
+
+
+def test_soft_targets_are_finite_and_exact_at_any_logit():
+    logits = wide_logits("float64")
+    targets = np.random.default_rng(1).dirichlet(np.ones(5), size=len(logits))
+    loss = Categorical(1.5, from_logits=True, dtype="float64")
+    values, gradient = value_and_gradient(loss, targets, logits)
+    for row in range(len(logits)):
+        exact = [exact_categorical(logits[row], c, 1.5) for c in range(5)]
+        expected = sum(t * v for t, (v, _) in zip(targets[row], exact, strict=True))
+        slopes = sum(
+            t * np.array(g) for t, (_, g) in zip(targets[row], exact, strict=True)
+        )
+        assert values[row] == pytest.approx(expected, rel=1e-10)
+        scale = abs(slopes).max()
+        np.testing.assert_allclose(
+            gradient[row], slopes, rtol=1e-10, atol=1e-14 * scale
+        )
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("cls", [Binary, Categorical, Sparse])
+def test_finite_at_certain_and_wrong_probabilities(cls, gamma):
+    y_pred = np.array([[0.0, 1.0], [1.0, 0.0]], "float32")
+    targets = np.array([0, 0]) if cls is Sparse else np.array([[1, 0], [1, 0]])
+    values, gradient = value_and_gradient(
+        cls(gamma), targets.astype("int32" if cls is Sparse else "float32"), y_pred
+    )
+    assert np.isfinite(values).all()
+    assert np.isfinite(gradient).all()
+    assert values[0] > 60
+    assert values[1] < 1e-20
+
+
+def test_gamma_zero_is_cross_entropy():
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(50, 7)) * 3
+    labels = random.integers(0, 7, 50)
+    hot, soft = np.eye(7)[labels], random.dirichlet(np.ones(7), 50)
+    log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    shared = {"gamma": 0.0, "from_logits": True, "dtype": "float64", "reduction": None}
+    np.testing.assert_allclose(
+        Sparse(**shared)(labels, logits), -log_p[np.arange(50), labels], rtol=1e-13
+    )
+    np.testing.assert_allclose(
+        Categorical(**shared)(soft, logits), -(soft * log_p).sum(1), rtol=1e-13
+    )
+    p = 1 / (1 + np.exp(-logits))
+    np.testing.assert_allclose(
+        Binary(**shared)(hot, logits),
+        -(hot * np.log(p) + (1 - hot) * np.log(1 - p)).mean(1),
+        rtol=1e-12,
+    )
+    keras_loss = keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=0.1
+    )
+    ours = Categorical(0.0, from_logits=True, label_smoothing=0.1)
+    assert float(ours(soft, logits)) == pytest.approx(
+        float(keras_loss(soft, logits)), rel=1e-6
+    )
+
+
+def test_agrees_with_keras_where_keras_does_not_clip():
+    random = np.random.default_rng(0)
+    y_true, p = np.eye(4)[random.integers(0, 4, 30)], random.dirichlet(np.ones(4), 30)
+    alpha = [0.1, 0.5, 0.7, 0.2]
+    assert float(Categorical(2.0, alpha)(y_true, p)) == pytest.approx(
+        float(keras.losses.CategoricalFocalCrossentropy(alpha, 2.0)(y_true, p)),
+        rel=1e-5,
+    )
+    theirs = keras.losses.BinaryFocalCrossentropy(True, alpha=0.25, gamma=2.0)
+    assert float(Binary(2.0, 0.25)(y_true, p)) == pytest.approx(
+        float(theirs(y_true, p)), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_images(axis):
+    random = np.random.default_rng(0)
+    logits, labels = random.normal(size=(2, 3, 4, 5)), random.integers(0, 5, (2, 3, 4))
+    expected = Sparse(from_logits=True, reduction=None)(labels, logits)
+    assert expected.shape == (2, 3, 4)
+    hot = np.eye(5)[labels]
+    moved = [np.moveaxis(a, -1, axis) for a in (logits, hot)]
+    arguments = {"from_logits": True, "axis": axis, "reduction": None}
+    np.testing.assert_allclose(
+        Categorical(**arguments)(moved[1], moved[0]), expected, rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        Sparse(**arguments)(labels, moved[0]), expected, rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        Sparse(**arguments)(np.expand_dims(labels, axis), moved[0]), expected, rtol=1e-6
+    )
+
+
+def test_bfloat16_keeps_class_numbers_above_256():
+    logits = np.zeros((1, 1000), "float32")
+    logits[0, 999] = 8.0
+    loss = Sparse(0.0, from_logits=True, dtype="bfloat16")
+    expected = np.log(999 + np.exp(8.0)) - 8.0
+    assert float(loss(np.array([999]), logits)) == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("kind", ["binary", "categorical", "sparse"])
+@pytest.mark.parametrize("graph", [False, True])
+def test_second_derivatives(kind, graph):
+    """Inside an inner loop the loss is differentiated twice."""
+    random = np.random.default_rng(0)
+    logits = tf.constant(random.normal(size=(3, 4)))
+    labels = np.array([0, 3, 1])
+    loss, targets = {
+        "binary": (Binary(1.5, from_logits=True), np.eye(4)[labels]),
+        "categorical": (Categorical(1.5, from_logits=True), np.eye(4)[labels]),
+        "sparse": (Sparse(1.5, from_logits=True), labels),
+    }[kind]
+    direction = tf.constant(random.normal(size=(3, 4)))
+
+    def gradient(z):
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            value = tf.reduce_sum(loss.call(tf.constant(targets), z))
+        return tape.gradient(value, z)
+
+    def product(z):
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            slope = tf.reduce_sum(gradient(z) * direction)
+        return tape.gradient(slope, z)
+
+    result = (tf.function(product) if graph else product)(logits)
+    numeric = gradient(logits + 1e-6 * direction) - gradient(logits - 1e-6 * direction)
+    np.testing.assert_allclose(result, numeric / 2e-6, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("scale", [0.3, 4.0])
+def test_gamma_learns_how_overconfident_the_predictions_are(scale):
+    """Targets are drawn from softmax(z); predictions are softmax(scale * z)."""
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(4000, 3)) * 1.5
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = (random.random((4000, 1)) > p.cumsum(axis=1)).sum(axis=1)
+    loss = Sparse("learned", from_logits=True)
+    assert loss.gamma == pytest.approx(2.0, rel=1e-6)
+    with tf.GradientTape() as tape:
+        value = loss(labels, scale * logits)
+    slope = tape.gradient(value, loss.trainable_variables)[0]
+    fixed = Sparse(2.0, from_logits=True)(labels, scale * logits)
+    assert float(value) == pytest.approx(float(fixed), rel=1e-6)
+    if scale < 1:  # too timid: nothing to flatten, gamma should fall
+        assert float(slope) > 0
+    else:
+        assert float(slope) < 0
+
+
+def test_gradient_of_gamma_against_the_likelihood_in_numpy():
+    random = np.random.default_rng(0)
+    logits, labels = random.normal(size=(20, 4)) * 2, random.integers(0, 4, 20)
+    hot = np.eye(4)[labels]
+    raw0 = np.log(np.expm1(2.0))
+
+    def categorical(raw):
+        gamma = np.log1p(np.exp(raw))
+        p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        weight = p ** ((1 - p) ** gamma)
+        q = weight / weight.sum(axis=1, keepdims=True)
+        return -np.log(q[np.arange(20), labels]).mean()
+
+    def binary(raw):
+        gamma = np.log1p(np.exp(raw))
+        p = 1 / (1 + np.exp(-logits))
+        yes, no = p ** ((1 - p) ** gamma), (1 - p) ** (p**gamma)
+        q = yes / (yes + no)
+        return -(hot * np.log(q) + (1 - hot) * np.log(1 - q)).mean()
+
+    shared = {"gamma": "learned", "from_logits": True, "dtype": "float64"}
+    for loss, targets, exact in (
+        (Sparse(**shared), labels, categorical),
+        (Categorical(**shared), hot, categorical),
+        (Binary(**shared), hot, binary),
+    ):
+        with tf.GradientTape() as tape:
+            value = loss(targets, tf.constant(logits))
+        slope = float(tape.gradient(value, loss.trainable_variables)[0])
+        numeric = (exact(raw0 + 1e-5) - exact(raw0 - 1e-5)) / 2e-5
+        assert slope == pytest.approx(numeric, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments", "message"),
+    [
+        (Binary, {"gamma": -1.0}, "`gamma`.*gamma=-1.0"),
+        (Sparse, {"gamma": True}, "`gamma`.*True"),
+        (Categorical, {"gamma": "auto"}, "`gamma`.*'auto'"),
+        (Binary, {"alpha": 1.5}, "`alpha`.*alpha=1.5"),
+        (Sparse, {"alpha": [[1.0]]}, "`alpha`"),
+        (Sparse, {"alpha": "balanced"}, "`alpha`.*'balanced'"),
+        (Categorical, {"label_smoothing": 2.0}, "`label_smoothing`.*2.0"),
+    ],
+)
+def test_wrong_arguments(cls, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        cls(**arguments)

@@ -1,0 +1,219 @@
+"""Barron's loss: right in every special case, its likelihood normalised."""
+
+from __future__ import annotations
+
+import keras
+import mpmath
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_metaloss as kml
+from keras_metaloss.losses.general_robust_loss import log_partition, robust_energy
+
+Robust = kml.losses.AdaptiveRobustLoss
+
+ALPHAS = [
+    *(-np.inf, -1e9, -1e4, -30.0, -2.0, -1.0, -1e-6, 0.0, 1e-6, 0.003, 0.5, 1.0),
+    *(1.5, 1.99, 2 - 1e-6, 2.0, 2 + 1e-6, 2.5, 4.0),
+]
+RESIDUALS = [0.0, 1e-6, 1e-3, 0.1, 0.7, 1.0, 2.0, 5.0, 30.0, 1e3, 1e6]
+
+
+def exact(x, alpha):
+    """Equation 8, with the limits of the paper's equation 9."""
+    x, alpha = mpmath.mpf(x), mpmath.mpf(alpha)
+    if alpha == 2:
+        return x**2 / 2
+    if alpha == 0:
+        return mpmath.log1p(x**2 / 2)
+    if alpha == -mpmath.inf:
+        return -mpmath.expm1(-(x**2) / 2)
+    b = abs(alpha - 2)
+    return b / alpha * mpmath.expm1(alpha / 2 * mpmath.log1p(x**2 / b))
+
+
+def exact_slope(x, alpha):
+    """Its derivative by x."""
+    x, alpha = mpmath.mpf(x), mpmath.mpf(alpha)
+    if alpha == 2:
+        return x
+    if alpha == -mpmath.inf:
+        return x * mpmath.exp(-(x**2) / 2)
+    return x * mpmath.exp((alpha / 2 - 1) * mpmath.log1p(x**2 / abs(alpha - 2)))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value_error", "slope_error"),
+    [("float32", 1e-5, 1e-4), ("float64", 1e-10, 1e-10)],
+)
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_value_and_slope_are_exact(alpha, dtype, value_error, slope_error):
+    alpha = np.array(alpha, dtype)
+    x = np.array([r for r in RESIDUALS if alpha < 3 or r < 1e3], dtype)
+    tensor = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        values = robust_energy(tensor, tf.constant(alpha))
+    slopes = tape.gradient(values, tensor)
+    with mpmath.workdps(60):
+        reference = [float(exact(float(r), float(alpha))) for r in x]
+        slope = [float(exact_slope(float(r), float(alpha))) for r in x]
+    np.testing.assert_allclose(values, reference, rtol=value_error, atol=1e-30)
+    np.testing.assert_allclose(slopes, slope, rtol=slope_error, atol=1e-30)
+
+
+@pytest.mark.parametrize("alpha", [a for a in ALPHAS if abs(a) < 100 and a != 2.0])
+def test_derivative_by_alpha(alpha):
+    x = np.array([r for r in RESIDUALS if alpha < 3 or r < 1e3])[1:]
+    shape = tf.constant(np.full(len(x), alpha))
+    with tf.GradientTape() as tape:
+        tape.watch(shape)
+        values = robust_energy(tf.constant(x), shape)
+    slopes = tape.gradient(values, shape)
+    with mpmath.workdps(60):
+        step = mpmath.mpf(10) ** -25
+        reference = [
+            float((exact(r, alpha + step) - exact(r, alpha - step)) / (2 * step))
+            for r in x
+        ]
+    # Close to zero the two ways by which alpha acts cancel, to rounding of this size.
+    scale = np.array([float(exact(r, alpha)) for r in x]) * (1 + 1 / abs(alpha - 2))
+    error = np.abs(slopes - np.array(reference))
+    assert (error < 1e-7 * np.abs(reference) + 1e-14 * scale).all()
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_derivatives_are_finite_everywhere(alpha, jit_compile):
+    @tf.function(jit_compile=jit_compile)
+    def derivatives(x, shape):
+        with tf.GradientTape() as tape:
+            tape.watch([x, shape])
+            value = tf.reduce_sum(robust_energy(x, shape))
+        return tape.gradient(value, [x, shape])
+
+    x = np.array([r for r in RESIDUALS if alpha < 3 or r < 1e3], "float32")
+    results = derivatives(tf.constant(x), tf.constant(alpha, tf.float32))
+    assert all(np.isfinite(result).all() for result in results)
+
+
+def exact_log_partition(alpha):
+    nodes = [0, 0.01, 0.1, 1, 3, 10, 100, 1e4, 1e8, 1e16, mpmath.inf]
+    return mpmath.log(
+        2 * mpmath.quad(lambda x: mpmath.exp(-exact(x, alpha)), nodes, maxdegree=9)
+    )
+
+
+@pytest.mark.parametrize("alpha", [0.001, 0.3, 1.0, 1.7, 1.999])
+def test_log_partition_and_its_derivative(alpha):
+    shape = tf.constant(alpha, tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(shape)
+        value = log_partition(shape)
+    slope = float(tape.gradient(value, shape))
+    assert float(value) == pytest.approx(float(exact_log_partition(alpha)), abs=1e-10)
+    step = 1e-5
+    numeric = (
+        exact_log_partition(alpha + step) - exact_log_partition(alpha - step)
+    ) / (2 * step)
+    assert slope == pytest.approx(float(numeric), rel=1e-3, abs=1e-7)
+
+
+def test_log_partition_in_closed_form():
+    closed = {
+        0.0: np.log(np.pi * np.sqrt(2)),
+        1.0: float(mpmath.log(2 * mpmath.e * mpmath.besselk(1, 1))),
+        2.0: 0.5 * np.log(2 * np.pi),
+    }
+    values = log_partition(tf.constant(list(closed), tf.float64))
+    np.testing.assert_allclose(values, list(closed.values()), atol=1e-12)
+
+
+def fitted(sample, **arguments):
+    """Parameters after training on residuals alone, the prediction held at 0."""
+    loss = Robust(**arguments)
+    optimizer = keras.optimizers.Adam(0.1)
+    optimizer.build(loss.trainable_variables)
+    y_true, y_pred = tf.constant(sample), tf.zeros(sample.shape)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            value = loss(y_true, y_pred)
+        variables = loss.trainable_variables
+        optimizer.apply_gradients(
+            zip(tape.gradient(value, variables), variables, strict=True)
+        )
+
+    for _ in range(400):
+        step()
+    return loss
+
+
+def test_it_finds_the_distribution_of_the_residuals():
+    random = np.random.default_rng(0)
+    sample = np.stack(
+        [random.normal(size=4000) * 3.0, random.standard_cauchy(4000) * 0.2], axis=1
+    ).astype("float32")
+    loss = fitted(sample, alpha=[1.0, 1.0], scale=[1.0, 1.0])
+    normal, cauchy = loss.alpha
+    assert normal > 1.85
+    assert cauchy < 0.1
+    assert loss.scale[0] == pytest.approx(3.0, rel=0.1)
+    # At alpha = 0 the density is Cauchy with gamma = sqrt(2) c.
+    assert loss.scale[1] == pytest.approx(0.2 / np.sqrt(2), rel=0.1)
+
+
+def test_a_perfect_fit_keeps_the_scale_above_zero():
+    loss = fitted(np.zeros((10, 1), "float32"), scale=1e-4)
+    assert 0 < loss.scale < 1e-4
+    assert np.isfinite(float(loss(np.zeros((10, 1)), np.zeros((10, 1)))))
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_targets_without_the_axis_of_predictions(learned):
+    loss = Robust(learned=learned, reduction=None)
+    y_true, y_pred = np.arange(5.0), np.zeros((5, 1))
+    assert loss(y_true, y_pred).shape == (5,)
+    np.testing.assert_allclose(loss(y_true, y_pred), loss(y_true[:, None], y_pred))
+    with pytest.raises(ValueError, match="y_true.shape=\\(5,\\)"):
+        loss(y_true, np.zeros((5, 2)))
+
+
+def test_trained_and_saved_with_a_model(tmp_path):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(64, 2)).astype("float32")
+    y = x.sum(axis=1, keepdims=True) + random.standard_cauchy((64, 1))
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model = kml.AdaptiveLossModel(network)
+    model.compile(optimizer=keras.optimizers.Adam(0.05), loss=Robust())
+    model.fit(x, y, epochs=3, verbose=0)
+    assert model.loss.alpha != pytest.approx(1.0, abs=0.01)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert (loaded.loss.alpha, loaded.loss.scale) == (
+        model.loss.alpha,
+        model.loss.scale,
+    )
+    assert loaded.train_on_batch(x, y) == model.train_on_batch(x, y)
+    assert (loaded.loss.alpha, loaded.loss.scale) == (
+        model.loss.alpha,
+        model.loss.scale,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"alpha": 2.0}, "`alpha`.*between 0.001 and 1.999.*alpha=2.0"),
+        ({"alpha": "auto"}, "`alpha`.*'auto'"),
+        ({"alpha": np.nan, "learned": False}, "`alpha`.*nan"),
+        ({"alpha": True}, "`alpha`.*True"),
+        ({"scale": 0.0}, "`scale`.*above.*0.0"),
+        ({"scale": [[1.0]]}, "`scale`"),
+    ],
+)
+def test_wrong_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Robust(**arguments)
