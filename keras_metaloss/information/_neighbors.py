@@ -1,0 +1,236 @@
+"""Nearest neighbours and counts within a radius, exactly and in little memory.
+
+Distances are float64 and computed the same way wherever they are compared, so that
+"closer than the k-th neighbour" needs no offset and no noise. Memory is O(block x N).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["as_points", "count_within", "nearest"]
+
+_BLOCK = 128
+# A tree beats brute force up to this many dimensions.
+_TREE_DIMENSIONS = 3
+# Compiling pays from this many points on.
+_COMPILE_FROM = 4096
+# So many successive searches for the nearest beat a sort; under XLA a sort is slower.
+_SEARCHES_UP_TO = 5
+_COMPILED_SEARCHES_UP_TO = 32
+
+_HAS_SCIPY = importlib.util.find_spec("scipy") is not None
+
+
+def as_points(x: tf.Tensor) -> tf.Tensor:
+    """`x` as neighbour search wants it: float64, without a gradient."""
+    return tf.stop_gradient(tf.cast(x, tf.float64))
+
+
+def nearest(
+    points: tf.Tensor,
+    k: int,
+    norm: str = "max",
+    groups: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The k nearest other points of each point, nearest first.
+
+    Args:
+        points: `[N, D]`, float64.
+        k: number of neighbours.
+        norm: `"max"` or `"euclidean"`.
+        groups: labels `[N]`; only points of the same group are neighbours.
+
+    Returns:
+        Distances `[N, k]`, inf where a group has too few points, and indices `[N, k]`.
+    """
+    if tf.executing_eagerly():
+        if _HAS_SCIPY and points.shape[1] <= _TREE_DIMENSIONS:
+            return _nearest_in_trees(points.numpy(), k, norm, groups)
+        if points.shape[0] >= _COMPILE_FROM and k <= _COMPILED_SEARCHES_UP_TO:
+            return _compiled_nearest(points, k, norm, groups)
+    return _nearest_in_blocks(points, k, norm, groups)
+
+
+def count_within(
+    points: tf.Tensor, radius: tf.Tensor, closed: bool = False
+) -> tf.Tensor:
+    """How many points, itself among them, lie closer to each than its radius.
+
+    Args:
+        points: `[N, D]`, float64; the distance is the largest of the coordinates'.
+        radius: `[N]`.
+        closed: whether points at exactly the radius count.
+
+    Returns:
+        Counts `[N]`, float64.
+    """
+    if points.shape[1] == 1:
+        return _count_on_line(points[:, 0], radius, closed)
+    if tf.executing_eagerly() and points.shape[0] >= _COMPILE_FROM:
+        return _compiled_count(points, radius, closed)
+    return _count_in_blocks(points, radius, closed)
+
+
+def _nearest_in_trees(points, k, norm, groups):
+    if groups is None:
+        members = [np.arange(len(points))]
+    else:
+        _, groups = np.unique(groups.numpy(), return_inverse=True)
+        order = np.argsort(groups, kind="stable")
+        members = np.split(order, np.cumsum(np.bincount(groups))[:-1])
+    distance = np.full((len(points), k), np.inf)
+    index = np.zeros((len(points), k), "int32")
+    for rows in members:
+        found = min(k, len(rows) - 1)
+        if found:
+            distance[rows, :found], neighbor = _nearest_in_tree(
+                points[rows], found, norm
+            )
+            index[rows, :found] = rows[neighbor]
+    return tf.constant(distance), tf.constant(index)
+
+
+def _nearest_in_tree(points, k, norm):
+    from scipy.spatial import cKDTree
+
+    # Balanced trees degenerate on data with many equal values.
+    tree = cKDTree(points, balanced_tree=False, compact_nodes=False)
+    distance, index = tree.query(points, k + 1, p=np.inf if norm == "max" else 2)
+    # A point is its own neighbour at distance 0; with duplicates not always the first.
+    own = index == np.arange(len(points))[:, np.newaxis]
+    own[:, -1] |= ~own.any(axis=1)
+    shape = (len(points), k)
+    return distance[~own].reshape(shape), index[~own].reshape(shape)
+
+
+def _distances(rows, points, norm="max"):
+    """Distances `[B, N]` of `rows [B, D]` from `points [N, D]`, column by column."""
+    total = None
+    for a, b in zip(tf.unstack(rows, axis=1), tf.unstack(points, axis=1), strict=True):
+        gap = a[:, tf.newaxis] - b
+        gap = tf.abs(gap) if norm == "max" else tf.square(gap)
+        if total is None:
+            total = gap
+        else:
+            total = tf.maximum(total, gap) if norm == "max" else total + gap
+    return total if norm == "max" else tf.sqrt(total)
+
+
+def _row_blocks(size):
+    """Indices `[blocks, B]`; the last block repeats the last row."""
+    blocks = (size + _BLOCK - 1) // _BLOCK
+    return tf.reshape(tf.minimum(tf.range(blocks * _BLOCK), size - 1), [-1, _BLOCK])
+
+
+def _unblocked(values, size):
+    return tf.reshape(values, tf.concat([[-1], tf.shape(values)[2:]], 0))[:size]
+
+
+def _nearest_in_blocks(points, k, norm, groups, searches=_SEARCHES_UP_TO):
+    size = tf.shape(points)[0]
+    columns = tf.range(size)
+
+    def block(rows):
+        distance = _distances(tf.gather(points, rows), points, norm)
+        excluded = rows[:, tf.newaxis] == columns
+        if groups is not None:
+            excluded |= tf.gather(groups, rows)[:, tf.newaxis] != groups
+        distance = tf.where(excluded, tf.constant(np.inf, distance.dtype), distance)
+        return _smallest(distance, k, columns, searches)
+
+    # One block at a time keeps memory at O(block x N).
+    distance, index = tf.map_fn(
+        block,
+        _row_blocks(size),
+        fn_output_signature=(points.dtype, tf.int32),
+        parallel_iterations=1,
+    )
+    return _unblocked(distance, size), _unblocked(index, size)
+
+
+def _smallest(distance, k, columns, searches):
+    if k > searches:
+        negative, index = tf.math.top_k(-distance, k)
+        return -negative, index
+    values, indices = [], []
+    for i in range(k):
+        index = tf.argmin(distance, axis=-1, output_type=tf.int32)
+        indices.append(index)
+        values.append(tf.reduce_min(distance, axis=-1))
+        if i < k - 1:
+            taken = index[:, tf.newaxis] == columns
+            distance = tf.where(taken, tf.constant(np.inf, distance.dtype), distance)
+    return tf.stack(values, axis=-1), tf.stack(indices, axis=-1)
+
+
+def _count_in_blocks(points, radius, closed):
+    size = tf.shape(points)[0]
+
+    def block(rows):
+        distance = _distances(tf.gather(points, rows), points)
+        limit = tf.gather(radius, rows)[:, tf.newaxis]
+        within = distance <= limit if closed else distance < limit
+        return tf.reduce_sum(tf.cast(within, tf.int32), axis=-1)
+
+    counts = tf.map_fn(
+        block,
+        _row_blocks(size),
+        fn_output_signature=tf.int32,
+        parallel_iterations=1,
+    )
+    return tf.cast(_unblocked(counts, size), points.dtype)
+
+
+def _count_on_line(points, radius, closed):
+    """Counts on a line from the sorted points.
+
+    `searchsorted(x + radius)` alone would not do: the sum rounds, and the k-th
+    neighbour lies exactly on the border. So it gives brackets as wide as the rounding,
+    and bisection with the exact predicate settles them.
+    """
+    ordered = tf.sort(points)
+    size = tf.shape(points)[0]
+    own = tf.searchsorted(ordered, points)
+    slack = 4 * np.finfo("float64").eps * (tf.abs(points) + radius)
+
+    def within(index):
+        gap = tf.abs(tf.gather(ordered, index) - points)
+        return gap <= radius if closed else gap < radius
+
+    def bisect(inside, outside):
+        def body(inside, outside):
+            middle = (inside + outside) // 2
+            # Brackets already closed have their middle inside.
+            ok = within(tf.clip_by_value(middle, 0, size - 1)) & (middle != outside)
+            return tf.where(ok, middle, inside), tf.where(ok, outside, middle)
+
+        inside, _ = tf.while_loop(
+            lambda inside, outside: tf.reduce_any(tf.abs(outside - inside) > 1),
+            body,
+            (inside, outside),
+        )
+        return inside
+
+    last = tf.searchsorted(ordered, points + radius - slack) - 1
+    beyond = tf.searchsorted(ordered, points + radius + slack, side="right")
+    last = tf.maximum(last, own)
+    last = bisect(last, tf.clip_by_value(beyond, last + 1, size))
+    first = tf.searchsorted(ordered, points - radius + slack, side="right")
+    before = tf.searchsorted(ordered, points - radius - slack) - 1
+    first = tf.minimum(first, own)
+    first = bisect(first, tf.clip_by_value(before, -1, first - 1))
+    # Nothing, not even the point itself, lies closer than a radius of zero.
+    count = tf.cast(last - first + 1, points.dtype)
+    return tf.where(within(own), count, tf.zeros_like(count))
+
+
+@tf.function(jit_compile=True)
+def _compiled_nearest(points, k, norm, groups):
+    return _nearest_in_blocks(points, k, norm, groups, _COMPILED_SEARCHES_UP_TO)
+
+
+_compiled_count = tf.function(_count_in_blocks, jit_compile=True)

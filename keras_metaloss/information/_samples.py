@@ -1,0 +1,165 @@
+"""What every estimator from samples does with its arguments first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from keras_metaloss.checks import check_positive_integer
+
+__all__ = [
+    "as_labels",
+    "as_pair",
+    "as_samples",
+    "check_neighbors",
+    "check_same_length",
+    "choice",
+    "preprocessed",
+]
+
+PREPROCESS = (None, "standardize", "rank")
+
+
+def choice(name: str, value: Any, allowed: tuple) -> Any:
+    """Returns `value` if it is one of `allowed`, or raises a `ValueError`."""
+    if value not in allowed:
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected one of {allowed}. "
+            f"Received: {name}={value!r}"
+        )
+    return value
+
+
+def as_samples(name: str, value: Any, validate_args: bool = False) -> tf.Tensor:
+    """Samples of a continuous variable as `[N, D]`, float32 or float64.
+
+    `[N]` becomes `[N, 1]`; half precision becomes float32. Finiteness is checked at
+    once when TensorFlow runs eagerly, in a graph only with `validate_args`.
+    """
+    value = tf.convert_to_tensor(value)
+    if not value.dtype.is_floating:
+        raise TypeError(
+            f"Expected argument `{name}` to be of a float dtype: this estimator is for "
+            "continuous variables. For labels use `mutual_information_plug_in`, for "
+            "labels with a continuous variable `mutual_information_ross`, or cast to "
+            "float to treat integers as numbers. "
+            f"Received: {name}.dtype={value.dtype.name}"
+        )
+    if value.dtype.size < 4:
+        value = tf.cast(value, tf.float32)
+    if value.shape.rank not in (1, 2):
+        raise ValueError(
+            f"Expected argument `{name}` to have shape [N] or [N, D]. "
+            f"Received: {name}.shape={value.shape}"
+        )
+    if value.shape.rank == 1:
+        value = value[:, tf.newaxis]
+    if value.shape[1] is None:
+        raise ValueError(
+            f"Expected argument `{name}` to have a known number of dimensions. "
+            f"Received: {name}.shape={value.shape}"
+        )
+    _check_size(name, value)
+    message = f"Expected argument `{name}` to hold finite numbers, without NaN or inf."
+    if tf.executing_eagerly():
+        finite = tf.math.is_finite(value)
+        if not tf.reduce_all(finite):
+            bad = int(tf.math.count_nonzero(~finite))
+            raise ValueError(f"{message} Received: {bad} that are not")
+    elif validate_args:
+        check = tf.debugging.assert_all_finite(value, message)
+        with tf.control_dependencies([check]):
+            value = tf.identity(value)
+    return value
+
+
+def as_labels(name: str, value: Any) -> tf.Tensor:
+    """Labels as int64 `[N]`; `[N, 1]`, booleans and any integer dtype are accepted."""
+    value = tf.convert_to_tensor(value)
+    if not (value.dtype.is_integer or value.dtype.is_bool):
+        raise TypeError(
+            f"Expected argument `{name}` to hold integer labels. For a continuous "
+            "variable use `mutual_information_ksg`, or `mutual_information_ross` with "
+            f"labels beside it. Received: {name}.dtype={value.dtype.name}"
+        )
+    if value.shape.rank == 2 and value.shape[1] == 1:
+        value = value[:, 0]
+    if value.shape.rank != 1:
+        raise ValueError(
+            f"Expected argument `{name}` to have shape [N] or [N, 1]. "
+            f"Received: {name}.shape={value.shape}"
+        )
+    _check_size(name, value)
+    return tf.cast(value, tf.int64)
+
+
+def _check_size(name: str, value: tf.Tensor) -> None:
+    if (value.shape[0] is not None and value.shape[0] < 2) or (
+        value.shape.rank == 2 and value.shape[1] == 0
+    ):
+        raise ValueError(
+            f"Expected argument `{name}` to hold at least two samples of at least one "
+            f"dimension. Received: {name}.shape={value.shape}"
+        )
+
+
+def check_same_length(**values: tf.Tensor) -> None:
+    """Raises a `ValueError` with all shapes if first dimensions are known to differ."""
+    lengths = {v.shape[0] for v in values.values() if v.shape[0] is not None}
+    if len(lengths) > 1:
+        shapes = ", ".join(f"{name}.shape={v.shape}" for name, v in values.items())
+        names = " and ".join(f"`{name}`" for name in values)
+        raise ValueError(
+            f"Expected arguments {names} to hold the same number of samples. "
+            f"Received: {shapes}"
+        )
+
+
+def as_pair(
+    x: Any, y: Any, preprocess: str | None = None, validate_args: bool = False
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Paired samples as `[N, Dx]` and `[N, Dy]` of one dtype, preprocessed."""
+    choice("preprocess", preprocess, PREPROCESS)
+    x = as_samples("x", x, validate_args)
+    y = as_samples("y", y, validate_args)
+    check_same_length(x=x, y=y)
+    if x.dtype != y.dtype:
+        x, y = tf.cast(x, tf.float64), tf.cast(y, tf.float64)
+    return preprocessed(x, preprocess), preprocessed(y, preprocess)
+
+
+def preprocessed(x: tf.Tensor, preprocess: str | None) -> tf.Tensor:
+    """Each column standardised, replaced by its normal scores, or left alone."""
+    if preprocess == "standardize":
+        # Constant columns become exactly zero, whatever their mean rounds to.
+        x -= x[:1]
+        mean = tf.reduce_mean(x, axis=0)
+        deviation = tf.math.reduce_std(x, axis=0)
+        return tf.math.divide_no_nan(x - mean, deviation)
+    if preprocess == "rank":
+        return normal_scores(x)
+    return x
+
+
+def normal_scores(x: tf.Tensor) -> tf.Tensor:
+    """Normal quantiles of `rank / (N + 1)`, columns apart; ties share mean rank."""
+    columns = tf.transpose(x)
+    ordered = tf.sort(columns, axis=-1)
+    below = tf.searchsorted(ordered, columns, side="left")
+    through = tf.searchsorted(ordered, columns, side="right")
+    ranks = tf.cast(below + through + 1, x.dtype) / 2
+    count = tf.cast(tf.shape(x)[0], x.dtype)
+    return tf.transpose(tf.math.ndtri(ranks / (count + 1)))
+
+
+def check_neighbors(n_neighbors: Any, samples: tf.Tensor) -> int:
+    """Returns `n_neighbors` as an `int`; it must be below the number of samples."""
+    n_neighbors = check_positive_integer("n_neighbors", n_neighbors)
+    size = samples.shape[0]
+    if size is not None and n_neighbors >= size:
+        raise ValueError(
+            "Invalid value for argument `n_neighbors`. Expected fewer neighbours than "
+            f"samples. Received: n_neighbors={n_neighbors}, with {size} samples"
+        )
+    return n_neighbors

@@ -1,0 +1,195 @@
+"""Entropy and mutual information by Gaussian kernels."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_metaloss.information._samples import as_pair, as_samples
+
+__all__ = ["entropy_kde", "mutual_information_kde"]
+
+_BLOCK = 256
+
+
+def entropy_kde(
+    x: Any,
+    bandwidth: str | float = "scott",
+    leave_one_out: bool = True,
+    validate_args: bool = False,
+    name: str | None = None,
+) -> tf.Tensor:
+    """Differential entropy of samples by a Gaussian kernel density, in nats.
+
+    `H = -mean_i log p(x_i)` with `p(x) = mean_j prod_d N(x_d; x_jd, h_d^2)`.
+    Differentiable, the bandwidth as well. Constant columns give -inf.
+
+    Args:
+        x: samples, `[N]` or `[N, D]`, of a float dtype.
+        bandwidth: `"scott"`, `h_d = s_d N^(-1 / (D + 4))` with `s_d` the standard
+            deviation of column d; `"silverman"`, that times
+            `(4 / (D + 2))^(1 / (D + 4))`; or the number h for all columns.
+        leave_one_out: whether the density at a sample leaves that sample's kernel out.
+            Otherwise entropies come out too low.
+        validate_args: whether to assert finite data in a graph; run eagerly this is
+            checked always.
+        name: name of the operation.
+
+    Returns:
+        Scalar of the dtype of `x`.
+
+    Raises:
+        TypeError: if `x` is not of a float dtype.
+        ValueError: if shapes or arguments do not fit, or data are not finite.
+
+    Example:
+
+    >>> import numpy as np, keras_metaloss as kml
+    >>> x = np.random.default_rng(0).normal(size=1000)     # truth: 1.4189
+    >>> round(float(kml.information.entropy_kde(x)), 1)
+    1.4
+
+    Reference:
+        Ahmad and Lin, "A nonparametric estimation of the entropy for absolutely
+        continuous distributions", IEEE Transactions on Information Theory 22 (1976).
+    """
+    _check_bandwidth(bandwidth)
+    with tf.name_scope(name or "entropy_kde"):
+        x = as_samples("x", x, validate_args)
+        h = _bandwidths(x, bandwidth, x.shape[1])
+        log_density = _log_densities([x / _not_zero(h)], leave_one_out)[0]
+        return tf.reduce_sum(tf.math.log(h)) - tf.reduce_mean(log_density)
+
+
+def mutual_information_kde(
+    x: Any,
+    y: Any,
+    bandwidth: str | float = "scott",
+    leave_one_out: bool = True,
+    preprocess: str | None = None,
+    validate_args: bool = False,
+    name: str | None = None,
+) -> tf.Tensor:
+    """Mutual information of samples by a Gaussian kernel density, in nats.
+
+    `I = mean_i log[p(x_i, y_i) / (p(x_i) p(y_i))]`, the marginals being those of the
+    joint kernel density: all three use the bandwidths of the joint one. Differentiable;
+    for correlated variables it is below the truth, for the kernels smear them.
+
+    Args:
+        x: samples, `[N]` or `[N, Dx]`, of a float dtype.
+        y: samples paired with those of `x`, `[N]` or `[N, Dy]`.
+        bandwidth: as in `entropy_kde`, of the joint density.
+        leave_one_out: as in `entropy_kde`.
+        preprocess: `None`, `"standardize"` or `"rank"`.
+        validate_args: as in `entropy_kde`.
+        name: name of the operation.
+
+    Returns:
+        Scalar of the dtype of `x`; 0 if `x` or `y` is constant.
+
+    Raises:
+        TypeError, ValueError: as `entropy_kde`.
+
+    Example:
+
+    >>> import numpy as np, keras_metaloss as kml
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=1000)
+    >>> y = 0.6 * x + 0.8 * rng.normal(size=1000)       # truth: 0.2231
+    >>> round(float(kml.information.mutual_information_kde(x, y)), 1)
+    0.2
+
+    Reference:
+        Moon, Rajagopalan and Lall, "Estimation of mutual information using kernel
+        density estimators", Physical Review E 52 (1995).
+    """
+    _check_bandwidth(bandwidth)
+    with tf.name_scope(name or "mutual_information_kde"):
+        x, y = as_pair(x, y, preprocess, validate_args)
+        dimensions = x.shape[1] + y.shape[1]
+        x /= _not_zero(_bandwidths(x, bandwidth, dimensions))
+        y /= _not_zero(_bandwidths(y, bandwidth, dimensions))
+        log_x, log_y, log_xy = _log_densities([x, y], leave_one_out)
+        return tf.reduce_mean(log_xy - log_x - log_y)
+
+
+def _check_bandwidth(bandwidth):
+    if isinstance(bandwidth, str):
+        valid = bandwidth in ("scott", "silverman")
+    else:
+        valid = (
+            isinstance(bandwidth, numbers.Real)
+            and not isinstance(bandwidth, bool)
+            and 0 < bandwidth < math.inf
+        )
+    if not valid:
+        raise ValueError(
+            "Invalid value for argument `bandwidth`. Expected 'scott', 'silverman' or "
+            f"a positive number. Received: bandwidth={bandwidth!r}"
+        )
+
+
+def _bandwidths(x, bandwidth, dimensions):
+    """`[D]`, for a density of so many dimensions in all."""
+    if not isinstance(bandwidth, str):
+        return tf.fill([x.shape[1]], tf.constant(bandwidth, x.dtype))
+    size = tf.cast(tf.shape(x)[0], x.dtype)
+    factor = size ** (-1 / (dimensions + 4))
+    if bandwidth == "silverman":
+        factor *= (4 / (dimensions + 2)) ** (1 / (dimensions + 4))
+    # The sample deviation, N - 1 below; zero has no gradient through the root.
+    variance = tf.math.reduce_variance(x - x[:1], axis=0) * size / (size - 1)
+    positive = variance > 0
+    deviation = tf.sqrt(tf.where(positive, variance, tf.ones_like(variance)))
+    return factor * tf.where(positive, deviation, tf.zeros_like(deviation))
+
+
+def _not_zero(h):
+    return tf.where(h > 0, h, tf.ones_like(h))
+
+
+def _log_densities(spaces, leave_one_out):
+    """Log kernel densities `[N]` at the samples themselves, bandwidth 1.
+
+    One for each space and, with several spaces, one more for all together. Memory is
+    O(block x N), times the number of blocks when a gradient is taken.
+    """
+    size = tf.shape(spaces[0])[0]
+    columns = tf.range(size)
+    dtype = spaces[0].dtype
+    dimensions = [space.shape[1] for space in spaces]
+
+    def block(rows):
+        squares = []
+        for space in spaces:
+            total = tf.zeros([], dtype)
+            some = tf.gather(space, rows)
+            for a, b in zip(
+                tf.unstack(some, axis=1), tf.unstack(space, axis=1), strict=True
+            ):
+                total += tf.square(a[:, tf.newaxis] - b)
+            squares.append(total)
+        if len(squares) > 1:
+            squares.append(tf.add_n(squares))
+        if leave_one_out:
+            own = rows[:, tf.newaxis] == columns
+            squares = [tf.where(own, tf.constant(np.inf, dtype), s) for s in squares]
+        return [tf.reduce_logsumexp(-square / 2, axis=-1) for square in squares]
+
+    number = len(spaces) + (len(spaces) > 1)
+    blocks = (size + _BLOCK - 1) // _BLOCK
+    rows = tf.reshape(tf.minimum(tf.range(blocks * _BLOCK), size - 1), [-1, _BLOCK])
+    sums = tf.map_fn(
+        block, rows, fn_output_signature=[dtype] * number, parallel_iterations=1
+    )
+    log_count = tf.math.log(tf.cast(size - int(leave_one_out), dtype))
+    dimensions = [*dimensions, sum(dimensions)][:number]
+    return [
+        tf.reshape(value, [-1])[:size] - log_count - d / 2 * math.log(2 * math.pi)
+        for value, d in zip(sums, dimensions, strict=True)
+    ]
