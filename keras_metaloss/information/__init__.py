@@ -1,0 +1,17 @@
+"""Entropy and mutual information: tensors or distributions in, nats out."""
+
+from keras_metaloss.information.predicted import (
+    InformationBounds,
+    InformationTerms,
+    mutual_information,
+    mutual_information_bounds,
+    mutual_information_terms,
+)
+
+__all__ = [
+    "InformationBounds",
+    "InformationTerms",
+    "mutual_information",
+    "mutual_information_bounds",
+    "mutual_information_terms",
+]
