@@ -13,9 +13,10 @@ from keras_metaloss import (
     tasks,
 )
 from keras_metaloss._version import __version__
-from keras_metaloss.models import MetaModel
+from keras_metaloss.models import JointModel, MetaModel
 
 __all__ = [
+    "JointModel",
     "MetaModel",
     "__version__",
     "adaptation",
