@@ -3,6 +3,8 @@
 from keras_metaloss.information.predicted import (
     InformationBounds,
     InformationTerms,
+    JointDensity,
+    joint_density,
     mutual_information,
     mutual_information_bounds,
     mutual_information_terms,
@@ -11,6 +13,8 @@ from keras_metaloss.information.predicted import (
 __all__ = [
     "InformationBounds",
     "InformationTerms",
+    "JointDensity",
+    "joint_density",
     "mutual_information",
     "mutual_information_bounds",
     "mutual_information_terms",

@@ -4,6 +4,7 @@ from keras_metaloss.information.predicted.bounds import (
     InformationBounds,
     mutual_information_bounds,
 )
+from keras_metaloss.information.predicted.density import JointDensity, joint_density
 from keras_metaloss.information.predicted.mutual_information import (
     InformationTerms,
     mutual_information,
@@ -13,6 +14,8 @@ from keras_metaloss.information.predicted.mutual_information import (
 __all__ = [
     "InformationBounds",
     "InformationTerms",
+    "JointDensity",
+    "joint_density",
     "mutual_information",
     "mutual_information_bounds",
     "mutual_information_terms",
