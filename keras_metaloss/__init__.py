@@ -16,12 +16,14 @@ from keras_metaloss import (
 from keras_metaloss._version import __version__
 from keras_metaloss.models import (
     AdaptiveLossModel,
+    JointModel,
     MetaModel,
     MultiTaskModel,
 )
 
 __all__ = [
     "AdaptiveLossModel",
+    "JointModel",
     "MetaModel",
     "MultiTaskModel",
     "__version__",

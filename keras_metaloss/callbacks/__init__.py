@@ -1,5 +1,6 @@
 """Keras callbacks."""
 
+from keras_metaloss.callbacks.joint_distribution_plot import JointDistributionPlot
 from keras_metaloss.callbacks.loss_schedule import LossSchedule
 
-__all__ = ["LossSchedule"]
+__all__ = ["JointDistributionPlot", "LossSchedule"]

@@ -1,4 +1,4 @@
-"""Entropy and mutual information: functions of tensors, in nats."""
+"""Entropy and mutual information: tensors or distributions in, nats out."""
 
 from keras_metaloss.information.bounds import (
     club,
@@ -14,7 +14,10 @@ from keras_metaloss.information.bounds import (
     smile,
     tuba,
 )
-from keras_metaloss.information.critics import ConcatCritic, SeparableCritic
+from keras_metaloss.information.critics import (
+    ConcatCritic,
+    SeparableCritic,
+)
 from keras_metaloss.information.discrete import (
     mutual_information_histogram,
     mutual_information_miller_madow,
@@ -31,15 +34,30 @@ from keras_metaloss.information.gaussian import (
     mutual_information_gaussian,
     mutual_information_gaussian_copula,
 )
-from keras_metaloss.information.kde import entropy_kde, mutual_information_kde
+from keras_metaloss.information.kde import (
+    entropy_kde,
+    mutual_information_kde,
+)
 from keras_metaloss.information.ksg import mutual_information_ksg
 from keras_metaloss.information.mixed_ksg import mutual_information_mixed_ksg
 from keras_metaloss.information.mixture_entropy import entropy_mixture
+from keras_metaloss.information.predicted import (
+    InformationBounds,
+    InformationTerms,
+    JointDensity,
+    joint_density,
+    mutual_information,
+    mutual_information_bounds,
+    mutual_information_terms,
+)
 from keras_metaloss.information.ross import mutual_information_ross
 from keras_metaloss.information.sliced import sliced_mutual_information
 
 __all__ = [
     "ConcatCritic",
+    "InformationBounds",
+    "InformationTerms",
+    "JointDensity",
     "MutualInformationEstimator",
     "SeparableCritic",
     "club",
@@ -52,12 +70,15 @@ __all__ = [
     "entropy_mixture",
     "entropy_plug_in",
     "interpolated",
+    "joint_density",
     "leave_one_out_upper_bound",
     "lower_bound_barber_agakov",
     "lower_bound_info_nce",
     "lower_bound_jensen_shannon",
     "lower_bound_nguyen_wainwright_jordan",
     "mine",
+    "mutual_information",
+    "mutual_information_bounds",
     "mutual_information_gaussian",
     "mutual_information_gaussian_copula",
     "mutual_information_histogram",
@@ -67,6 +88,7 @@ __all__ = [
     "mutual_information_mixed_ksg",
     "mutual_information_plug_in",
     "mutual_information_ross",
+    "mutual_information_terms",
     "sliced_mutual_information",
     "smile",
     "tuba",

@@ -20,6 +20,8 @@ from keras_metaloss.losses.metric import (
     NPairLoss,
     TripletLoss,
 )
+from keras_metaloss.losses.mutual_information import MutualInformationLoss
+from keras_metaloss.losses.negative_log_likelihood import NegativeLogLikelihood
 from keras_metaloss.losses.one_vs_rest import OneVsRest
 from keras_metaloss.losses.rapid_generalization import RapidGeneralizationLoss
 from keras_metaloss.losses.robust import AdaptiveRobustLoss
@@ -35,7 +37,9 @@ __all__ = [
     "ContrastiveLoss",
     "InterTaskLoss",
     "MultiSimilarityLoss",
+    "MutualInformationLoss",
     "NPairLoss",
+    "NegativeLogLikelihood",
     "OneVsRest",
     "RapidGeneralizationLoss",
     "SparseCategoricalFocalLoss",

@@ -1,0 +1,175 @@
+"""What the examples of joint training share: runs over seeds, and their table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+import keras_metaloss as kml
+
+__all__ = ["Problem", "compare", "find_data"]
+
+ALONE = "each network alone"
+BETAS = (0.0, 0.1, 0.3, 1.0)
+
+
+class Problem(NamedTuple):
+    """Two tasks of one input, split for one seed.
+
+    Attributes:
+        train, validation, test: `(x, (y_a, y_b))`.
+        networks: makes the two networks, freshly initialised.
+        losses: loss of each task.
+        heads: what outputs stand for, as in `kml.losses.MutualInformationLoss`.
+        score: from outputs and targets of both tasks to figures by name.
+    """
+
+    train: tuple[Any, tuple[np.ndarray, np.ndarray]]
+    validation: tuple[Any, tuple[np.ndarray, np.ndarray]]
+    test: tuple[Any, tuple[np.ndarray, np.ndarray]]
+    networks: Callable[[], tuple[keras.Model, keras.Model]]
+    losses: tuple[Any, Any]
+    heads: dict[str, Any] | None
+    score: Callable[[Any, Any], dict[str, float]]
+
+
+def find_data(given: str | None, name: str) -> Path | None:
+    """The file `given`, or `name` in the folder `KERAS_METALOSS_DATA`, or `None`."""
+    if given:
+        path = Path(given)
+        return path / name if path.is_dir() else path
+    folder = os.environ.get("KERAS_METALOSS_DATA")
+    path = Path(folder) / name if folder else None
+    return path if path and path.is_file() else None
+
+
+def compare(
+    problem: Callable[[int], Problem],
+    *,
+    seeds: int,
+    epochs: int,
+    batch_size: int = 64,
+    learning_rate: float = 1e-3,
+    betas: tuple[float, ...] = BETAS,
+    callbacks: Callable[[Problem], list[keras.callbacks.Callback]] | None = None,
+) -> dict[str, list[dict[str, float]]]:
+    """Trains alone and with each beta, on real and on unrelated tasks; prints tables.
+
+    Every network starts from the same weights for the same seed, and keeps those of its
+    best epoch on the validation set: alone by its own loss, together by the objective.
+    For unrelated tasks the targets of B are exchanged between rows, so that A and B
+    have nothing to tell each other; the term must not harm A there.
+
+    Returns:
+        Figures of each seed by setting, for the real tasks.
+    """
+    fit = {"epochs": epochs, "batch_size": batch_size, "verbose": 0}
+    results: dict[str, list[dict[str, float]]] = {}
+    control: dict[str, list[dict[str, float]]] = {}
+    for seed in range(seeds):
+        real = problem(seed)
+        unrelated = _unrelated(real, seed)
+        runs = [(results, real, None), *((results, real, beta) for beta in betas)]
+        runs += [(control, unrelated, beta) for beta in (betas[0], betas[-1])]
+        for table, data, beta in runs:
+            keras.utils.set_random_seed(seed)
+            setting = ALONE if beta is None else f"together, beta={beta:g}"
+            keras.backend.clear_session()
+            if beta is None:
+                outputs = _alone(data, fit, learning_rate)
+            else:
+                draw = callbacks and seed == 0 and data is real and beta == betas[-1]
+                extra = callbacks(data) if draw else []
+                outputs = _together(data, beta, fit, learning_rate, extra)
+            figures = data.score(outputs, data.test[1])
+            table.setdefault(setting, []).append(figures)
+        print(f"seed {seed + 1} of {seeds} done", flush=True)
+    print(f"\nRelated tasks, mean ± standard deviation of {seeds} seeds")
+    _print(results)
+    print("\nUnrelated tasks (targets of B exchanged between rows)")
+    _print(control)
+    _verdict(results)
+    return results
+
+
+def _alone(data, fit, learning_rate):
+    outputs = []
+    for index, network in enumerate(data.networks()):
+        optimizer = keras.optimizers.Adam(learning_rate)
+        # The loss of one task only: rows without its label are left out.
+        network.compile(optimizer=optimizer, loss=data.losses[index])
+        sets = [_labelled(x, y[index]) for x, y in (data.train, data.validation)]
+        network.fit(*sets[0], validation_data=sets[1], callbacks=[_best()], **fit)
+        outputs.append(network.predict(data.test[0], verbose=0))
+    return outputs
+
+
+def _together(data, beta, fit, learning_rate, callbacks):
+    model = kml.JointModel(*data.networks())
+    loss = kml.losses.MutualInformationLoss(*data.losses, beta=beta, heads=data.heads)
+    model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=loss)
+    model.fit(
+        *data.train,
+        validation_data=data.validation,
+        callbacks=[*callbacks, _best()],
+        **fit,
+    )
+    outputs = model.predict(data.test[0], verbose=0)
+    return [outputs["a"], outputs["b"]]
+
+
+def _best():
+    return keras.callbacks.EarlyStopping(patience=10, restore_best_weights=True)
+
+
+def _labelled(x, y):
+    known = ~np.isnan(y.reshape(len(y), -1).astype("float32")).any(axis=1)
+    return x[known], y[known]
+
+
+def _unrelated(data, seed):
+    def exchange(part):
+        x, (a, b) = part
+        return x, (a, np.random.default_rng(seed).permutation(b))
+
+    return data._replace(
+        train=exchange(data.train),
+        validation=exchange(data.validation),
+        test=exchange(data.test),
+    )
+
+
+def _print(results):
+    names = list(next(iter(results.values()))[0])
+    print(f"{'':<24}" + "".join(f"{name:>22}" for name in names))
+    for setting, runs in results.items():
+        cells = []
+        for name in names:
+            values = np.array([run[name] for run in runs])
+            spread = values.std(ddof=1) if len(values) > 1 else 0.0
+            cells.append(f"{values.mean():.4f} ± {spread:.4f}")
+        print(f"{setting:<24}" + "".join(f"{cell:>22}" for cell in cells))
+
+
+def _verdict(results):
+    """Whether the term helped, seed by seed."""
+    print("\nDifference from beta=0, mean ± standard error over seeds:")
+    base = results["together, beta=0"]
+    for setting, runs in results.items():
+        if setting in (ALONE, "together, beta=0"):
+            continue
+        parts = []
+        for name in base[0]:
+            pairs = zip(runs, base, strict=True)
+            values = np.array([run[name] - other[name] for run, other in pairs])
+            error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0
+            sure = (
+                "" if abs(values.mean()) > 2 * error > 0 else " (not distinguishable)"
+            )
+            parts.append(f"{name} {values.mean():+.4f} ± {error:.4f}{sure}")
+        print(f"  {setting}: " + "; ".join(parts))

@@ -1,0 +1,133 @@
+"""Pictures of what two tasks come to tell about each other."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_metaloss.checks import check_positive_integer
+from keras_metaloss.information import joint_density, mutual_information_terms
+
+__all__ = ["JointDistributionPlot"]
+
+
+class JointDistributionPlot(keras.callbacks.Callback):
+    """Draws p(a, b) of a `kml.JointModel` and I(A;B) over epochs, to a PNG file.
+
+    On the left the joint distribution that the two networks predict for `x`: a curve
+    for each class if one task is a number, a map if both are classes or both numbers.
+    On the right I(A;B) of `x`, below the lower of the entropies of classes, which it
+    cannot exceed. The file is written anew after every `every` epochs.
+
+    Args:
+        filepath: the file; `{epoch}` in it gives each picture a name of its own.
+        x: inputs whose predictions are drawn, a few hundred rows.
+        pair: names of the two tasks; by default the first pair of the loss.
+        every: number of epochs from one picture to the next.
+        class_names: names of the classes of a task by its name, for the legend.
+
+    Raises:
+        ValueError: if `every` is not a positive integer, or, in `fit`, if the model is
+            not a `kml.JointModel` with this pair of single classes or numbers.
+
+    Example:
+
+    ```python
+    picture = kml.callbacks.JointDistributionPlot("saved_models/joint.png", x[:500])
+    model.fit(x, y, epochs=20, callbacks=[picture])
+    ```
+    """
+
+    def __init__(
+        self,
+        filepath: str | os.PathLike,
+        x: Any,
+        pair: tuple[str, str] | None = None,
+        every: int = 1,
+        class_names: dict[str, list[str]] | None = None,
+    ) -> None:
+        super().__init__()
+        self.filepath = os.fspath(filepath)
+        self.x = x
+        self.pair = pair
+        self.every = check_positive_integer("every", every)
+        self.class_names = class_names or {}
+        self.history: dict[str, list[float]] = {"epoch": [], "mutual_information": []}
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        pairs = getattr(self.model.loss, "pairs", ())
+        if self.pair is None and pairs:
+            self.pair = pairs[0]
+        if self.pair is None or not set(self.pair) <= set(self.model.tasks):
+            raise ValueError(
+                "Invalid value for argument `pair`. Expected two tasks of a "
+                f"`kml.JointModel`. Received: pair={self.pair!r}"
+            )
+        self._look(epoch=0)  # an untrained network, and whether it can be drawn
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if (epoch + 1) % self.every == 0:
+            density, terms = self._look(epoch + 1)
+            self._draw(epoch + 1, density, terms)
+
+    def _look(self, epoch):
+        outputs = self.model.predict(self.x, verbose=0)
+        distributions = self.model.loss.distributions(outputs)
+        a, b = (distributions[name] for name in self.pair)
+        terms = mutual_information_terms(a, b)
+        self.history["epoch"].append(epoch)
+        self.history["mutual_information"].append(float(terms.mutual_information))
+        return joint_density(a, b), terms
+
+    def _draw(self, epoch, density, terms):
+        # Not pyplot: nothing here is to be shown, and threads may draw.
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(10, 4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        self._draw_density(figure, left, density)
+        left.set_title(f"p({self.pair[0]}, {self.pair[1]}) after epoch {epoch}")
+        right.plot(*self.history.values(), marker=".", color="C0", label="I(A;B)")
+        bounds = [
+            float(entropy)
+            for entropy, values in ((terms.entropy_a, density.a),)
+            + ((terms.entropy_b, density.b),)
+            if _is_class(values)
+        ]
+        if bounds:
+            label = "entropy of the class"
+            right.axhline(min(bounds), color="gray", linestyle="--", label=label)
+        right.set_ylim(bottom=0)
+        right.set_xlabel("epoch")
+        right.set_ylabel("nats")
+        right.legend()
+        path = Path(self.filepath.format(epoch=epoch))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=120)
+
+    def _draw_density(self, figure, axes, density):
+        (name_a, name_b), (a, b, p) = self.pair, density
+        if _is_class(b) and not _is_class(a):
+            (name_a, a), (name_b, b), p = (name_b, b), (name_a, a), p.T
+        if _is_class(a) and not _is_class(b):
+            names = self.class_names.get(name_a, [f"{name_a} = {i}" for i in a])
+            for label, curve in zip(names, p, strict=True):
+                axes.plot(b, curve, label=label)
+            seen = np.flatnonzero(p.sum(axis=0) > 1e-3 * p.sum(axis=0).max())
+            axes.set_xlim(b[seen[0]], b[seen[-1]])
+            axes.set_xlabel(name_b)
+            axes.set_ylabel("density")
+            axes.legend(fontsize="small")
+            return
+        image = axes.pcolormesh(b, a, p, cmap="viridis", shading="nearest")
+        figure.colorbar(image, ax=axes)
+        axes.set_xlabel(name_b)
+        axes.set_ylabel(name_a)
+
+
+def _is_class(values):
+    return np.issubdtype(values.dtype, np.integer)

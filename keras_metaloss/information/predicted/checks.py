@@ -1,0 +1,107 @@
+"""What can be wrong with predicted distributions, said where it can be seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+__all__ = ["check_finite", "check_rows", "check_same_rows", "row_weights"]
+
+tfd = tfp.distributions
+
+_POSITIVE = ("scale", "scale_diag", "concentration", "rate", "df")
+
+
+def check_rows(name: str, distribution: tfd.Distribution) -> None:
+    """Raises a `ValueError` unless the batch shape is `[N]`."""
+    shape = distribution.batch_shape
+    if shape.rank != 1 or shape[0] == 0:
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected one distribution for each "
+            "input, batch shape [N]; `tfd.Independent` makes further axes part of the "
+            f"event. Received: {name} with batch shape {tuple(shape)}"
+        )
+
+
+def check_same_rows(names: tuple[str, str], distributions: tuple[Any, Any]) -> None:
+    """Raises a `ValueError` if two distributions are known to differ in N."""
+    a, b = (distribution.batch_shape for distribution in distributions)
+    if not a.is_compatible_with(b):
+        raise ValueError(
+            f"Expected `{names[0]}` and `{names[1]}` to have as many rows. Received: "
+            f"{names[0]} with batch shape {tuple(a)}, {names[1]} with batch shape "
+            f"{tuple(b)}"
+        )
+
+
+def check_finite(name: str, distribution: tfd.Distribution) -> None:
+    """Raises a `ValueError` for parameters out of range, where values are at hand.
+
+    Inside a graph they are not: use `validate_args=True` of the distribution.
+    """
+    for key, value in distribution.parameters.items():
+        if isinstance(value, tfd.Distribution):
+            check_finite(name, value)
+        elif key in ("probs", "logits", "loc", *_POSITIVE):
+            _check_parameter(name, key, value, distribution)
+
+
+def _check_parameter(name, key, value, distribution):
+    if value is None or not _is_numeric(value):
+        return
+    array = np.asarray(value)
+    if key == "logits" and not isinstance(distribution, tfd.Bernoulli):
+        # Minus infinity is a class that cannot be.
+        good = np.isfinite(array.max(axis=-1)).all() and not np.isnan(array).any()
+    elif key == "logits":
+        good = not np.isnan(array).any()
+    elif key == "probs":
+        good = ((array >= 0) & (array <= 1)).all()
+        if not isinstance(distribution, tfd.Bernoulli):
+            good = good and np.allclose(array.sum(axis=-1), 1, atol=1e-3)
+    else:
+        good = np.isfinite(array).all()
+        good = good and (key not in _POSITIVE or (array > 0).all())
+    if not good:
+        expected = {
+            "logits": "numbers, not all of a row minus infinity",
+            "probs": "probabilities that sum to one",
+            "loc": "finite numbers",
+        }.get(key, "finite numbers above zero")
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected `{key}` to be {expected}. "
+            f"Received: {name}.{key}={array}"
+        )
+
+
+def _is_numeric(value):
+    if isinstance(value, tf.Tensor):
+        return hasattr(value, "numpy")
+    return isinstance(value, (int, float, list, tuple, np.ndarray))
+
+
+def row_weights(distribution: Any, sample_weight: Any, dtype: Any) -> tf.Tensor:
+    """Weights of the rows, `[N]`, that sum to one (or are all zero).
+
+    Raises:
+        ValueError: if they are not one a row, or negative.
+    """
+    count = distribution.batch_shape_tensor()[0]
+    if sample_weight is None:
+        return tf.fill([count], 1 / tf.cast(count, dtype))
+    weights = tf.cast(sample_weight, dtype)
+    if not weights.shape.is_compatible_with(distribution.batch_shape):
+        raise ValueError(
+            "Invalid value for argument `sample_weight`. Expected one weight a row, "
+            f"shape {tuple(distribution.batch_shape)}. Received: "
+            f"sample_weight.shape={tuple(weights.shape)}"
+        )
+    if hasattr(weights, "numpy") and not (weights.numpy() >= 0).all():
+        raise ValueError(
+            "Invalid value for argument `sample_weight`. Expected numbers not below "
+            f"zero. Received: sample_weight={weights.numpy()}"
+        )
+    return tf.math.divide_no_nan(weights, tf.reduce_sum(weights))

@@ -1,0 +1,218 @@
+"""Chooses how information between predicted distributions is computed."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from keras_metaloss.checks import check_non_negative, check_positive_integer
+from keras_metaloss.information.predicted import pairwise, tables
+from keras_metaloss.information.predicted.checks import check_same_rows, row_weights
+from keras_metaloss.information.predicted.heads import (
+    ClassHead,
+    ScalarHead,
+    VectorHead,
+    head_of,
+)
+from keras_metaloss.information.predicted.quadrature import (
+    Kernel,
+    is_resolved,
+    panel_kernel,
+    warped_kernel,
+)
+
+__all__ = ["METHODS", "Options", "Predictions"]
+
+METHODS = ("auto", "quadrature", "pairwise_bhattacharyya", "pairwise_kl")
+
+# Panels of one variable, and of each of two: the table of two is their product.
+_KNOTS, _KNOTS_OF_TWO = 4096, 512
+
+
+class Options(NamedTuple):
+    """How information is computed; see `mutual_information`."""
+
+    method: str = "auto"
+    num_points: int = 256
+    bandwidth: float | None = None
+    leave_one_out: bool = False
+
+    def checked(self) -> Options:
+        """Itself, or a `ValueError` that names what is wrong."""
+        if self.method not in METHODS:
+            raise ValueError(
+                f"Invalid value for argument `method`. Expected one of {METHODS}. "
+                f"Received: method={self.method!r}"
+            )
+        if check_positive_integer("num_points", self.num_points) < 16:
+            raise ValueError(
+                "Invalid value for argument `num_points`. Expected at least 16. "
+                f"Received: num_points={self.num_points}"
+            )
+        if self.bandwidth is not None:
+            check_non_negative("bandwidth", self.bandwidth)
+        return self
+
+
+class Predictions:
+    """Predicted distributions of several variables for one batch of inputs.
+
+    Args:
+        distributions: TFP distributions with batch shape `[N]`, by name.
+        sample_weight: weights of the inputs, `[N]`, or `None`.
+        options: how information is computed.
+    """
+
+    def __init__(
+        self, distributions: dict[str, Any], sample_weight: Any, options: Options
+    ) -> None:
+        self.options = options.checked()
+        self.heads = {
+            name: head_of(name, distribution, options.bandwidth)
+            for name, distribution in distributions.items()
+        }
+        first, *others = self.heads
+        for other in others:
+            pair = (first, other)
+            check_same_rows(pair, tuple(self.heads[n].distribution for n in pair))
+        head = self.heads[first]
+        dtype = head.probs.dtype if isinstance(head, ClassHead) else None
+        dtype = dtype or tf.float32
+        for head in self.heads.values():
+            if head.distribution.dtype == tf.float64:
+                dtype = tf.float64
+        self.weights = row_weights(self.heads[first].distribution, sample_weight, dtype)
+        self._warped = {
+            name: warped_kernel(head, options.num_points)
+            for name, head in self.heads.items()
+            if isinstance(head, ScalarHead) and options.method in METHODS[:2]
+        }
+
+    def information(self, a: str, b: str) -> tf.Tensor:
+        """I(A;B) of two of the variables, a scalar."""
+        if self._method(a, b) == "quadrature":
+            value = self._by_cells(self._table_information, a, b)
+        elif self.options.leave_one_out:
+            raise ValueError(
+                "Invalid value for argument `leave_one_out`. Expected False with pairs "
+                "of rows: it needs a class, and a class or a single number. Received: "
+                f"leave_one_out=True, method={self._method(a, b)!r}"
+            )
+        else:
+            value = self._pairwise_information(a, b)
+        # One input tells A and B apart from nothing: 0 without rounding errors.
+        several = tf.math.count_nonzero(self.weights) > 1
+        return tf.where(several, value, tf.zeros_like(value))
+
+    def entropy(self, name: str) -> tf.Tensor:
+        """H(A) of one of the variables, differential for one with a density."""
+        if self._method(name) == "quadrature":
+            return self._by_cells(self._table_entropy, name)
+        divergence = self._divergences(name)
+        return pairwise.mixture_entropy(self.heads[name], divergence, self.weights)
+
+    def input_information(self, name: str) -> tf.Tensor:
+        """I(A;X) of a class A with the input."""
+        return tables.input_information(self.heads[name].probs, self.weights)
+
+    def is_class(self, name: str) -> bool:
+        """Whether the variable is a single class."""
+        return isinstance(self.heads[name], ClassHead)
+
+    def cells(self, name: str) -> Kernel:
+        """Cells of a single variable on the warped grid; those of a class are it."""
+        head = self.heads[name]
+        return _class_kernel(head) if self.is_class(name) else self._warped[name]
+
+    def _method(self, *names):
+        vectors = [n for n in names if isinstance(self.heads[n], VectorHead)]
+        method = self.options.method
+        if method == "auto":
+            return "pairwise_bhattacharyya" if vectors else "quadrature"
+        if method == "quadrature" and vectors:
+            raise ValueError(
+                "Invalid value for argument `method`. Expected one of the pairwise "
+                "methods for vectors. Received: method='quadrature', "
+                f"{vectors[0]}={self.heads[vectors[0]].distribution!r}"
+            )
+        return method
+
+    def _by_cells(self, function, *names):
+        """`function` of kernels, on panels if the warped grid is too coarse."""
+        scalars = [name for name in names if name in self._warped]
+        most = _KNOTS if len(scalars) == 1 else _KNOTS_OF_TWO
+
+        def kernels(panels):
+            return [
+                panel_kernel(self.heads[name], most)
+                if panels and name in scalars
+                else self.cells(name)
+                for name in names
+            ]
+
+        if not scalars:
+            return function(names, *kernels(panels=False))
+        resolved = [is_resolved(self._warped[n], self.weights) for n in scalars]
+        return tf.cond(
+            tf.reduce_all(resolved),
+            lambda: function(names, *kernels(panels=False)),
+            lambda: function(names, *kernels(panels=True)),
+        )
+
+    def _table_information(self, names, a, b):
+        if not self.options.leave_one_out:
+            return tables.table_information(*self._cast(a.mass, b.mass), self.weights)
+        if not self.is_class(names[0]):
+            names, a, b = names[::-1], b, a
+        if not self.is_class(names[0]):
+            raise ValueError(
+                "Invalid value for argument `leave_one_out`. Expected False for two "
+                "variables with densities: it needs a class. Received: "
+                "leave_one_out=True"
+            )
+        shares = tf.nn.softmax(b.log_widths)
+        return tables.leave_one_out_information(
+            *self._cast(a.mass, b.mass), self.weights, *self._cast(shares)
+        )
+
+    def _table_entropy(self, names, kernel):
+        mass, log_widths = self._cast(kernel.mass, kernel.log_widths)
+        entropy = tables.table_entropy(mass, self.weights)
+        if self.is_class(names[0]):
+            return entropy
+        volumes = self._cast(self.heads[names[0]].log_volume(kernel.points))[0]
+        marginal = tf.linalg.matvec(mass, self.weights, transpose_a=True)
+        widths = tf.where(marginal > 0, log_widths + volumes, 0)
+        return entropy + tf.reduce_sum(marginal * widths)
+
+    def _pairwise_information(self, a, b):
+        kinds = (self.is_class(a), self.is_class(b))
+        if all(kinds):
+            heads = (self.heads[a], self.heads[b])
+            probs = self._cast(*(head.probs for head in heads))
+            return tables.table_information(*probs, self.weights)
+        if kinds[1]:
+            a, b = b, a
+        if any(kinds):
+            probs = self._cast(self.heads[a].probs)[0]
+            divergence = self._divergences(b)
+            return pairwise.class_information(probs, divergence, self.weights)
+        return pairwise.vector_information(
+            self._divergences(a), self._divergences(b), self.weights
+        )
+
+    @functools.cache  # noqa: B019 (lives as long as one batch)
+    def _divergences(self, name):
+        kind = "kl" if self.options.method == "pairwise_kl" else "bhattacharyya"
+        divergence = pairwise.divergences(name, self.heads[name], kind)
+        return self._cast(divergence)[0]
+
+    def _cast(self, *tensors):
+        return [tf.cast(tensor, self.weights.dtype) for tensor in tensors]
+
+
+def _class_kernel(head):
+    log_widths = tf.zeros_like(head.probs[0])
+    return Kernel(log_widths, log_widths, head.probs, tf.zeros_like(head.probs[:, 0]))

@@ -1,0 +1,80 @@
+"""Losses of tasks whose rows do not all have a label."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.losses.predicted_distribution import is_class_index_loss
+
+__all__ = ["LabelledLoss", "labelled_loss", "missing_labels"]
+
+
+class LabelledLoss(NamedTuple):
+    """Loss of one task over the labels that are there.
+
+    Attributes:
+        rows: `[N]`; their mean is the mean loss over all labels that are there.
+        mean: that mean, a scalar, 0 if no label is there.
+        count: how many labels are there, a scalar.
+    """
+
+    rows: tf.Tensor
+    mean: tf.Tensor
+    count: tf.Tensor
+
+
+def missing_labels(
+    loss: keras.losses.Loss, y_true: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Targets with 0 where there is none, and where that is.
+
+    NaN stands for a missing target, and where targets are class indices any negative
+    number does.
+    """
+    missing = tf.zeros_like(y_true, tf.bool)
+    if y_true.dtype.is_floating:
+        missing = tf.math.is_nan(y_true)
+    if is_class_index_loss(loss) and not y_true.dtype.is_unsigned:
+        missing = missing | (y_true < 0)
+    return tf.where(missing, tf.zeros_like(y_true), y_true), missing
+
+
+def labelled_loss(
+    loss: keras.losses.Loss, y_true: Any, y_pred: tf.Tensor, sample_weight: Any = None
+) -> LabelledLoss:
+    """The loss of one task.
+
+    Args:
+        loss: its loss; the reduction is not used.
+        y_true: targets, `[N, ...]`.
+        y_pred: predictions, `[N, ...]`.
+        sample_weight: `[N]`, or of the shape of the values of the loss.
+    """
+    y_true, missing = missing_labels(loss, tf.convert_to_tensor(y_true))
+    if y_true.dtype.is_floating:
+        y_true = tf.cast(y_true, y_pred.dtype)
+    values = loss.call(y_true, y_pred)
+    axes = list(range(values.shape.rank, missing.shape.rank))
+    present = tf.cast(~tf.reduce_any(missing, axis=axes), values.dtype)
+    present = tf.broadcast_to(_rank(present, values), tf.shape(values))
+    weights = present
+    if sample_weight is not None:
+        sample_weight = tf.cast(sample_weight, values.dtype)
+        weights = present * _rank(sample_weight, values)
+    count = tf.reduce_sum(present)
+    rows = tf.reduce_sum(values * weights, axis=list(range(1, values.shape.rank)))
+    mean = tf.math.divide_no_nan(tf.reduce_sum(rows), count)
+    total = tf.cast(tf.shape(rows)[0], rows.dtype)
+    return LabelledLoss(tf.math.divide_no_nan(rows * total, count), mean, count)
+
+
+def _rank(tensor, values):
+    """Adds or removes axes of length one at the end."""
+    while tensor.shape.rank < values.shape.rank:
+        tensor = tensor[..., tf.newaxis]
+    while tensor.shape.rank > values.shape.rank:
+        tensor = tf.squeeze(tensor, axis=-1)
+    return tensor

@@ -1,0 +1,361 @@
+"""Losses of several tasks minus what their predictions say about each other."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.as_loss import as_loss
+from keras_metaloss.checks import check_non_negative
+from keras_metaloss.information.predicted.engine import METHODS, Options, Predictions
+from keras_metaloss.losses.missing_labels import LabelledLoss, labelled_loss
+from keras_metaloss.losses.predicted_distribution import (
+    HEADS,
+    Head,
+    head_for_loss,
+    predicted,
+)
+
+__all__ = ["JointParts", "MutualInformationLoss"]
+
+Schedule = keras.optimizers.schedules.LearningRateSchedule
+Pair = tuple[str, str]
+
+
+class JointParts(NamedTuple):
+    """What a `MutualInformationLoss` consists of.
+
+    Attributes:
+        values: the objective of each row, `[N]`.
+        losses: loss of each task.
+        information: `I(A;B)` of each pair, scalars in nats.
+        entropies: H of each task, scalars in nats; empty for an own estimator.
+    """
+
+    values: tf.Tensor
+    losses: dict[str, LabelledLoss]
+    information: dict[Pair, tf.Tensor]
+    entropies: dict[str, tf.Tensor]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class MutualInformationLoss(keras.losses.Loss):
+    """`L_A + L_B - beta * I(A;B)`, for `kml.JointModel`.
+
+    I is the mutual information of the predicted distributions over the batch, see
+    `kml.information.mutual_information`: rows without labels count in it as well. For
+    more than two tasks it is summed over pairs. The value before reduction is one
+    number a row, `[N]`; its mean is the objective.
+
+    What outputs stand for follows from the losses: cross-entropies from class
+    probabilities or logits, squared and absolute errors from values, and
+    `kml.losses.NegativeLogLikelihood` from any TFP distribution. For other losses
+    `heads` says it. Value-only predictions are given the width of Silverman's rule.
+
+    A target that is NaN, or a negative class index, is missing: it does not count in
+    the loss of its task, which is the mean over the targets that are there.
+
+    Several replicas each see their own part of the batch.
+
+    Args:
+        loss_a: loss of task A: a Keras loss, its name, or a function
+            `(y_true, y_pred) -> [N, ...]`. Or a dictionary of the losses of all tasks
+            by name. Use losses in nats (cross-entropies, likelihoods, half the squared
+            error in units of the noise), which I is weighed against.
+        loss_b: loss of task B; left out with a dictionary.
+        beta: weight of the information, not below zero: a number or a
+            `keras.optimizers.schedules.LearningRateSchedule` of the optimizer's
+            iterations. 1 is the article's objective. Above 1 a warning says that
+            confidence grows at the cost of accuracy.
+        estimator: `"auto"` or another `method` of
+            `kml.information.mutual_information`; a dictionary of its arguments, for
+            instance `{"leave_one_out": True}`, which is better for small batches and
+            narrow predictions; or a function `(dist_a, dist_b) -> scalar`.
+        heads: what outputs stand for, by task: `"logits"`, `"probabilities"`,
+            `"binary_logits"`, `"binary_probabilities"`, `"value"`, or a function from
+            outputs to a TFP distribution with batch shape `[N]` (or `[N * M]`, M rows
+            of each input, in their order).
+        pairs: pairs of names whose information counts; by default all.
+        name: name of the loss.
+        reduction: as in Keras.
+        dtype: dtype of the computation.
+
+    Call arguments:
+        y_true: targets of the tasks, a dictionary by name or a tuple in order.
+        y_pred: predictions likewise, each `[N, ...]`.
+        sample_weight: `[N]` weighs rows of all tasks and of I; a dictionary or tuple
+            of weights weighs the losses of tasks only.
+
+    Raises:
+        ValueError: if an argument is of the wrong kind, or outputs of several tasks
+            are not handed over together (a plain Keras model cannot).
+
+    Example:
+
+    >>> import keras, keras_metaloss as kml
+    >>> loss = kml.losses.MutualInformationLoss(
+    ...     keras.losses.SparseCategoricalCrossentropy(from_logits=True), "mse", beta=1)
+    >>> y_true = ([0, 1], [[-1.0], [1.0]])
+    >>> y_pred = ([[9.0, 0.0], [0.0, 9.0]], [[-1.0], [1.0]])
+    >>> bool(loss(y_true, y_pred) < 0)       # no error, and A tells B
+    True
+
+    Reference:
+        The first article's objective, `L = L_A + L_B - I(A;B)`, with a weight.
+    """
+
+    def __init__(
+        self,
+        loss_a: keras.losses.Loss | str | Callable | dict[str, Any],
+        loss_b: keras.losses.Loss | str | Callable | None = None,
+        beta: float | Schedule = 1.0,
+        estimator: str | dict[str, Any] | Callable = "auto",
+        heads: dict[str, Head] | None = None,
+        pairs: Sequence[Pair] | None = None,
+        name: str = "mutual_information_loss",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.losses = _losses(loss_a, loss_b)
+        self.heads = _heads(self.losses, heads)
+        self.pairs = _pairs(self.losses, pairs)
+        self.estimator = estimator
+        self._options = _options(estimator)
+        self.beta = beta
+        self.step = None
+        if isinstance(beta, Schedule):
+            highest = _check_schedule(beta)
+            self.step = keras.Variable(
+                0, trainable=False, dtype="int64", name="beta_step"
+            )
+        else:
+            highest = self.beta = check_non_negative("beta", beta)
+        if highest > 1:
+            warnings.warn(
+                "With `beta` above 1 the information between tasks outweighs their "
+                "losses: predictions grow more confident than they are right. "
+                f"Received: beta={beta!r}",
+                stacklevel=2,
+            )
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks."""
+        return tuple(self.losses)
+
+    def __call__(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> tf.Tensor:
+        with tf.name_scope(self.name):
+            return self.reduce(self.parts(y_true, y_pred, sample_weight).values)
+
+    def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
+        return self.parts(y_true, y_pred).values
+
+    def parts(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: Any = None,
+        information_scale: tf.Tensor | None = None,
+    ) -> JointParts:
+        """The objective of each row, and what it is made of.
+
+        Args:
+            y_true: targets, as in a call.
+            y_pred: predictions.
+            sample_weight: weights.
+            information_scale: a scalar that `beta` is multiplied with, or `None`.
+        """
+        y_true, y_pred = self.by_task("y_true", y_true), self.by_task("y_pred", y_pred)
+        y_pred = {name: tf.cast(y, self.dtype) for name, y in y_pred.items()}
+        shared = None
+        if sample_weight is None or not keras.tree.is_nested(sample_weight):
+            shared = sample_weight
+            sample_weight = dict.fromkeys(self.tasks, shared)
+        sample_weight = self.by_task("sample_weight", sample_weight)
+        losses = {
+            name: labelled_loss(loss, y_true[name], y_pred[name], sample_weight[name])
+            for name, loss in self.losses.items()
+        }
+        values = sum(tf.cast(loss.rows, self.dtype) for loss in losses.values())
+        if self.step is None and self.beta == 0:
+            # Only looked at: the objective is the sum of the losses, bit for bit.
+            y_pred = {name: tf.stop_gradient(y) for name, y in y_pred.items()}
+            information, entropies = self._information(y_pred, shared)
+            return JointParts(values, losses, information, entropies)
+        information, entropies = self._information(y_pred, shared)
+        weight = self._beta()
+        if information_scale is not None:
+            weight = weight * tf.cast(information_scale, self.dtype)
+        total = sum(tf.cast(i, self.dtype) for i in information.values())
+        return JointParts(values - weight * total, losses, information, entropies)
+
+    def distributions(self, y_pred: Any) -> dict[str, Any]:
+        """The predicted distribution of each task, from `tensorflow_probability`."""
+        y_pred = self.by_task("y_pred", y_pred)
+        return {name: predicted(self.heads[name], y) for name, y in y_pred.items()}
+
+    def reduce(self, values: tf.Tensor) -> tf.Tensor:
+        """Reduces values of rows as Keras does, with its scaling for replicas."""
+        reduction = _Reduction("reduction", self.reduction, self.dtype)
+        return reduction(values, values)
+
+    def _information(self, y_pred, sample_weight):
+        distributions = self.distributions(y_pred)
+        if self._options is None:
+            information = {
+                (a, b): tf.convert_to_tensor(
+                    self.estimator(distributions[a], distributions[b])
+                )
+                for a, b in self.pairs
+            }
+            return information, {}
+        if sample_weight is not None:
+            rows = next(iter(distributions.values())).batch_shape_tensor()[0]
+            sample_weight = tf.reshape(tf.cast(sample_weight, self.dtype), [-1])
+            # A head may make several rows of one input.
+            sample_weight = tf.repeat(sample_weight, rows // tf.size(sample_weight))
+        predictions = Predictions(distributions, sample_weight, self._options)
+        return (
+            {(a, b): predictions.information(a, b) for a, b in self.pairs},
+            {name: predictions.entropy(name) for name in self.tasks},
+        )
+
+    def _beta(self):
+        if self.step is None:
+            return tf.constant(self.beta, self.dtype)
+        return tf.cast(self.beta(tf.convert_to_tensor(self.step)), self.dtype)
+
+    def by_task(self, argument: str, value: Any) -> dict[str, Any]:
+        """A dictionary by task of a dictionary or tuple; raises for anything else."""
+        if isinstance(value, dict) and set(value) == set(self.tasks):
+            return {name: value[name] for name in self.tasks}
+        if isinstance(value, (list, tuple)) and len(value) == len(self.tasks):
+            return dict(zip(self.tasks, value, strict=True))
+        received = (
+            f"keys {tuple(value)}" if isinstance(value, dict) else type(value).__name__
+        )
+        raise ValueError(
+            f"Invalid value for argument `{argument}`. Expected a dictionary or tuple "
+            f"with an entry for each task of {self.tasks}; a plain Keras model hands "
+            "over one output at a time, `kml.JointModel` all of them. Received: "
+            f"{argument} with {received}"
+        )
+
+    def set_step(self, step: Any) -> None:
+        """Tells a scheduled `beta` how many updates the optimizer has made."""
+        if self.step is not None:
+            self.step.assign(tf.cast(step, "int64"))
+
+    def save_own_variables(self, store: dict[str, Any]) -> None:
+        if self.step is not None:
+            store["beta_step"] = self.step.numpy()
+
+    def load_own_variables(self, store: dict[str, Any]) -> None:
+        if self.step is not None and "beta_step" in store:
+            self.step.assign(store["beta_step"])
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "losses": {name: serialize(loss) for name, loss in self.losses.items()},
+            "heads": {name: serialize(head) for name, head in self.heads.items()},
+            "pairs": [list(pair) for pair in self.pairs],
+            "beta": serialize(self.beta),
+            "estimator": serialize(self.estimator),
+            "dtype": self.dtype,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> MutualInformationLoss:
+        config = dict(config)
+        deserialize = keras.saving.deserialize_keras_object
+        for key in ("losses", "heads"):
+            config[key] = {k: deserialize(v) for k, v in config[key].items()}
+        for key in ("beta", "estimator"):
+            config[key] = deserialize(config[key])
+        config["pairs"] = [tuple(pair) for pair in config["pairs"]]
+        with warnings.catch_warnings():
+            # Who made the loss has been warned.
+            warnings.filterwarnings("ignore", "With `beta` above 1")
+            return cls(config.pop("losses"), **config)
+
+
+class _Reduction(keras.losses.Loss):
+    """Keras's own reduction and replica scaling for values at hand."""
+
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
+def _losses(loss_a, loss_b):
+    if isinstance(loss_a, dict):
+        if loss_b is not None or len(loss_a) < 2:
+            raise ValueError(
+                "Expected a dictionary of at least two losses and no `loss_b`, or two "
+                f"losses. Received: loss_a={loss_a!r}, loss_b={loss_b!r}"
+            )
+        return {name: as_loss(name, loss) for name, loss in loss_a.items()}
+    return {"a": as_loss("loss_a", loss_a), "b": as_loss("loss_b", loss_b)}
+
+
+def _heads(losses, heads):
+    heads = dict(heads or {})
+    for name, head in heads.items():
+        if name not in losses or not (head in HEADS or callable(head)):
+            raise ValueError(
+                "Invalid value for argument `heads`. Expected a dictionary from names "
+                f"of {tuple(losses)} to one of {HEADS} or functions. Received: "
+                f"heads={heads!r}"
+            )
+    return {
+        name: heads[name] if name in heads else head_for_loss(name, loss)
+        for name, loss in losses.items()
+    }
+
+
+def _pairs(losses, pairs):
+    names = list(losses)
+    if pairs is None:
+        return tuple((a, b) for i, a in enumerate(names) for b in names[i + 1 :])
+    pairs = tuple(tuple(pair) for pair in pairs)
+    for pair in pairs:
+        if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(names):
+            raise ValueError(
+                "Invalid value for argument `pairs`. Expected pairs of different names "
+                f"of {tuple(names)}. Received: pairs={pairs!r}"
+            )
+    return pairs
+
+
+def _options(estimator):
+    """The options that an estimator stands for, `None` for a function."""
+    if callable(estimator):
+        return None
+    if isinstance(estimator, str):
+        estimator = {"method": estimator}
+    if not isinstance(estimator, dict) or not set(estimator) <= set(Options._fields):
+        raise ValueError(
+            "Invalid value for argument `estimator`. Expected one of "
+            f"{METHODS}, a dictionary with keys of {Options._fields}, or a function. "
+            f"Received: estimator={estimator!r}"
+        )
+    return Options(**estimator).checked()
+
+
+def _check_schedule(schedule):
+    """The highest value of a schedule at some steps."""
+    values = [float(schedule(step)) for step in (0, *(10**i for i in range(8)))]
+    if min(values) < 0:
+        raise ValueError(
+            "Invalid value for argument `beta`. Expected a schedule of numbers not "
+            f"below zero. Received: beta={schedule!r}, with values {values}"
+        )
+    return max(values)

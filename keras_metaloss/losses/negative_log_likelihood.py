@@ -1,0 +1,83 @@
+"""The loss of a network that predicts a distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+__all__ = ["NegativeLogLikelihood"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class NegativeLogLikelihood(keras.losses.Loss):
+    """`-log p(y)` under the distribution that a network predicts, in nats.
+
+    The outputs of a Keras model are tensors; `distribution` makes the distribution of
+    them. In `kml.JointModel` it also says what the outputs stand for.
+
+    Args:
+        distribution: from outputs `[N, ...]` to a TFP distribution with batch shape
+            `[N]`. To save the model, register it:
+            `@keras.saving.register_keras_serializable()`.
+        name: name of the loss.
+        reduction: as in Keras.
+        dtype: dtype of the computation.
+
+    Raises:
+        ValueError: if `distribution` is not a function.
+
+    Example:
+
+    >>> import keras, tensorflow_probability as tfp, keras_metaloss as kml
+    >>> def normal(outputs):
+    ...     scale = keras.ops.softplus(outputs[:, 1])
+    ...     return tfp.distributions.Normal(outputs[:, 0], scale)
+    >>> loss = kml.losses.NegativeLogLikelihood(normal)
+    >>> round(float(loss([[0.0]], [[0.0, 0.5413]])), 4)  # log(2 pi) / 2
+    0.9189
+    """
+
+    def __init__(
+        self,
+        distribution: Callable[[tf.Tensor], Any],
+        name: str = "negative_log_likelihood",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        if not callable(distribution):
+            raise ValueError(
+                "Invalid value for argument `distribution`. Expected a function from "
+                "outputs to a distribution of `tensorflow_probability`. Received: "
+                f"distribution={distribution!r}"
+            )
+        self.distribution = distribution
+
+    def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
+        distribution = self.distribution(tf.convert_to_tensor(y_pred))
+        y_true = tf.cast(y_true, distribution.dtype)
+        rank = distribution.batch_shape.rank + distribution.event_shape.rank
+        # Targets [N] for [N, 1], and the other way round, would broadcast to [N, N].
+        if y_true.shape.rank == rank - 1:
+            y_true = y_true[..., tf.newaxis]
+        elif y_true.shape.rank == rank + 1 and y_true.shape[-1] == 1:
+            y_true = y_true[..., 0]
+        return -distribution.log_prob(y_true)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "distribution": keras.saving.serialize_keras_object(self.distribution),
+            "dtype": self.dtype,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> NegativeLogLikelihood:
+        config = dict(config)
+        config["distribution"] = keras.saving.deserialize_keras_object(
+            config["distribution"]
+        )
+        return cls(**config)

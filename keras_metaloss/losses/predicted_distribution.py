@@ -1,0 +1,127 @@
+"""Which distribution an output of a network stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_metaloss.as_loss import FunctionLoss
+from keras_metaloss.losses.negative_log_likelihood import NegativeLogLikelihood
+
+__all__ = ["HEADS", "Head", "head_for_loss", "is_class_index_loss", "predicted"]
+
+tfd = tfp.distributions
+
+#: A name of `HEADS`, or a function from outputs to a TFP distribution.
+Head = str | Callable[[tf.Tensor], tfd.Distribution]
+
+HEADS = (
+    "logits",
+    "probabilities",
+    "binary_logits",
+    "binary_probabilities",
+    "value",
+)
+
+_CLASSES = (
+    keras.losses.SparseCategoricalCrossentropy,
+    keras.losses.CategoricalCrossentropy,
+    keras.losses.CategoricalFocalCrossentropy,
+)
+_BINARY = (keras.losses.BinaryCrossentropy, keras.losses.BinaryFocalCrossentropy)
+_VALUES = (
+    keras.losses.MeanSquaredError,
+    keras.losses.MeanAbsoluteError,
+    keras.losses.MeanAbsolutePercentageError,
+    keras.losses.MeanSquaredLogarithmicError,
+    keras.losses.Huber,
+    keras.losses.LogCosh,
+)
+# The same losses as functions; these take probabilities.
+_BY_FUNCTION = {
+    "sparse_categorical_crossentropy": "probabilities",
+    "categorical_crossentropy": "probabilities",
+    "categorical_focal_crossentropy": "probabilities",
+    "binary_crossentropy": "binary_probabilities",
+    "binary_focal_crossentropy": "binary_probabilities",
+    "mean_squared_error": "value",
+    "mean_absolute_error": "value",
+    "mean_absolute_percentage_error": "value",
+    "mean_squared_logarithmic_error": "value",
+    "huber": "value",
+    "log_cosh": "value",
+}
+
+
+def head_for_loss(task: str, loss: keras.losses.Loss) -> Head:
+    """What the outputs that `loss` is made for stand for.
+
+    Raises:
+        ValueError: if the loss does not say.
+    """
+    if isinstance(loss, NegativeLogLikelihood):
+        return loss.distribution
+    logits = "logits" if getattr(loss, "from_logits", False) else "probabilities"
+    if isinstance(loss, _CLASSES):
+        return logits
+    if isinstance(loss, _BINARY):
+        return f"binary_{logits}"
+    if isinstance(loss, _VALUES):
+        return "value"
+    if isinstance(loss, FunctionLoss):
+        function = loss.function
+        if function.__module__ == keras.losses.mean_squared_error.__module__:
+            head = _BY_FUNCTION.get(function.__name__)
+            if head is not None:
+                return head
+    raise ValueError(
+        f"Expected `heads` to say what the outputs of {task!r} stand for, one of "
+        f"{HEADS} or a function from outputs to a distribution: its loss does not. "
+        f"Received: loss={loss!r}"
+    )
+
+
+def is_class_index_loss(loss: keras.losses.Loss) -> bool:
+    """Whether targets are class indices."""
+    function = getattr(loss, "function", None)
+    return isinstance(loss, keras.losses.SparseCategoricalCrossentropy) or (
+        getattr(function, "__name__", "") == "sparse_categorical_crossentropy"
+    )
+
+
+def predicted(head: Head, outputs: tf.Tensor) -> tfd.Distribution:
+    """The distribution of each input's target.
+
+    Args:
+        head: a name of `HEADS` or a function.
+        outputs: outputs of a network, `[N, ...]`. Axes between the first and the last
+            (for `"binary_..."` and `"value"` also the last) are several classes or
+            values of one input.
+
+    Returns:
+        A TFP distribution with batch shape `[N]`.
+    """
+    outputs = tf.convert_to_tensor(outputs)
+    if callable(head):
+        return head(outputs)
+    if head in ("logits", "probabilities"):
+        key = "logits" if head == "logits" else "probs"
+        classes = tfd.Categorical(**{key: outputs})
+        return _several(classes, outputs.shape.rank - 2)
+    if outputs.shape.rank == 2 and outputs.shape[1] == 1:
+        outputs = outputs[:, 0]
+    if head == "value":
+        if outputs.shape.rank == 1:
+            return tfd.Deterministic(outputs)
+        length = outputs.shape[1:].num_elements()
+        return tfd.VectorDeterministic(tf.reshape(outputs, [-1, length]))
+    key = "logits" if head == "binary_logits" else "probs"
+    return _several(tfd.Bernoulli(**{key: outputs}), outputs.shape.rank - 1)
+
+
+def _several(distribution: tfd.Distribution, axes: int) -> Any:
+    return tfd.Independent(distribution, axes) if axes else distribution

@@ -1,0 +1,74 @@
+"""The first rows of what a `JointModel` is fitted to, and what can be wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_metaloss.losses.predicted_distribution import is_class_index_loss
+
+if TYPE_CHECKING:
+    from keras_metaloss.models.joint_model import JointModel
+
+__all__ = ["check_joint_batch", "first_rows"]
+
+_ROWS = 32
+
+
+def first_rows(x: Any, y: Any) -> tuple[Any, Any] | None:
+    """A few inputs and targets of what `fit` got, or `None` if unknown."""
+    if isinstance(x, tf.data.Dataset):
+        for batch in x.take(1):
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    elif any(not _is_array(value) for value in keras.tree.flatten((x, y))):
+        return None
+    if x is None or y is None:
+        return None
+    return keras.tree.map_structure(lambda a: tf.convert_to_tensor(a[:_ROWS]), (x, y))
+
+
+def check_joint_batch(model: JointModel, x: Any, y: Any) -> None:
+    """Raises a `ValueError` for what would only show as NaN or nonsense later.
+
+    Args:
+        model: a compiled model.
+        x: inputs of a few rows.
+        y: targets of these rows.
+    """
+    y = model.loss.by_task("y", y)
+    for tensor in keras.tree.flatten(x):
+        _check("x", tensor, np.isfinite, "finite numbers")
+    # A GPU would give NaN for a label out of range, without a word.
+    with tf.device("CPU:0"):
+        outputs = model(x, training=False)
+        for name, loss in model.loss.losses.items():
+            _check(f"y[{name!r}]", y[name], lambda a: ~np.isinf(a), "no infinite one")
+            if is_class_index_loss(loss):
+                classes = outputs[name].shape[-1]
+                _check(
+                    f"y[{name!r}]",
+                    y[name],
+                    lambda a, k=classes: ~(a >= k),
+                    f"class indices below {classes}, the length of the output",
+                )
+        # The distributions are known here, and say what is wrong with them.
+        model.loss.parts(y, outputs)
+
+
+def _check(name, tensor, is_good, expected):
+    array = np.asarray(tensor)
+    if not np.issubdtype(array.dtype, np.number):
+        return
+    good = is_good(array)
+    if not good.all():
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected {expected}. Received: "
+            f"{name} with {array[~good][:5]}"
+        )
+
+
+def _is_array(value):
+    return isinstance(value, (np.ndarray, tf.Tensor)) and value.ndim > 0

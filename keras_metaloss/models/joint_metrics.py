@@ -1,0 +1,51 @@
+"""What a `JointModel` logs of each batch."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.losses.mutual_information import JointParts, MutualInformationLoss
+
+__all__ = ["JointMetrics"]
+
+
+class JointMetrics:
+    """Means over batches of losses, information and entropies.
+
+    `loss_<task>`, `mutual_information` (the sum over pairs), with more than one pair
+    `mutual_information_<a>_<b>`, and `entropy_<task>`. Losses are means over labels,
+    the others over rows.
+
+    Args:
+        loss: the compiled loss.
+    """
+
+    def __init__(self, loss: MutualInformationLoss) -> None:
+        names = [f"loss_{task}" for task in loss.tasks] + ["mutual_information"]
+        if len(loss.pairs) > 1:
+            names += [f"mutual_information_{a}_{b}" for a, b in loss.pairs]
+        if not callable(loss.estimator):
+            names += [f"entropy_{task}" for task in loss.tasks]
+        self._means = {name: keras.metrics.Mean(name=name) for name in names}
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The metrics that Keras resets."""
+        return list(self._means.values())
+
+    def update(self, parts: JointParts) -> dict[str, tf.Tensor]:
+        """Adds a batch; returns the means up to now."""
+        for task, loss in parts.losses.items():
+            self._means[f"loss_{task}"].update_state(loss.mean, loss.count)
+        rows = tf.shape(parts.values)[0]
+        information = list(parts.information.values())
+        total = tf.add_n(information) if information else tf.zeros([])
+        self._means["mutual_information"].update_state(total, rows)
+        for (a, b), value in parts.information.items():
+            name = f"mutual_information_{a}_{b}"
+            if name in self._means:
+                self._means[name].update_state(value, rows)
+        for task, value in parts.entropies.items():
+            self._means[f"entropy_{task}"].update_state(value, rows)
+        return {name: mean.result() for name, mean in self._means.items()}

@@ -1,0 +1,371 @@
+"""Networks of several tasks, trained on what they tell about each other."""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss import _compat
+from keras_metaloss.losses.missing_labels import missing_labels
+from keras_metaloss.losses.mutual_information import MutualInformationLoss
+from keras_metaloss.models.joint_batches import check_joint_batch, first_rows
+from keras_metaloss.models.joint_metrics import JointMetrics
+from keras_metaloss.models.network_optimizers import NetworkOptimizers
+
+__all__ = ["JointModel"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class JointModel(keras.Model):
+    """Trains two networks with `L_A + L_B - beta * I(A;B)`.
+
+    I is the mutual information of the distributions that the two predict, so that each
+    learns to say what the other says. For the first `warmup_epochs` each network is
+    trained on its own loss alone, after that on the joint objective.
+
+    `compile`, `fit`, `evaluate`, `predict`, callbacks, saving and export work as for
+    any Keras model. Inputs are those of every network, or a dictionary with one entry
+    for each, by name: `{"a": ..., "b": ...}`. Targets and predictions are a dictionary
+    by name; targets may be a tuple in order. A target that is NaN, or a negative class
+    index, is missing: its row still counts in the losses of the other tasks, and in I.
+
+    Logs: `loss`, `loss_a`, `loss_b`, `mutual_information`, `entropy_a`, `entropy_b` (in
+    nats; with other names those), and what `metrics` says.
+
+    Args:
+        model_a: a built Keras model with one output; or a dictionary of two or more of
+            them by name.
+        model_b: likewise; left out with a dictionary.
+        warmup_epochs: epochs (of all calls of `fit` together) before the information
+            counts. `train_on_batch` counts no epochs.
+        name: name of the model.
+
+    Raises:
+        ValueError: if networks are not built or an argument is of the wrong kind.
+
+    Example:
+
+    >>> import keras, numpy as np, keras_metaloss as kml
+    >>> def network(units):
+    ...     return keras.Sequential([keras.Input((3,)), keras.layers.Dense(units)])
+    >>> model = kml.JointModel(network(2), network(1))
+    >>> model.compile(
+    ...     optimizer="adam",
+    ...     loss=kml.losses.MutualInformationLoss(
+    ...         keras.losses.SparseCategoricalCrossentropy(from_logits=True), "mse"),
+    ...     metrics={"a": ["accuracy"]})
+    >>> x = np.random.default_rng(0).normal(size=(32, 3))
+    >>> y = {"a": (x[:, 0] > 0).astype(int), "b": x[:, 0] + x[:, 1]}
+    >>> history = model.fit(x, y, epochs=2, verbose=0)
+    >>> sorted(history.history)
+    ['a_accuracy', 'entropy_a', 'entropy_b', 'loss', 'loss_a', 'loss_b',
+     'mutual_information']
+    >>> model.predict(x, verbose=0)["b"].shape
+    (32, 1)
+
+    Reference:
+        The first article's five steps: two networks, each trained on its own loss,
+        the distributions they predict, their mutual information, the joint objective.
+    """
+
+    def __init__(
+        self,
+        model_a: keras.Model | dict[str, keras.Model],
+        model_b: keras.Model | None = None,
+        *,
+        warmup_epochs: int = 0,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        self.networks = _networks(model_a, model_b)
+        self.warmup_epochs = _check_epochs(warmup_epochs)
+        self.epochs_done = self.add_weight(
+            shape=(),
+            initializer="zeros",
+            dtype="int32",
+            trainable=False,
+            name="epochs_done",
+        )
+        # A namespace, because Keras would track and save what is set on the model.
+        self._own = types.SimpleNamespace(metrics=None, inputs=None)
+        # Built here, not at the first call: otherwise a model that was only trained
+        # would be saved without the optimizer's moments.
+        self.built = True
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks."""
+        return tuple(self.networks)
+
+    def call(self, inputs: Any, training: bool | None = None) -> dict[str, tf.Tensor]:
+        """Outputs of all networks by name."""
+        self._own.inputs = keras.tree.map_structure(
+            lambda x: keras.KerasTensor((None, *x.shape[1:]), x.dtype), inputs
+        )
+        each = isinstance(inputs, dict) and set(inputs) == set(self.tasks)
+        return {
+            name: network(inputs[name] if each else inputs, training=training)
+            for name, network in self.networks.items()
+        }
+
+    # Training and evaluation
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: None = None,
+        **kwargs: Any,
+    ) -> None:
+        """`keras.Model.compile`.
+
+        Args:
+            optimizer: an optimizer for all networks, or a dictionary of one for each.
+            loss: a `kml.losses.MutualInformationLoss`; or a dictionary or tuple of the
+                losses of the tasks, which stands for one with its defaults.
+            loss_weights: must be left out.
+            **kwargs: as in Keras.
+
+        Raises:
+            ValueError: if losses or optimizers do not fit the networks.
+        """
+        if isinstance(loss, (list, tuple)) and len(loss) == len(self.tasks):
+            loss = dict(zip(self.tasks, loss, strict=True))
+        if isinstance(loss, dict) and set(loss) == set(self.tasks):
+            loss = MutualInformationLoss({name: loss[name] for name in self.tasks})
+        if not isinstance(loss, MutualInformationLoss) or (
+            set(loss.tasks) != set(self.tasks)
+        ):
+            raise ValueError(
+                "Invalid value for argument `loss`. Expected a "
+                "`kml.losses.MutualInformationLoss`, or losses, of the tasks "
+                f"{self.tasks}. Received: loss={loss!r}"
+                + (f" of {loss.tasks}" if hasattr(loss, "tasks") else "")
+            )
+        if loss_weights is not None:
+            raise ValueError(
+                "Invalid value for argument `loss_weights`. Expected None: the sum of "
+                "losses is weighed against information, in nats. Received: "
+                f"loss_weights={loss_weights!r}"
+            )
+        if isinstance(optimizer, dict) and set(optimizer) == set(self.tasks):
+            optimizer = NetworkOptimizers(optimizer)
+        if isinstance(optimizer, NetworkOptimizers):
+            optimizer.attach(self.networks)
+        self._own.metrics = JointMetrics(loss)
+        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles as before saving; Keras calls it."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def fit(
+        self, x: Any = None, y: Any = None, **kwargs: Any
+    ) -> keras.callbacks.History:
+        """`keras.Model.fit`, after a look at what is wrong in the first rows."""
+        rows = first_rows(x, y) if self.compiled else None
+        if rows is not None:
+            check_joint_batch(self, *rows)
+        callbacks = kwargs.pop("callbacks", None)
+        counter = _CountEpochs()
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(counter)
+        else:
+            # First, so that a checkpoint holds the count of the epoch that it ends.
+            callbacks = [counter, *keras.tree.flatten(callbacks or [])]
+        if isinstance(x, tf.data.Dataset):
+            kwargs.setdefault("shuffle", False)
+        return super().fit(x, y, callbacks=callbacks, **kwargs)
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """One update of all networks."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            y_pred = self(x, training=True)
+            parts = self._parts(y, y_pred, sample_weight)
+            loss = self._total(parts)
+            scaled = self.optimizer.scale_loss(loss)
+        variables = self.trainable_weights
+        gradients = tape.gradient(scaled, variables)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self.loss.set_step(self.optimizer.iterations)
+        return self._track(x, y, y_pred, sample_weight, parts, loss)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Loss, its parts and metrics."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        y_pred = self(x, training=False)
+        parts = self._parts(y, y_pred, sample_weight)
+        loss = self._total(parts)
+        return self._track(x, y, y_pred, sample_weight, parts, loss)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        """The joint objective, a scalar; arguments as in Keras."""
+        return self._total(self._parts(y, y_pred, sample_weight))
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, tf.Tensor]:
+        """Compiled metrics over the labels that are there."""
+        y = self.loss.by_task("y", y)
+        y_pred = dict(y_pred)
+        for name, loss in self.loss.losses.items():
+            y[name], missing = missing_labels(loss, tf.convert_to_tensor(y[name]))
+            present = tf.reduce_any(
+                ~missing, axis=list(range(1, max(1, missing.shape.rank)))
+            )
+            y_pred[name] = tf.identity(y_pred[name])
+            _compat.set_keras_mask(y_pred[name], present)
+        if sample_weight is not None and not keras.tree.is_nested(sample_weight):
+            sample_weight = dict.fromkeys(self.tasks, sample_weight)
+        if sample_weight is not None:
+            sample_weight = self.loss.by_task("sample_weight", sample_weight)
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Loss, compiled metrics, and what the loss consists of."""
+        own = [] if self._own.metrics is None else self._own.metrics.metrics
+        return super().metrics + own
+
+    def _parts(self, y, y_pred, sample_weight):
+        scale = None
+        if self.warmup_epochs:
+            scale = tf.convert_to_tensor(self.epochs_done) >= self.warmup_epochs
+        return self.loss.parts(y, y_pred, sample_weight, scale)
+
+    def _total(self, parts):
+        loss = self.loss.reduce(parts.values)
+        if not self.losses:
+            return loss
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        extra = tf.add_n([tf.cast(value, loss.dtype) for value in self.losses])
+        return loss + extra / replicas
+
+    def _track(self, x, y, y_pred, sample_weight, parts, loss):
+        rows = tf.shape(parts.values)[0]
+        _compat.loss_tracker(self).update_state(
+            _compat.unscale_loss_for_distribution(loss), sample_weight=rows
+        )
+        own = self._own.metrics.update(parts)
+        return {**self.compute_metrics(x, y, y_pred, sample_weight), **own}
+
+    # Saving
+
+    def export(
+        self,
+        filepath: str,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """`keras.Model.export`: predictions of all networks by name.
+
+        Args:
+            filepath: folder or file to write.
+            format: as in Keras.
+            verbose: whether to print what was written.
+            input_signature: by default that of the inputs seen last.
+            **kwargs: as in Keras.
+
+        Raises:
+            ValueError: if the model has seen no inputs.
+        """
+        if input_signature is None:
+            if self._own.inputs is None:
+                raise ValueError(
+                    "Expected a model that has seen inputs (by `fit`, `evaluate` or a "
+                    "call), or an `input_signature`. Received: input_signature=None"
+                )
+            input_signature = [
+                keras.tree.map_structure(
+                    lambda x: keras.InputSpec(shape=x.shape, dtype=x.dtype),
+                    self._own.inputs,
+                )
+            ]
+        super().export(
+            filepath,
+            format=format,
+            verbose=verbose,
+            input_signature=input_signature,
+            **kwargs,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "networks": {k: serialize(v) for k, v in self.networks.items()},
+            "warmup_epochs": self.warmup_epochs,
+            "inputs": serialize(self._own.inputs),
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> JointModel:
+        config = dict(config)
+
+        def deserialize(value):
+            return keras.saving.deserialize_keras_object(
+                value, custom_objects=custom_objects
+            )
+
+        networks = {k: deserialize(v) for k, v in config.pop("networks").items()}
+        inputs = deserialize(config.pop("inputs"))
+        model = cls(networks, **config)
+        model._own.inputs = inputs
+        return model
+
+
+class _CountEpochs(keras.callbacks.Callback):
+    """Counts epochs where saving finds them."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.model.epochs_done.assign_add(1)
+
+
+def _networks(model_a, model_b):
+    if isinstance(model_a, dict):
+        networks = dict(model_a)
+        if model_b is not None or len(networks) < 2:
+            raise ValueError(
+                "Expected a dictionary of at least two models and no `model_b`, or two "
+                f"models. Received: model_a={model_a!r}, model_b={model_b!r}"
+            )
+    else:
+        networks = {"a": model_a, "b": model_b}
+    for name, network in networks.items():
+        if not isinstance(network, keras.Model) or not network.built:
+            raise ValueError(
+                f"Expected the network of task {name!r} to be a built Keras model: "
+                "start it with `keras.Input`, or call it once on a batch of inputs. "
+                f"Received: {network!r}"
+            )
+        if len(getattr(network, "outputs", None) or [None]) != 1:
+            raise ValueError(
+                f"Expected the network of task {name!r} to have one output. Received: "
+                f"{len(network.outputs)} outputs"
+            )
+    return networks
+
+
+def _check_epochs(value):
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(
+            "Invalid value for argument `warmup_epochs`. Expected an integer not below "
+            f"zero. Received: warmup_epochs={value!r}"
+        )
+    return value

@@ -1,0 +1,526 @@
+"""Information between predicted distributions."""
+
+from __future__ import annotations
+
+import keras
+import mpmath
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+from information_cases import integrated, normal, panels, predictions
+from scipy import integrate, special, stats
+
+import keras_metaloss as kml
+from keras_metaloss.information.predicted.heads import head_of
+from keras_metaloss.information.predicted.pairwise import divergences
+
+tfd = tfp.distributions
+mutual_information = kml.information.mutual_information
+KINDS = ["typical", "different", "narrow", "very narrow", "wide"]
+
+
+def heads(probs, loc, scale, dtype="float32"):
+    probs, loc, scale = (tf.constant(x, dtype) for x in (probs, loc, scale))
+    return tfd.Categorical(probs=probs), tfd.Normal(loc, scale)
+
+
+@pytest.mark.parametrize("rows", [2, 12])
+@pytest.mark.parametrize("kind", KINDS)
+def test_quadrature_equals_an_integral_by_scipy(kind, rows):
+    probs, loc, scale = predictions(kind, rows)
+    truth = integrated(probs, *normal(loc, scale))
+    a, b = heads(probs, loc, scale)
+    assert float(mutual_information(a, b)) == pytest.approx(truth, abs=1e-4)
+    assert float(mutual_information(a, b, num_points=512)) == pytest.approx(
+        truth, abs=1e-5
+    )
+
+
+def test_quadrature_equals_an_integral_by_mpmath():
+    probs, loc, scale = predictions("typical", rows=3, classes=2)
+    prior = probs.mean(axis=0)
+
+    def integrand(b):
+        density = [mpmath.npdf(b, m, s) for m, s in zip(loc, scale, strict=True)]
+        total = mpmath.fsum(density) / 3
+        joint = [
+            mpmath.fsum(d * p for d, p in zip(density, column, strict=True)) / 3
+            for column in probs.T
+        ]
+        return mpmath.fsum(
+            j * mpmath.log(j / (p * total)) for j, p in zip(joint, prior, strict=True)
+        )
+
+    knots = sorted({*(loc - 8 * scale), *loc, *(loc + 8 * scale)})
+    truth = float(mpmath.quad(integrand, knots))
+    value = mutual_information(*heads(probs, loc, scale, "float64"), num_points=512)
+    assert value.dtype == tf.float64
+    assert float(value) == pytest.approx(truth, abs=1e-9)
+
+
+FAMILIES = {
+    "laplace": lambda m, s: (tfd.Laplace(m, s), lambda b: stats.laplace.pdf(b, m, s)),
+    "student": lambda m, s: (
+        tfd.StudentT(np.float32(3), m, s),
+        lambda b: stats.t.pdf(b, 3, m, s),
+    ),
+    "logistic": lambda m, s: (
+        tfd.Logistic(m, s),
+        lambda b: stats.logistic.pdf(b, m, s),
+    ),
+    "log-normal": lambda m, s: (
+        tfd.LogNormal(m, s),
+        lambda b: stats.lognorm.pdf(b, s, scale=np.exp(m)),
+    ),
+    "gamma": lambda m, s: (
+        tfd.Gamma(1 + np.abs(m), s),
+        lambda b: stats.gamma.pdf(b, 1 + np.abs(m), scale=1 / s),
+    ),
+    "beta": lambda m, s: (
+        tfd.Beta(1 + np.abs(m), 1 + s),
+        lambda b: stats.beta.pdf(b, 1 + np.abs(m), 1 + s),
+    ),
+    "mixture": lambda m, s: (
+        tfd.MixtureSameFamily(
+            tfd.Categorical(probs=np.full((len(m), 2), 0.5, "float32")),
+            tfd.Normal(tf.stack([m, -m], 1), tf.stack([s, s], 1)),
+        ),
+        lambda b: (stats.norm.pdf(b, m, s) + stats.norm.pdf(b, -m, s)) / 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_any_density(family):
+    probs, loc, scale = predictions("typical", rows=6)
+    loc, scale = loc.astype("float32"), scale.astype("float32")
+    b, density = FAMILIES[family](loc, scale)
+    inside = family in ("log-normal", "gamma", "beta")
+    end = {"beta": 1.0, "log-normal": 1e4}.get(family, 1e3 if not inside else 200.0)
+    knots = np.concatenate([loc, np.linspace(-20, 20, 41), [-100, 100, -end, end]])
+    if inside:
+        knots = np.concatenate([[0, end], np.geomspace(1e-6, end, 60)])
+    truth = integrated(probs, density, knots)
+    a = tfd.Categorical(probs=tf.constant(probs, tf.float32))
+    assert float(mutual_information(a, b)) == pytest.approx(truth, abs=2e-4)
+    with tf.GradientTape() as tape:
+        x = tf.constant(loc)
+        tape.watch(x)
+        value = mutual_information(a, FAMILIES[family](x, scale)[0])
+    if family not in ("gamma", "beta"):
+        gradient = tape.gradient(value, x)
+        assert np.isfinite(gradient).all() and np.abs(gradient).max() > 1e-3
+
+
+def test_two_densities():
+    _, loc, scale = predictions("typical", rows=4)
+    other, other_scale = loc[::-1] + 0.3 * loc, scale + 0.2
+    first, first_knots = normal(loc, scale)
+    second, second_knots = normal(other, other_scale)
+
+    def inner(x):
+        px = first(x)
+
+        def integrand(y):
+            py = second(y)
+            joint = np.mean(px * py)
+            return special.xlogy(joint, joint) - special.xlogy(
+                joint, px.mean() * py.mean()
+            )
+
+        return integrate.fixed_quad(
+            np.vectorize(integrand), second_knots.min(), second_knots.max(), n=100
+        )[0]
+
+    truth = integrate.fixed_quad(
+        np.vectorize(inner), first_knots.min(), first_knots.max(), n=100
+    )[0]
+    x = heads(loc, loc, scale)[1]
+    y = heads(loc, other, other_scale)[1]
+    assert float(mutual_information(x, y)) == pytest.approx(truth, abs=1e-4)
+    narrow = tfd.Normal(x.loc, 1e-5)
+    assert float(mutual_information(narrow, narrow)) == pytest.approx(
+        np.log(4), abs=1e-4
+    )
+
+
+def test_two_classes():
+    probs, *_ = predictions(classes=3)
+    other = predictions(classes=4, seed=1)[0]
+    joint = probs.T @ other / len(probs)
+    truth = np.sum(
+        joint * np.log(joint / np.outer(joint.sum(axis=1), joint.sum(axis=0)))
+    )
+    a, b = (tfd.Categorical(probs=x.astype("float32")) for x in (probs, other))
+    one_hot = tfd.OneHotCategorical(probs=other.astype("float32"))
+    assert float(mutual_information(a, b)) == pytest.approx(truth, abs=1e-6)
+    assert float(mutual_information(a, one_hot)) == pytest.approx(truth, abs=1e-6)
+
+
+def test_entropies_equal_integrals():
+    probs, loc, scale = predictions("different", rows=6)
+    density, knots = normal(loc, scale)
+    loc, scale = 3 + 40 * loc, 40 * scale  # scaling adds log 40
+    terms = kml.information.mutual_information_terms(*heads(probs, loc, scale))
+    prior = probs.mean(axis=0)
+    truth = panels(
+        lambda b: -special.xlogy(density(b).mean(), density(b).mean()), knots
+    )
+    assert float(terms.entropy_a) == pytest.approx(-np.sum(prior * np.log(prior)), 1e-5)
+    assert float(terms.entropy_b) == pytest.approx(truth + np.log(40), abs=1e-4)
+    assert float(terms.joint_entropy) == pytest.approx(
+        float(terms.entropy_a + terms.entropy_b - terms.mutual_information)
+    )
+
+
+def test_entropy_of_a_positive_variable():
+    shape, rate = 3.0, 0.5
+    b = tfd.Gamma([shape, shape], [rate, rate])
+    a = tfd.Bernoulli(probs=[0.5, 0.5])
+    terms = kml.information.mutual_information_terms(a, b)
+    truth = stats.gamma.entropy(shape, scale=1 / rate)
+    assert float(terms.entropy_b) == pytest.approx(truth, abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", KINDS)
+def test_properties(kind, seed):
+    probs, loc, scale = predictions(kind, rows=16, seed=seed)
+    a, b = heads(probs, loc, scale)
+    value = float(mutual_information(a, b))
+    of_input = float(kml.information.mutual_information_bounds(a, b).input_information)
+    assert -1e-6 <= value <= of_input + 1e-6 <= np.log(4) + 2e-6
+    assert float(mutual_information(b, a)) == pytest.approx(value, abs=1e-6)
+    order = np.random.default_rng(seed).permutation(16)
+    permuted = heads(probs[order][:, [2, 0, 3, 1]], loc[order], scale[order])
+    assert float(mutual_information(*permuted)) == pytest.approx(value, abs=1e-5)
+    for shift, stretch in ((5.0, -1e-6), (0.0, 1e12)):
+        scaled = heads(probs, stretch * (shift + loc), abs(stretch) * scale)
+        assert float(mutual_information(*scaled)) == pytest.approx(value, abs=3e-5)
+
+
+def test_monotone_maps_change_nothing():
+    probs, loc, scale = predictions(rows=16)
+    a, b = heads(probs, loc, scale)
+    value = float(mutual_information(a, b))
+    lognormal = tfd.LogNormal(b.loc, b.scale)
+    cubed = tfd.TransformedDistribution(b, tfp.bijectors.Sinh())
+    assert float(mutual_information(a, lognormal)) == pytest.approx(value, abs=2e-4)
+    assert float(mutual_information(a, cubed)) == pytest.approx(value, abs=2e-3)
+
+
+def test_weights_of_rows():
+    probs, loc, scale = predictions(rows=6)
+    a, b = heads(probs, loc, scale)
+    counts = np.array([1, 2, 0, 3, 1, 1])
+    repeated = heads(*(np.repeat(x, counts, axis=0) for x in (probs, loc, scale)))
+    for method in ("quadrature", "pairwise_bhattacharyya", "pairwise_kl"):
+        weighted = mutual_information(a, b, method, sample_weight=counts)
+        expected = mutual_information(*repeated, method)
+        assert float(weighted) == pytest.approx(float(expected), abs=1e-5)
+    assert float(mutual_information(a, b, sample_weight=[1, 0, 0, 0, 0, 0])) == 0
+    assert float(mutual_information(a, b, sample_weight=np.zeros(6))) == 0
+
+
+@pytest.mark.parametrize("kind", ["typical", "different", "very narrow"])
+@pytest.mark.parametrize("leave_one_out", [False, True])
+def test_gradient_equals_central_differences(kind, leave_one_out):
+    probs, loc, scale = predictions(kind, rows=7, classes=3)
+    # Two rows that do not count fix the range, which has no gradient.
+    loc[:2], scale[:2] = (-12, 12), 0.1
+    weights = np.array([0, 0, 1, 1, 1, 2, 1.0])
+    rng = np.random.default_rng(0)
+    inputs = [tf.constant(x) for x in (np.log(probs), loc, np.log(scale))]
+
+    @tf.function
+    def function(z, m, s):
+        return mutual_information(
+            tfd.Categorical(logits=z),
+            tfd.Normal(m, tf.exp(s)),
+            num_points=512,
+            leave_one_out=leave_one_out,
+            sample_weight=weights,
+        )
+
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        value = function(*inputs)
+    for index, gradient in enumerate(tape.gradient(value, inputs)):
+        if kind == "typical":
+            assert np.abs(gradient).max() > 1e-4
+        for _ in range(3):
+            direction = rng.normal(size=gradient.shape)
+            if index:
+                direction[:2] = 0
+            step = 1e-3 * scale.min() if index == 1 else 1e-4
+            moved = [list(inputs), list(inputs)]
+            for which, sign in enumerate((1, -1)):
+                moved[which][index] = inputs[index] + sign * step * direction
+            ends = [float(function(*x)) for x in moved]
+            slope = (ends[0] - ends[1]) / (2 * step)
+            assert np.sum(gradient * direction) == pytest.approx(
+                slope, rel=2e-3, abs=1e-4
+            )
+
+
+def test_gradient_of_pairs_and_values():
+    probs, loc, _ = predictions(rows=5, classes=3)
+    points = np.stack([loc, loc**2], axis=1)
+    cases = {
+        "value": lambda x: mutual_information(
+            tfd.Categorical(probs=probs), tfd.Deterministic(x[:, 0])
+        ),
+        "vector": lambda x: mutual_information(
+            tfd.Categorical(probs=probs), tfd.MultivariateNormalDiag(x, tf.exp(x / 9))
+        ),
+        "classes": lambda x: mutual_information(
+            tfd.Independent(tfd.Bernoulli(logits=x), 1), tfd.VectorDeterministic(x)
+        ),
+        "kl": lambda x: mutual_information(
+            tfd.Independent(tfd.Normal(x, 1.0 + x**2), 1),
+            tfd.Categorical(logits=probs),
+            "pairwise_kl",
+        ),
+        "full": lambda x: mutual_information(
+            tfd.MultivariateNormalTriL(
+                x, tf.linalg.diag(tf.exp(x / 9)) + [[0, 0], [0.3, 0]]
+            ),
+            tfd.Categorical(probs=probs),
+        ),
+    }
+    for name, function in cases.items():
+        theory, numeric = tf.test.compute_gradient(function, [points], delta=1e-5)
+        np.testing.assert_allclose(theory[0], numeric[0], atol=2e-6, err_msg=name)
+        assert np.abs(theory[0]).max() > 1e-3, name
+
+
+def test_stretching_all_values_gains_nothing():
+    probs, loc, _ = predictions(rows=12)
+    x = tf.Variable(loc)
+    with tf.GradientTape() as tape:
+        value = mutual_information(tfd.Categorical(probs=probs), tfd.Deterministic(x))
+    gradient = tape.gradient(value, x)
+    assert np.abs(gradient).max() > 1e-3
+    assert float(tf.tensordot(gradient, x, 1)) == pytest.approx(0, abs=1e-7)
+
+
+@pytest.mark.parametrize("method", ["quadrature", "pairwise_bhattacharyya"])
+@pytest.mark.parametrize("scale", [1e-30, 1e-6, 1e15])
+@pytest.mark.parametrize("spread", [0.0, 1.0, 1e6])
+def test_finite_at_extremes(method, scale, spread):
+    logits = np.array([[0, -np.inf, 1], [1e4, 0, -1e4], [0, 0, 0]], "float32")
+    inputs = [
+        tf.constant(logits),
+        tf.constant([0.0, spread, 5 * spread]),
+        tf.constant([scale, scale, 3 * scale]),
+    ]
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        terms = kml.information.mutual_information_terms(
+            tfd.Categorical(logits=inputs[0]), tfd.Normal(*inputs[1:]), method
+        )
+        value = terms.mutual_information
+    gradients = tape.gradient(value, inputs)
+    for tensor in (*terms, *gradients):
+        assert np.isfinite(tensor).all(), (tensor, gradients)
+    assert -1e-6 <= value <= np.log(3)
+
+
+def test_zero_probabilities_have_finite_gradients():
+    probs = tf.constant([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(probs)
+        a = tfd.Categorical(probs=probs)
+        value = mutual_information(a, a) + mutual_information(
+            a, tfd.Normal([0.0, 1.0, 2.0], 0.5)
+        )
+    assert np.isfinite(tape.gradient(value, probs)).all()
+
+
+def test_one_input_tells_nothing():
+    a, b = heads(*predictions(rows=1))
+    for leave_one_out in (False, True):
+        assert float(mutual_information(a, b, leave_one_out=leave_one_out)) == 0
+    assert float(mutual_information(a, b, "pairwise_kl")) == 0
+    assert float(mutual_information(a, tfd.Deterministic([3.0]))) == 0
+
+
+def test_constant_values_tell_nothing():
+    probs, *_ = predictions(rows=6)
+    x = tf.Variable(np.full(6, 3.0, "float32"))
+    with tf.GradientTape() as tape:
+        a = tfd.Categorical(probs=probs.astype("float32"))
+        value = mutual_information(a, tfd.Deterministic(x))
+    assert float(value) == pytest.approx(0, abs=1e-6)
+    assert np.isfinite(tape.gradient(value, x)).all()
+
+
+def test_a_value_is_its_normal_with_silvermans_width():
+    probs, loc, _ = predictions(rows=20)
+    loc = loc.astype("float32")
+    a = tfd.Categorical(probs=probs.astype("float32"))
+    width = 1.06 * loc.std() * 20**-0.2
+    value = float(mutual_information(a, tfd.Deterministic(loc)))
+    expected = float(mutual_information(a, tfd.Normal(loc, width)))
+    assert value == pytest.approx(expected, abs=1e-6)
+    column = tfd.VectorDeterministic(loc[:, np.newaxis])
+    assert float(mutual_information(a, column)) == pytest.approx(expected, abs=1e-6)
+    wider = float(mutual_information(a, tfd.Normal(loc, 0.3), bandwidth=0.4))
+    assert wider == pytest.approx(
+        float(mutual_information(a, tfd.Normal(loc, 0.5))), abs=1e-6
+    )
+
+
+def test_pairs_of_rows_bracket_one_normal():
+    probs, loc, scale = predictions(rows=64)
+    a, b = heads(probs, loc, scale)
+    exact = float(mutual_information(a, b))
+    below = float(mutual_information(a, b, "pairwise_bhattacharyya"))
+    above = float(mutual_information(a, b, "pairwise_kl"))
+    assert exact - 0.06 < below < exact < above < exact + 0.2
+
+
+@pytest.mark.parametrize("kind", ["kl", "bhattacharyya"])
+def test_divergences_equal_tfp_and_integrals(kind):
+    _, loc, scale = predictions(rows=4)
+    dist = tfd.Normal(loc, scale)
+    found = divergences("b", head_of("b", dist), kind).numpy()
+    x = np.linspace(-20, 20, 200001)
+    p = stats.norm.pdf(x[:, np.newaxis], loc, scale)
+    for i in range(4):
+        for j in range(4):
+            if kind == "kl":
+                log_p = stats.norm.logpdf(x[:, np.newaxis], loc, scale)
+                each = p[:, i] * (log_p[:, i] - log_p[:, j])
+                truth = np.sum(each) * (x[1] - x[0])
+            else:
+                truth = -np.log(np.sum(np.sqrt(p[:, i] * p[:, j])) * (x[1] - x[0]))
+            assert found[i, j] == pytest.approx(truth, abs=1e-6)
+    diag = tfd.MultivariateNormalDiag(
+        np.stack([loc, -loc], 1), np.stack([scale] * 2, 1)
+    )
+    full = tfd.MultivariateNormalTriL(diag.loc, tf.linalg.diag(diag.stddev()))
+    for vector in (diag, full, tfd.Independent(tfd.Normal(diag.loc, diag.stddev()), 1)):
+        twice = divergences("b", head_of("b", vector), kind)
+        np.testing.assert_allclose(twice, 2 * found, atol=1e-6)
+
+
+def test_leave_one_out_by_hand():
+    """Ten lines of NumPy: decoders of the other rows on a dense grid."""
+    probs, loc, scale = predictions(rows=7, classes=3)
+    low, high = (loc - 6.5 * scale).min(), (loc + 6.5 * scale).max()
+    grid = np.linspace(low, high, 20001)
+    step = grid[1] - grid[0]
+    density = stats.norm.pdf(grid, loc[:, np.newaxis], scale[:, np.newaxis])
+    prior, floor = probs.mean(axis=0), 1 / (7 * (high - low))
+    truth = -np.sum(prior * np.log(prior))
+    for i in range(7):
+        others = np.delete(np.arange(7), i)
+        above = probs[others].T @ density[others] / 7 + floor * prior[:, np.newaxis]
+        below = density[others].sum(axis=0) / 7 + floor
+        truth += np.sum(probs[i] @ np.log(above / below) * density[i]) * step / 7
+    bounds = kml.information.mutual_information_bounds(*heads(probs, loc, scale), 512)
+    assert float(bounds.leave_one_out) == pytest.approx(truth, abs=5e-4)
+    assert bounds.leave_one_out < bounds.in_batch < bounds.input_information
+
+
+def test_leave_one_out_sees_through_chance():
+    rng = np.random.default_rng(0)
+    chance = []
+    for _ in range(20):
+        probs = rng.dirichlet(np.ones(5), size=32).astype("float32")
+        b = tfd.Normal(rng.uniform(-3, 3, 32).astype("float32"), 0.05)
+        a = tfd.Categorical(probs=probs)
+        chance.append(kml.information.mutual_information_bounds(a, b)[:2])
+    leave_one_out, in_batch = np.mean(chance, axis=0)
+    assert leave_one_out < 0 < 0.1 < in_batch
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_compiled(jit):
+    probs, loc, scale = predictions("different", rows=6)
+    a, b = heads(probs, loc, scale)
+    expected = mutual_information(a, b), mutual_information(a, tfd.Deterministic(b.loc))
+
+    @tf.function(
+        jit_compile=jit,
+        input_signature=[
+            tf.TensorSpec([None, 4]),
+            tf.TensorSpec([None]),
+            tf.TensorSpec([None]),
+        ],
+    )
+    def function(p, m, s):
+        with tf.GradientTape() as tape:
+            tape.watch(m)
+            a = tfd.Categorical(probs=p)
+            first = mutual_information(a, tfd.Normal(m, s))
+            second = mutual_information(a, tfd.Deterministic(m))
+            both = first + second
+        return first, second, tape.gradient(both, m)
+
+    first, second, gradient = function(a.probs, b.loc, b.scale)
+    values = float(first), float(second)
+    np.testing.assert_allclose(values, expected, atol=1e-6)
+    assert np.isfinite(gradient.numpy()).all()
+
+
+def test_half_precision_is_computed_in_single():
+    probs, loc, scale = predictions(rows=6)
+    a, b = heads(probs, loc, scale, "float16")
+    value = mutual_information(a, b)
+    assert value.dtype == tf.float32
+    expected = mutual_information(*heads(probs, loc, scale))
+    assert float(value) == pytest.approx(float(expected), abs=2e-3)
+
+
+NORMAL = tfd.Normal([0.0, 1.0], [1.0, 1.0])
+COIN = tfd.Bernoulli(probs=[0.2, 0.8])
+BAD = {
+    "tensorflow_probability": (keras.ops.ones((2, 3)), NORMAL, {}),
+    "batch shape": (tfd.Normal(0.0, 1.0), COIN, {}),
+    "batch shape \\(2, 3\\)": (tfd.Normal(tf.zeros([2, 3]), 1.0), COIN, {}),
+    "as many rows": (COIN, tfd.Normal([0.0, 1.0, 2.0], 1.0), {}),
+    "above zero": (COIN, tfd.Normal([0.0, 1.0], [1.0, 0.0]), {}),
+    "finite numbers": (COIN, tfd.Normal([0.0, np.nan], 1.0), {}),
+    "sum to one": (tfd.Categorical(probs=[[0.2, 0.2]] * 2), NORMAL, {}),
+    "minus infinity": (tfd.Categorical(logits=[[-np.inf] * 2] * 2), NORMAL, {}),
+    "finitely many": (tfd.Poisson([1.0, 2.0]), NORMAL, {}),
+    "`method`": (COIN, NORMAL, {"method": "ksg"}),
+    "`num_points`": (COIN, NORMAL, {"num_points": 4}),
+    "positive integer": (COIN, NORMAL, {"num_points": True}),
+    "`bandwidth`": (COIN, NORMAL, {"bandwidth": -1.0}),
+    "point predictions": (COIN, tfd.Laplace([0.0, 1.0], 1.0), {"bandwidth": 0.1}),
+    "`leave_one_out`": (NORMAL, NORMAL, {"leave_one_out": True}),
+    "with pairs": (
+        COIN,
+        tfd.MultivariateNormalDiag(tf.zeros([2, 2])),
+        {"leave_one_out": True},
+    ),
+    "for vectors": (
+        COIN,
+        tfd.MultivariateNormalDiag(tf.zeros([2, 2])),
+        {"method": "quadrature"},
+    ),
+    "closed form": (
+        COIN,
+        tfd.Independent(tfd.StudentT(3.0, tf.zeros([2, 2]), 1.0), 1),
+        {},
+    ),
+    "one weight a row": (COIN, NORMAL, {"sample_weight": [1.0, 1.0, 1.0]}),
+    "not below\\s+zero": (COIN, NORMAL, {"sample_weight": [1.0, -1.0]}),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_input(message):
+    a, b, arguments = BAD[message]
+    with pytest.raises(ValueError, match=message) as error:
+        mutual_information(a, b, **arguments)
+    assert "Received:" in str(error.value)
+
+
+def test_bounds_need_a_class():
+    with pytest.raises(ValueError, match="`dist_a`"):
+        kml.information.mutual_information_bounds(NORMAL, COIN)

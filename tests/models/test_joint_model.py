@@ -1,0 +1,354 @@
+"""`JointModel`: what it trains on, logs, keeps and refuses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from joint_cases import CROSS_ENTROPY, KINDS, data, joint_model, network
+
+import keras_metaloss as kml
+
+Loss = kml.losses.MutualInformationLoss
+
+
+def weights(model):
+    return [w.numpy() for w in model.trainable_variables]
+
+
+def assert_same(a, b, **tolerance):
+    for x, y in zip(a, b, strict=True):
+        np.testing.assert_allclose(x, y, **(tolerance or {"rtol": 0, "atol": 0}))
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("logits", "normal"),
+        ("probabilities", "value"),
+        ("one-hot", "vector"),
+        ("binary", "logits"),
+    ],
+)
+def test_any_mix_of_tasks(a, b):
+    x, y = data(a, b)
+    logs = joint_model(a, b).train_on_batch(x, y, return_dict=True)
+    expected = ["loss", "loss_a", "loss_b", "mutual_information"]
+    assert sorted(logs) == ["entropy_a", "entropy_b", *expected]
+    assert np.isfinite(list(logs.values())).all()
+    total = logs["loss_a"] + logs["loss_b"] - logs["mutual_information"]
+    assert logs["loss"] == pytest.approx(total, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_two_regressions():
+    x, y = data("value", "normal")
+    logs = joint_model("value", "normal").train_on_batch(x, y, return_dict=True)
+    assert 0 < logs["mutual_information"] < np.log(24)
+
+
+def test_the_step_is_that_of_the_objective():
+    """One step of gradient descent against a tape around the public functions."""
+    x, y = data("logits", "value")
+    model = joint_model(optimizer=keras.optimizers.SGD(0.5), beta=0.7)
+    twin = joint_model(optimizer=keras.optimizers.SGD(0.5), beta=0.7)
+    model.train_on_batch(x, y)
+    with tf.GradientTape() as tape:
+        a, b = (net(x) for net in twin.networks.values())
+        cross_entropy = tf.reduce_mean(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(y["a"], a)
+        )
+        squares = tf.reduce_mean(tf.square(b[:, 0] - y["b"]))
+        information = kml.information.mutual_information(
+            *twin.loss.distributions((a, b)).values()
+        )
+        loss = cross_entropy + squares - 0.7 * information
+    gradients = tape.gradient(loss, [w.value for w in twin.trainable_variables])
+    for new, old, g in zip(weights(model), weights(twin), gradients, strict=True):
+        np.testing.assert_allclose(new, old - 0.5 * g.numpy(), atol=2e-6)
+
+
+def alone(kind, index, x, y, epochs):
+    units, loss, activation = KINDS[kind]
+    model = network(units, activation, seed=10 * index)
+    model.compile(optimizer="adam", loss=loss)
+    model.fit(x, y, batch_size=8, epochs=epochs, shuffle=False, verbose=0)
+    return model
+
+
+def test_beta_zero_and_warmup_train_each_network_alone():
+    x, y = data("logits", "value")
+    singles = [
+        alone(kind, i, x, target, 3)
+        for i, (kind, target) in enumerate(
+            zip(("logits", "value"), y.values(), strict=True)
+        )
+    ]
+    expected = [w for model in singles for w in weights(model)]
+    without = joint_model(beta=0)
+    warming = joint_model(beta=1, warmup_epochs=3)
+    for model in (without, warming):
+        model.fit(x, y, batch_size=8, epochs=3, shuffle=False, verbose=0)
+        assert_same(weights(model), expected, atol=1e-6)
+    assert int(warming.epochs_done) == 3
+    for model in (without, warming):
+        model.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0)
+    difference = [
+        np.abs(a - b).max()
+        for a, b in zip(weights(without), weights(warming), strict=True)
+    ]
+    assert max(difference) > 1e-4
+
+
+@pytest.mark.slow
+def test_eager_graph_and_compiled_agree():
+    x, y = data("logits", "value")
+    results = []
+    for arguments in ({"jit_compile": False}, {"jit_compile": True}, {}):
+        model = joint_model(**arguments)
+        if not arguments:
+            model.compile(optimizer="adam", loss=model.loss, run_eagerly=True)
+        logs = [model.train_on_batch(x, y, return_dict=True) for _ in range(3)]
+        results.append((list(logs[-1].values()), weights(model)))
+    for values, trained in results[1:]:
+        np.testing.assert_allclose(values, results[0][0], atol=1e-5)
+        assert_same(trained, results[0][1], atol=1e-5)
+
+
+def test_three_tasks_by_pairs():
+    x, y = data("logits", "value", "normal")
+    model = joint_model(
+        "logits", "value", "normal", pairs=[("a", "b"), ("c", "a")], beta=0.5
+    )
+    logs = model.train_on_batch(x, y, return_dict=True)
+    pairs = logs["mutual_information_a_b"] + logs["mutual_information_c_a"]
+    assert logs["mutual_information"] == pytest.approx(pairs, abs=1e-6)
+    losses = sum(logs[f"loss_{name}"] for name in "abc")
+    assert logs["loss"] == pytest.approx(losses - 0.5 * pairs, abs=1e-5)
+    assert "entropy_c" in logs and "mutual_information_b_c" not in logs
+
+
+def test_missing_labels_in_fit_and_metrics():
+    x, y = data("logits", "value")
+    y["a"][::2] = -1
+    y["b"][5:15] = np.nan
+    model = joint_model(metrics={"a": ["accuracy"], "b": ["mae"]}, beta=0)
+    logs = model.evaluate(x, y, batch_size=7, verbose=0, return_dict=True)
+    outputs = model.predict(x, verbose=0)
+    known = y["a"] >= 0
+    assert logs["a_accuracy"] == pytest.approx(
+        np.mean(outputs["a"].argmax(axis=1)[known] == y["a"][known]), abs=1e-6
+    )
+    error = (outputs["b"][:, 0] - y["b"])[~np.isnan(y["b"])]
+    assert logs["b_mae"] == pytest.approx(np.abs(error).mean(), abs=1e-5)
+    assert logs["loss_b"] == pytest.approx(np.square(error).mean(), abs=1e-5)
+    history = model.fit(x, y, epochs=2, verbose=0).history
+    assert np.isfinite(list(history.values())).all()
+
+
+def test_inputs_of_each_network():
+    x, y = data("logits", "value")
+    model = joint_model()
+    shared = model.predict(x, verbose=0)
+    each = model.predict({"a": x, "b": x[::-1].copy()}, verbose=0)
+    np.testing.assert_allclose(each["a"], shared["a"], atol=1e-6)
+    np.testing.assert_allclose(each["b"], shared["b"][::-1], atol=1e-6)
+    dataset = tf.data.Dataset.from_tensor_slices(({"a": x, "b": x}, tuple(y.values())))
+    model.fit(dataset.batch(8), verbose=0)
+
+
+OPTIMIZERS = {
+    "one": lambda: keras.optimizers.Adam(0.01),
+    "each": lambda: {
+        "a": keras.optimizers.Adam(0.01),
+        "b": keras.optimizers.SGD(0.1, momentum=0.9),
+    },
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_training_goes_on_exactly_after_a_reload(optimizer, tmp_path):
+    ramp = keras.optimizers.schedules.PolynomialDecay(0.0, 20, 1.0)
+    model = joint_model(
+        "logits",
+        "normal",
+        optimizer=OPTIMIZERS[optimizer](),
+        beta=ramp,
+        warmup_epochs=1,
+        metrics={"a": ["accuracy"]},
+    )
+    x, y = data("logits", "normal")
+    model.fit(x, y, batch_size=8, epochs=2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert int(loaded.loss.step) == 6 and int(loaded.epochs_done) == 2
+    x, y = data("logits", "normal", seed=1)
+    for _ in range(2):
+        assert model.train_on_batch(x, y) == loaded.train_on_batch(x, y)
+        assert_same(weights(model), weights(loaded))
+    assert model.evaluate(x, y, verbose=0) == loaded.evaluate(x, y, verbose=0)
+    assert loaded.get_config() == model.get_config()
+
+
+def test_own_optimizers_step_as_they_would_alone():
+    x, y = data("logits", "value")
+    model = joint_model(optimizer=OPTIMIZERS["each"](), beta=0)
+    model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
+    for name, (kind, seed) in {"a": ("logits", 0), "b": ("value", 10)}.items():
+        single = network(KINDS[kind][0], seed=seed)
+        single.compile(optimizer=OPTIMIZERS["each"]()[name], loss=KINDS[kind][1])
+        single.fit(x, y[name], batch_size=8, epochs=2, shuffle=False, verbose=0)
+        assert_same(weights(model.networks[name]), weights(single), atol=1e-6)
+    model.optimizer.learning_rate = 0.5
+    for optimizer in model.optimizer.optimizers.values():
+        assert float(optimizer.learning_rate) == 0.5
+    assert int(model.optimizer.iterations) == 6
+
+
+def test_weights_file(tmp_path):
+    model = joint_model(optimizer=OPTIMIZERS["each"]())
+    x, y = data("logits", "value")
+    model.fit(x, y, verbose=0)
+    model.save_weights(tmp_path / "joint.weights.h5")
+    other = joint_model(optimizer=OPTIMIZERS["each"]())
+    other.optimizer.build(other.trainable_variables)
+    other.load_weights(tmp_path / "joint.weights.h5")
+    assert model.train_on_batch(x, y) == other.train_on_batch(x, y)
+    assert_same(weights(model), weights(other))
+
+
+def test_export(tmp_path):
+    model = joint_model()
+    x, y = data("logits", "value")
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "model.keras")
+    for name in ("trained", "loaded"):
+        model.export(str(tmp_path / name), verbose=False)
+        served = tf.saved_model.load(str(tmp_path / name)).serve(x[:5])
+        for task, outputs in model(x[:5]).items():
+            np.testing.assert_allclose(served[task], outputs, atol=1e-6)
+        model = keras.models.load_model(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="seen inputs"):
+        joint_model().export(str(tmp_path / "never"))
+
+
+def test_regularisation_of_networks_counts():
+    nets = [network(3), network(1)]
+    nets[0].layers[0].kernel_regularizer = keras.regularizers.L2(0.1)
+    model = kml.JointModel(*nets)
+    model.compile(loss=Loss(CROSS_ENTROPY, "mse", beta=0))
+    x, y = data("logits", "value")
+    logs = model.evaluate(x, y, verbose=0, return_dict=True)
+    penalty = 0.1 * np.sum(np.square(nets[0].layers[0].kernel.numpy()))
+    expected = logs["loss_a"] + logs["loss_b"] + penalty
+    assert logs["loss"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_losses_by_name_stand_for_the_articles_objective():
+    model = kml.JointModel(network(3), network(1))
+    model.compile(loss={"b": "mse", "a": CROSS_ENTROPY})
+    assert isinstance(model.loss, Loss) and model.loss.beta == 1
+    assert model.loss.tasks == ("a", "b")
+
+
+@pytest.mark.parametrize("kind", ["labels", "probabilities", "inputs", "structure"])
+def test_what_is_wrong_with_the_first_rows(kind):
+    x, y = data("probabilities", "value")
+    model = joint_model("probabilities", "value")
+    if kind == "labels":
+        y["a"][3] = 3
+        message = "class indices below 3"
+    elif kind == "inputs":
+        x[2, 1] = np.nan
+        message = "argument `x`"
+    elif kind == "structure":
+        y = y["a"]
+        message = "argument `y`"
+    else:
+        model = kml.JointModel(network(3), network(1))  # logits
+        model.compile(loss=("sparse_categorical_crossentropy", "mse"))
+        message = "probabilities that sum to one"
+    for given in ((x, y), (tf.data.Dataset.from_tensor_slices((x, y)).batch(8),)):
+        with pytest.raises(ValueError, match=message) as error:
+            model.fit(*given, verbose=0)
+        assert "Received:" in str(error.value)
+
+
+def test_bad_arguments():
+    net = network(3)
+    unbuilt = keras.Sequential([keras.layers.Dense(1)])
+    two = keras.Model(net.inputs, [net.outputs[0], net.outputs[0]])
+    for arguments, message in (
+        ((net, None), "built Keras model"),
+        ((net, unbuilt), "built Keras model"),
+        (({"a": net},), "at least two"),
+        ((net, two), "one output"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            kml.JointModel(*arguments)
+    with pytest.raises(ValueError, match="`warmup_epochs`"):
+        kml.JointModel(net, network(1), warmup_epochs=-1)
+    model = kml.JointModel(net, network(1))
+    with pytest.raises(ValueError, match="`loss`"):
+        model.compile(loss="mse")
+    with pytest.raises(ValueError, match="`loss`"):
+        model.compile(loss=Loss({"x": "mse", "y": "mse"}))
+    with pytest.raises(ValueError, match="`loss_weights`"):
+        model.compile(loss=("mse", "mse"), loss_weights={"a": 2})
+    with pytest.raises(ValueError, match="shared variables"):
+        kml.JointModel(net, net).compile({"a": "sgd", "b": "sgd"}, ("mse", "mse"))
+
+
+REPLICAS = """
+    import sys
+    sys.path.insert(0, sys.argv[1])
+    import numpy as np
+    import tensorflow as tf
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(
+        cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+    import keras
+    from joint_cases import data, joint_model
+
+    x, y = data("logits", "value", rows=16)
+    # Both halves alike, so that the information within one is that within both.
+    x, y = np.concatenate([x, x]), {k: np.concatenate([v, v]) for k, v in y.items()}
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
+    results = []
+    for strategy in (
+        tf.distribute.get_strategy(),
+        tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),
+    ):
+        with strategy.scope():
+            model = joint_model(
+                optimizer={"a": keras.optimizers.SGD(0.1), "b": "adam"},
+                estimator={"bandwidth": 0.3},
+                metrics={"a": ["accuracy"]},
+                warmup_epochs=1,
+            )
+        history = model.fit(batches, epochs=3, verbose=0).history
+        weights = np.concatenate([w.ravel() for w in model.get_weights()])
+        results.append((history, weights))
+    (one, w_one), (two, w_two) = results
+    for name, values in one.items():
+        assert np.abs(np.subtract(values, two[name])).max() < 1e-5, (name, one, two)
+    assert np.abs(w_one - w_two).max() < 1e-5, np.abs(w_one - w_two).max()
+    print("equal")
+"""
+
+
+@pytest.mark.slow
+def test_two_replicas_take_the_steps_of_one():
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(REPLICAS), os.path.dirname(__file__)],
+        capture_output=True,
+        text=True,
+    )
+    assert result.stdout.strip().endswith("equal"), result.stderr[-3000:]
