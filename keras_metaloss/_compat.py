@@ -13,7 +13,6 @@ from keras.src.backend.common import name_scope
 from tensorflow.python.eager import record
 
 __all__ = [
-    "batch_moments_replaced",
     "calls_replaced",
     "compiled_loss_weights",
     "compiled_metrics",
@@ -115,9 +114,6 @@ def calls_replaced(layers: list[keras.layers.Layer], call: Callable) -> Iterator
     finally:
         for layer in layers:
             vars(layer).pop("call", None)
-
-
-batch_moments_replaced = calls_replaced
 
 
 def _shadow(layer: keras.layers.Layer, call: Callable) -> Callable:

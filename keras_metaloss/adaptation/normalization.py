@@ -53,7 +53,7 @@ class BatchMoments:
     @contextlib.contextmanager
     def applied_to(self, learner: keras.Model) -> Iterator[None]:
         """Makes the batch normalisation layers of `learner` use these moments."""
-        with _compat.batch_moments_replaced(batch_normalizations(learner), self._call):
+        with _compat.calls_replaced(batch_normalizations(learner), self._call):
             yield
 
     def _call(self, layer, inputs, training):

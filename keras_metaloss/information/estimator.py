@@ -155,8 +155,8 @@ class MutualInformationEstimator:
             critic = _CRITICS[choice("critic", critic, tuple(_CRITICS))]()
         if not isinstance(critic, keras.layers.Layer):
             raise ValueError(
-                "Invalid value for argument `critic`. Expected 'separable', 'concat' or "
-                f"a Keras layer. Received: critic={critic!r}"
+                "Invalid value for argument `critic`. Expected 'separable', 'concat' "
+                f"or a Keras layer. Received: critic={critic!r}"
             )
         self.critic = critic
         if optimizer is None:
