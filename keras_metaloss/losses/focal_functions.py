@@ -8,6 +8,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_metaloss.losses.focal_kernels import (
+    binary_focal_terms,
+    class_focal_terms,
+    label_focal_terms,
+)
 from keras_metaloss.losses.margins import (
     binary_log_odds,
     class_log_odds,
@@ -34,10 +39,9 @@ def focal_of_log_odds(log_odds: tf.Tensor, gamma: Any) -> tf.Tensor:
         log_odds: tensor of any shape.
         gamma: number not below zero, or a scalar tensor.
     """
-    cross_entropy = tf.nn.softplus(-log_odds)
-    if isinstance(gamma, numbers.Number) and gamma == 0:
-        return cross_entropy
-    return tf.exp(-gamma * tf.nn.softplus(log_odds)) * cross_entropy
+    if isinstance(gamma, numbers.Number):
+        return label_focal_terms(log_odds, gamma)
+    return tf.exp(-gamma * tf.nn.softplus(log_odds)) * tf.nn.softplus(-log_odds)
 
 
 def binary_focal_loss(
@@ -80,8 +84,12 @@ def binary_focal_loss(
     log_odds = y_pred if from_logits else binary_log_odds(y_pred)
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
-    positive = y_true * focal_of_log_odds(log_odds, gamma)
-    negative = (1.0 - y_true) * focal_of_log_odds(-log_odds, gamma)
+    if isinstance(gamma, numbers.Number):
+        yes, no = binary_focal_terms(log_odds, gamma)
+    else:
+        yes = focal_of_log_odds(log_odds, gamma)
+        no = focal_of_log_odds(-log_odds, gamma)
+    positive, negative = y_true * yes, (1.0 - y_true) * no
     if alpha is not None:
         alpha = keras.ops.convert_to_tensor(alpha, y_pred.dtype)
         positive, negative = alpha * positive, (1.0 - alpha) * negative
@@ -130,11 +138,14 @@ def categorical_focal_loss(
     if label_smoothing:
         classes = tf.cast(tf.shape(y_pred)[-1], y_pred.dtype)
         y_true = y_true * (1.0 - label_smoothing) + label_smoothing / classes
-    log_odds = class_log_odds(y_pred if from_logits else log_probabilities(y_pred))
+    logits = y_pred if from_logits else log_probabilities(y_pred)
+    if isinstance(gamma, numbers.Number):
+        terms = class_focal_terms(logits, gamma)
+    else:
+        terms = focal_of_log_odds(class_log_odds(logits), gamma)
     if alpha is not None:
         y_true = keras.ops.convert_to_tensor(alpha, y_pred.dtype) * y_true
-    values = y_true * focal_of_log_odds(log_odds, gamma)
-    return tf.cast(tf.reduce_sum(values, axis=-1), result)
+    return tf.cast(tf.reduce_sum(y_true * terms, axis=-1), result)
 
 
 def sparse_categorical_focal_loss(

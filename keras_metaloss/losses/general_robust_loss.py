@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
 import keras
@@ -62,8 +63,11 @@ def general_robust_loss(
     result = y_pred.dtype
     dtype = tf.float64 if result == tf.float64 else tf.float32
     y_true, y_pred = same_rank(tf.cast(y_true, dtype), tf.cast(y_pred, dtype))
-    alpha, scale = (keras.ops.convert_to_tensor(v, dtype) for v in (alpha, scale))
-    values = robust_energy((y_true - y_pred) / scale, alpha)
+    x = (y_true - y_pred) / keras.ops.convert_to_tensor(scale, dtype)
+    if isinstance(alpha, numbers.Number):
+        values = _energy_at(x, float(alpha))
+    else:
+        values = robust_energy(x, keras.ops.convert_to_tensor(alpha, dtype))
     return tf.cast(tf.reduce_mean(values, axis=-1), result)
 
 
@@ -109,6 +113,20 @@ def log_partition(alpha: tf.Tensor) -> tf.Tensor:
     energy = robust_energy(tf.exp(nodes), wide)
     logarithm = tf.reduce_logsumexp(nodes - energy, axis=-1) + math.log(2.0 * _STEP)
     return tf.cast(logarithm, alpha.dtype)
+
+
+def _energy_at(x, alpha):
+    """`robust_energy` where alpha is a number: in fewer passes."""
+    square = tf.square(x)
+    if alpha == 2.0:
+        return 0.5 * square
+    if alpha == 1.0:
+        return square / (tf.sqrt(square + 1.0) + 1.0)
+    if alpha == 0.0:
+        return tf.math.log1p(0.5 * square)
+    if alpha == -math.inf:
+        return -tf.math.expm1(-0.5 * square)
+    return robust_energy(x, tf.constant(alpha, x.dtype))
 
 
 def _expm1_quotient(t):

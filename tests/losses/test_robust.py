@@ -63,6 +63,22 @@ def test_value_and_slope_are_exact(alpha, dtype, value_error, slope_error):
     np.testing.assert_allclose(slopes, slope, rtol=slope_error, atol=1e-30)
 
 
+@pytest.mark.parametrize("alpha", [-np.inf, 0.0, 1.0, 2.0, -1e-6, 2 - 1e-6])
+def test_the_loss_of_a_number_alpha(alpha):
+    x = np.array(RESIDUALS)[:, np.newaxis]
+    tensor = tf.constant(x)
+    loss = Robust(alpha, scale=2.0, learned=False, dtype="float64", reduction=None)
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        values = loss(tf.zeros_like(tensor), tensor)
+    slopes = tape.gradient(values, tensor)[:, 0]
+    with mpmath.workdps(60):
+        reference = [float(exact(r / 2, alpha)) for r in RESIDUALS]
+        slope = [float(exact_slope(r / 2, alpha)) / 2 for r in RESIDUALS]
+    np.testing.assert_allclose(values, reference, rtol=1e-10, atol=1e-300)
+    np.testing.assert_allclose(slopes, slope, rtol=1e-10, atol=1e-300)
+
+
 @pytest.mark.parametrize("alpha", [a for a in ALPHAS if abs(a) < 100 and a != 2.0])
 def test_derivative_by_alpha(alpha):
     x = np.array([r for r in RESIDUALS if alpha < 3 or r < 1e3])[1:]
