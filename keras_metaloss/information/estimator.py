@@ -59,7 +59,15 @@ class CriticModel(keras.Model):
 
     def build(self, input_shape: Any) -> None:
         self.critic.build(input_shape)
+        # Batches of other sizes will do.
+        self.pair_shapes = [[None, *shape[1:]] for shape in input_shape]
         self.built = True
+
+    def get_build_config(self) -> dict[str, Any]:
+        return {"pair_shapes": self.pair_shapes}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        self.build(config["pair_shapes"])
 
     def call(self, inputs: Any) -> tf.Tensor:
         return self.critic(inputs)
@@ -155,8 +163,8 @@ class MutualInformationEstimator:
             critic = _CRITICS[choice("critic", critic, tuple(_CRITICS))]()
         if not isinstance(critic, keras.layers.Layer):
             raise ValueError(
-                "Invalid value for argument `critic`. Expected 'separable', 'concat' or "
-                f"a Keras layer. Received: critic={critic!r}"
+                "Invalid value for argument `critic`. Expected 'separable', 'concat' "
+                f"or a Keras layer. Received: critic={critic!r}"
             )
         self.critic = critic
         if optimizer is None:
@@ -220,6 +228,7 @@ class MutualInformationEstimator:
             _batches(x[train], y[train], batch_size, seed),
             validation_data=_batches(x[validation], y[validation], batch_size),
             epochs=epochs,
+            shuffle=False,  # The batches are shuffled already.
             verbose=verbose,
             callbacks=[stop, *(callbacks or [])],
         )
