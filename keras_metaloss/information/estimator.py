@@ -59,7 +59,15 @@ class CriticModel(keras.Model):
 
     def build(self, input_shape: Any) -> None:
         self.critic.build(input_shape)
+        # Batches of other sizes will do.
+        self.pair_shapes = [[None, *shape[1:]] for shape in input_shape]
         self.built = True
+
+    def get_build_config(self) -> dict[str, Any]:
+        return {"pair_shapes": self.pair_shapes}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        self.build(config["pair_shapes"])
 
     def call(self, inputs: Any) -> tf.Tensor:
         return self.critic(inputs)
@@ -220,6 +228,7 @@ class MutualInformationEstimator:
             _batches(x[train], y[train], batch_size, seed),
             validation_data=_batches(x[validation], y[validation], batch_size),
             epochs=epochs,
+            shuffle=False,  # The batches are shuffled already.
             verbose=verbose,
             callbacks=[stop, *(callbacks or [])],
         )

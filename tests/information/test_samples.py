@@ -19,7 +19,7 @@ FAMILIES = {
     "gaussian 1": lambda: truths.gaussian(1, 0.75),
     "gaussian 2": lambda: truths.gaussian(2, 0.6),
     "gaussian 3": lambda: truths.dense_gaussian(3, 0.5),
-    "gaussian 5": lambda: truths.dense_gaussian(5, 0.3),
+    "gaussian 5": lambda: truths.dense_gaussian(5, 0.3, seed=2),
     "bimodal": truths.bimodal,
     "half-cube": truths.half_cube,
     "additive noise": truths.additive_noise,

@@ -1,0 +1,247 @@
+"""Bad input: an error, a warning or the right number, never a wrong one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_metaloss as kml
+
+info = kml.information
+
+NEIGHBORS = {
+    "ksg": info.mutual_information_ksg,
+    "ksg 2": lambda x, y, *a, **k: info.mutual_information_ksg(
+        x, y, *a, variant=2, **k
+    ),
+    "mixed_ksg": info.mutual_information_mixed_ksg,
+}
+PAIRS = NEIGHBORS | {
+    "gaussian": info.mutual_information_gaussian,
+    "gaussian_copula": info.mutual_information_gaussian_copula,
+    "histogram": info.mutual_information_histogram,
+    "kde": info.mutual_information_kde,
+    "sliced": lambda x, y, **k: info.sliced_mutual_information(x, y, 4, **k),
+}
+SINGLES = {
+    "gaussian": info.entropy_gaussian,
+    "kde": info.entropy_kde,
+    "kozachenko_leonenko": info.entropy_kozachenko_leonenko,
+}
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(2, 300))
+LABELS = RNG.integers(0, 3, size=300)
+
+
+def spoiled(value):
+    x = X.copy()
+    x[7] = value
+    return x
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("name", PAIRS)
+def test_not_finite(name, bad):
+    with pytest.raises(ValueError, match="`x`.*finite.*1 that"):
+        PAIRS[name](spoiled(bad), Y)
+    with pytest.raises(ValueError, match="`y`.*finite"):
+        PAIRS[name](X, spoiled(bad))
+
+
+@pytest.mark.parametrize("name", SINGLES)
+def test_not_finite_for_entropies(name):
+    with pytest.raises(ValueError, match="`x`.*finite"):
+        SINGLES[name](spoiled(np.nan))
+    with pytest.raises(TypeError, match="`x`.*int64"):
+        SINGLES[name](LABELS)
+    with pytest.raises(ValueError, match="two samples.*\\(1, 1\\)"):
+        SINGLES[name]([1.0])
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_not_finite_in_a_graph_with_validate_args(name):
+    @tf.function
+    def estimate(x, y):
+        return PAIRS[name](x, y, validate_args=True)
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="finite"):
+        estimate(tf.constant(spoiled(np.nan)), tf.constant(Y))
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_shapes(name):
+    estimate = PAIRS[name]
+    with pytest.raises(ValueError, match="same number.*\\(300, 1\\).*\\(299, 1\\)"):
+        estimate(X, Y[1:])
+    with pytest.raises(ValueError, match="`x`.*\\(0, 1\\)"):
+        estimate(X[:0], Y[:0])
+    with pytest.raises(ValueError, match="`x`.*\\(1, 1\\)"):
+        estimate(X[:1], Y[:1])
+    with pytest.raises(ValueError, match="`y`.*\\[N, D\\].*\\(5, 2, 2\\)"):
+        estimate(X[:5], np.zeros((5, 2, 2)))
+    with pytest.raises(TypeError, match="`x`.*`mutual_information_plug_in`.*int64"):
+        estimate(LABELS, Y)
+    column = float(estimate(X[:, None], Y))
+    assert column == float(estimate(X, Y[:, None])) == float(estimate(X, Y))
+
+
+@pytest.mark.parametrize("name", ["ksg", "mixed_ksg", "histogram", "kde", "gaussian"])
+def test_unknown_preprocessing(name):
+    with pytest.raises(ValueError, match="`preprocess`.*'whiten'"):
+        PAIRS[name](X, Y, preprocess="whiten")
+
+
+@pytest.mark.parametrize("name", NEIGHBORS)
+@pytest.mark.parametrize("k", [0, -1, 2.0, True, 300, 1000])
+def test_number_of_neighbors(name, k):
+    with pytest.raises(ValueError, match=f"`n_neighbors`.*={k}"):
+        NEIGHBORS[name](X, Y, k)
+    with pytest.raises(ValueError, match="`n_neighbors`"):
+        info.mutual_information_ross(LABELS, Y, k)
+    with pytest.raises(ValueError, match="`n_neighbors`"):
+        info.entropy_kozachenko_leonenko(X, k)
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1, 1e9])
+@pytest.mark.parametrize(
+    "name", ["ksg", "mixed_ksg", "gaussian", "gaussian_copula", "histogram", "kde"]
+)
+def test_a_constant_has_no_information(name, constant):
+    other = np.full(300, constant)
+    assert float(PAIRS[name](X, other)) == pytest.approx(0, abs=1e-12)
+    assert float(PAIRS[name](other, X)) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "kde"])
+@pytest.mark.parametrize("constant", [0.1, 3.0])
+def test_the_gradient_at_a_constant_is_finite(name, constant):
+    x = tf.fill([300], tf.constant(constant, tf.float64))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = PAIRS[name](x, Y)
+    gradient = tape.gradient(value, x).numpy()
+    assert np.isfinite(gradient).all() and np.abs(gradient).max() < 1
+
+
+def test_two_constants():
+    constant = np.ones(50)
+    assert float(info.mutual_information_mixed_ksg(constant, constant)) == 0.0
+    for name in ("ksg", "ksg 2"):
+        with pytest.raises(ValueError, match="mixed_ksg.*50 of 50"):
+            PAIRS[name](constant, constant)
+        compiled = tf.function(PAIRS[name])
+        assert np.isnan(compiled(tf.constant(constant), tf.constant(constant)))
+
+
+def test_the_same_twice_is_what_the_formula_gives():
+    # The truth is infinite; psi(N) - psi(k) is as far as the formula goes.
+    expected = tf.math.digamma(300.0) - tf.math.digamma(3.0)
+    value = float(info.mutual_information_ksg(X, X))
+    assert value == pytest.approx(float(expected), abs=1e-5)
+    assert float(info.mutual_information_gaussian(X, X)) > 15
+
+
+def test_rounded_data_warn_and_mixed_ksg_stays_stable():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=300)
+    y = (0.6 * x + 0.8 * rng.normal(size=300)).round(0)
+    x = x.round(0)
+    with pytest.warns(UserWarning, match="of 300 samples coincide.*mixed_ksg"):
+        info.mutual_information_ksg(x, y)
+    with pytest.raises(ValueError, match="of 300 samples coincide"):
+        info.mutual_information_ksg(x, y, variant=2)
+    graph = tf.function(info.mutual_information_ksg)
+    assert np.isnan(graph(tf.constant(x), tf.constant(y)))
+
+    @tf.function
+    def validated(x, y):
+        return info.mutual_information_ksg(x, y, validate_args=True)
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="mixed_ksg"):
+        validated(tf.constant(x), tf.constant(y))
+    # Of labels the plug-in value is known; digamma for logarithm differs by little.
+    value = float(info.mutual_information_mixed_ksg(x, y))
+    plug_in = info.mutual_information_miller_madow(x.astype(int), y.astype(int))
+    assert value == pytest.approx(float(plug_in), abs=0.1)
+
+
+def test_duplicated_rows():
+    x, y = np.repeat(X[:75], 4), np.repeat(Y[:75], 4)
+    with pytest.raises(ValueError, match="300 of 300"):
+        info.mutual_information_ksg(x, y)
+
+
+def test_variant_two_refuses_discrete_data():
+    with pytest.raises(ValueError, match="without repeated values"):
+        info.mutual_information_ksg(LABELS.astype(float), Y, variant=2)
+    with pytest.raises(ValueError, match="`variant`.*3"):
+        info.mutual_information_ksg(X, Y, variant=3)
+
+
+def test_labels():
+    for function in (
+        info.mutual_information_plug_in,
+        info.mutual_information_miller_madow,
+    ):
+        with pytest.raises(TypeError, match="`a`.*`mutual_information_ksg`.*float64"):
+            function(X, LABELS)
+        with pytest.raises(ValueError, match="\\(300,\\).*\\(299,\\)"):
+            function(LABELS, LABELS[1:])
+        with pytest.raises(ValueError, match="`b`.*\\(300, 2\\)"):
+            function(LABELS, np.zeros((300, 2), int))
+        with pytest.raises(ValueError, match="two samples.*\\(1,\\)"):
+            function([1], [1])
+        booleans = function(LABELS > 0, LABELS[:, None].astype("uint8"))
+        assert float(booleans) == float(function((LABELS > 0) * 1, LABELS))
+    assert float(info.mutual_information_plug_in(np.ones(300, int), LABELS)) == 0.0
+
+
+def test_ross():
+    ross = info.mutual_information_ross
+    with pytest.raises(TypeError, match="`labels`.*float64"):
+        ross(X, Y)
+    with pytest.raises(TypeError, match="`y`.*int64"):
+        ross(LABELS, LABELS)
+    with pytest.raises(ValueError, match="\\(300,\\).*\\(299, 1\\)"):
+        ross(LABELS, Y[1:])
+    with pytest.raises(ValueError, match="`y`.*finite"):
+        ross(LABELS, spoiled(np.nan))
+    with pytest.raises(ValueError, match="more than once.*300 different"):
+        ross(np.arange(300), Y)
+    with pytest.raises(ValueError, match="`preprocess`"):
+        ross(LABELS, Y, preprocess="whiten")
+    assert float(ross(LABELS, np.ones(300))) == 0.0
+    assert float(ross(np.zeros(300, int), Y)) == pytest.approx(0, abs=1e-12)
+    with pytest.warns(UserWarning, match="mixed_ksg"):
+        ross(LABELS, np.where(X > 1, 0.0, Y))
+    assert np.isnan(tf.function(ross)(LABELS, np.where(X > 1, 0.0, Y)))
+
+
+def test_gaussian_with_dependent_columns():
+    with pytest.raises(ValueError, match="`x`.*linearly independent"):
+        info.mutual_information_gaussian(np.stack([X, 2 * X], 1), Y)
+
+
+@pytest.mark.parametrize("bandwidth", ["wide", 0.0, -1.0, True, np.nan])
+def test_bandwidths(bandwidth):
+    with pytest.raises(ValueError, match="`bandwidth`"):
+        info.mutual_information_kde(X, Y, bandwidth)
+    with pytest.raises(ValueError, match="`bandwidth`"):
+        info.entropy_kde(X, bandwidth)
+
+
+def test_other_numbers():
+    with pytest.raises(ValueError, match="`num_bins`.*0"):
+        info.mutual_information_histogram(X, Y, 0)
+    with pytest.raises(ValueError, match="`num_projections`.*True"):
+        info.sliced_mutual_information(X, Y, True)
+    with pytest.raises(ValueError, match="`norm`.*'l1'"):
+        info.entropy_kozachenko_leonenko(X, norm="l1")
+
+
+def test_half_precision_is_computed_in_single():
+    value = info.mutual_information_ksg(
+        tf.constant(X, tf.float16), tf.constant(Y, tf.float16)
+    )
+    assert value.dtype == tf.float32

@@ -1,0 +1,271 @@
+"""Entropies against closed forms, SciPy and numerical integration."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+from scipy import stats
+from scipy.integrate import quad
+
+import keras_metaloss as kml
+
+info = kml.information
+tfd = tfp.distributions
+
+CONTINUOUS = {
+    "gaussian": info.entropy_gaussian,
+    "kde": info.entropy_kde,
+    "kozachenko_leonenko": info.entropy_kozachenko_leonenko,
+}
+
+
+def test_plug_in_and_miller_madow():
+    counts = np.array([[5, 3, 0, 2], [1, 1, 1, 1]])
+    expected = stats.entropy(counts, axis=-1)
+    np.testing.assert_allclose(info.entropy_plug_in(counts), expected, rtol=1e-6)
+    np.testing.assert_allclose(info.entropy_plug_in(counts / 10.0), expected)
+    corrected = info.entropy_miller_madow(counts) - expected
+    np.testing.assert_allclose(corrected, [2 / 20, 3 / 8], rtol=1e-5)
+
+
+def test_gradient_of_plug_in_is_finite_at_zero():
+    p = tf.constant([0.0, 0.3, 0.7], tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(p)
+        value = info.entropy_plug_in(p)
+    # Derivative of the entropy of normalised weights that sum to one: -log p - H.
+    expected = [-float(value), *(-np.log([0.3, 0.7]) - float(value))]
+    np.testing.assert_allclose(tape.gradient(value, p), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "wrong", [[-1.0, 2.0], [0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]]
+)
+def test_wrong_counts(wrong):
+    for function in (info.entropy_plug_in, info.entropy_miller_madow):
+        with pytest.raises(ValueError, match="not below zero"):
+            function(wrong)
+        assert np.isnan(tf.function(function)(tf.constant(wrong)))
+    with pytest.raises(ValueError, match="whole numbers.*`entropy_plug_in`"):
+        info.entropy_miller_madow([0.5, 0.5])
+    with pytest.raises(ValueError, match="\\[..., K\\]"):
+        info.entropy_plug_in(3.0)
+
+
+SAMPLES = np.random.default_rng(0).normal(size=(3000, 2)) @ [[2.0, 0.5], [0.0, 0.3]]
+TRUTH = np.log(2 * np.pi * np.e) + np.log(0.6)
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_of_a_gaussian_in_every_mode(name):
+    entropy = CONTINUOUS[name]
+    value = float(entropy(SAMPLES))
+    assert value == pytest.approx(TRUTH, abs=0.15 if name == "kde" else 0.05)
+    compiled = tf.function(entropy, jit_compile=True)
+    assert float(compiled(SAMPLES)) == pytest.approx(value, abs=1e-9)
+    single = entropy(tf.constant(SAMPLES, tf.float32))
+    assert single.dtype == tf.float32
+    assert float(single) == pytest.approx(value, abs=1e-4)
+    # Entropies move with the logarithm of the scale.
+    scaled = float(entropy(SAMPLES * 1e6))
+    assert scaled == pytest.approx(value + 2 * np.log(1e6), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_gradient_against_central_differences(name):
+    entropy, x = CONTINUOUS[name], SAMPLES[:40]
+    tensor = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        value = entropy(tensor)
+    gradient = tape.gradient(value, tensor).numpy()
+    for index in [(0, 0), (17, 1), (30, 0)]:
+        step = np.zeros_like(x)
+        step[index] = 1e-6
+        numeric = (float(entropy(x + step)) - float(entropy(x - step))) / 2e-6
+        assert gradient[index] == pytest.approx(numeric, rel=1e-5, abs=1e-8)
+
+
+def test_gaussian_is_that_of_the_sample_covariance():
+    covariance = np.cov(SAMPLES.T, bias=True)
+    expected = stats.multivariate_normal(cov=covariance).entropy()
+    assert float(info.entropy_gaussian(SAMPLES)) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("bandwidth", ["scott", "silverman"])
+def test_kde_equals_scipy(bandwidth):
+    x = SAMPLES[:500, 0]
+    density = stats.gaussian_kde(x, bandwidth)
+    value = info.entropy_kde(x, bandwidth, leave_one_out=False)
+    assert float(value) == pytest.approx(-density.logpdf(x).mean(), rel=1e-12)
+    width = float(np.sqrt(density.covariance[0, 0]))
+    given = float(info.entropy_kde(x, width, leave_one_out=False))
+    assert given == pytest.approx(float(value), rel=1e-12)
+    left_out = [
+        stats.norm(np.delete(x, i), width).pdf(x[i]).mean() for i in range(x.size)
+    ]
+    value = float(info.entropy_kde(x, width))
+    assert value == pytest.approx(-np.log(left_out).mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("norm", ["max", "euclidean"])
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_kozachenko_leonenko_of_a_uniform(dimensions, norm):
+    x = np.random.default_rng(0).uniform(0, 2, size=(4000, dimensions))
+    value = float(info.entropy_kozachenko_leonenko(x, norm=norm))
+    assert value == pytest.approx(dimensions * np.log(2), abs=0.08)
+
+
+def test_atoms_have_minus_infinity():
+    for entropy in CONTINUOUS.values():
+        assert float(entropy(np.ones(10))) == -np.inf
+
+
+def mixture(components, weights):
+    return tfd.MixtureSameFamily(
+        tfd.Categorical(probs=np.array(weights)), components, validate_args=True
+    )
+
+
+MIXED = mixture(tfd.Normal(np.array([-2.0, 0, 1]), [0.01, 1, 3]), [0.2, 0.5, 0.3])
+
+
+def integrated(dist, points):
+    def integrand(t):
+        log_p = float(dist.log_prob(np.float64(t)))
+        return -log_p * np.exp(log_p)
+
+    pairs = zip(points[:-1], points[1:], strict=True)
+    return sum(quad(integrand, a, b, epsabs=1e-9, limit=60)[0] for a, b in pairs)
+
+
+def test_quadrature_of_a_mixture_of_very_different_scales():
+    points = [-30, -8, -2.08, -2.02, -2, -1.98, -1.92, 8, 30]
+    value = float(info.entropy_mixture(MIXED, "quadrature"))
+    assert value == pytest.approx(integrated(MIXED, points), abs=1e-7)
+
+
+FAMILIES = {
+    "student": (tfd.StudentT([1.5, 1.5], np.zeros(2), 1.0), stats.t(1.5)),
+    "cauchy": (tfd.Cauchy(np.zeros(2), 1.0), stats.cauchy()),
+    "laplace": (tfd.Laplace(np.zeros(2), 1.0), stats.laplace()),
+    "gamma": (tfd.Gamma(np.array([2.0, 2.0]), 1.0), stats.gamma(2)),
+    "log normal": (tfd.LogNormal(np.zeros(2), 1.0), stats.lognorm(1)),
+    "beta": (tfd.Beta(np.array([2.0, 2.0]), 3.0), stats.beta(2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_quadrature_of_families(name):
+    components, theirs = FAMILIES[name]
+    value = float(info.entropy_mixture(mixture(components, [0.4, 0.6]), "quadrature"))
+    assert value == pytest.approx(theirs.entropy(), abs=1e-4)
+
+
+def test_quadrature_refuses_what_it_cannot_follow():
+    dist = mixture(tfd.Uniform(np.array([0.3, 0.4]), [2.0, 3.0]), [0.5, 0.5])
+    with pytest.raises(ValueError, match="monte_carlo.*mass"):
+        info.entropy_mixture(dist, "quadrature")
+    assert np.isnan(tf.function(lambda: info.entropy_mixture(dist, "quadrature"))())
+
+
+def test_order_of_the_methods():
+    low, exact, high = (
+        float(info.entropy_mixture(MIXED, method))
+        for method in ("pairwise_bhattacharyya", "quadrature", "pairwise_kl")
+    )
+    assert low < exact < high
+    sampled = float(info.entropy_mixture(MIXED, "monte_carlo"))
+    assert sampled == pytest.approx(exact, abs=0.06)
+
+
+def test_pairwise_forms_are_right_for_clusters_far_apart_and_for_equal_components():
+    apart = mixture(tfd.Normal(np.array([-1e3, 0, 1e3]), 1.0), [0.2, 0.5, 0.3])
+    one = np.log(2 * np.pi * np.e) / 2
+    for method in ("pairwise_kl", "pairwise_bhattacharyya"):
+        value = float(info.entropy_mixture(apart, method))
+        assert value == pytest.approx(one + stats.entropy([0.2, 0.5, 0.3]), abs=1e-9)
+        equal = mixture(tfd.Normal(np.zeros(3), 1.0), [0.2, 0.5, 0.3])
+        assert float(info.entropy_mixture(equal, method)) == pytest.approx(one)
+
+
+def bhattacharyya(mean_a, cov_a, mean_b, cov_b):
+    """-log of the integral of the root of the product of two Gaussians."""
+    cov, gap = (cov_a + cov_b) / 2, mean_a - mean_b
+    ratio = np.linalg.det(cov) / np.sqrt(np.linalg.det(cov_a) * np.linalg.det(cov_b))
+    return gap @ np.linalg.solve(cov, gap) / 8 + np.log(ratio) / 2
+
+
+def test_vector_components_with_a_batch_in_every_mode():
+    rng = np.random.default_rng(0)
+    mean, root = rng.normal(size=(2, 3, 2)), rng.uniform(0.5, 1, size=(2, 3, 2))
+    weights = np.array([0.2, 0.5, 0.3])
+    full = tfd.MultivariateNormalDiag(mean, root)
+    independent = tfd.Independent(tfd.Normal(mean, root), 1)
+    for components in (full, independent):
+        dist = tfd.MixtureSameFamily(
+            tfd.Categorical(probs=np.stack([weights] * 2)), components
+        )
+        value = info.entropy_mixture(dist, "pairwise_bhattacharyya")
+        for b in range(2):
+            cov = [np.diag(r**2) for r in root[b]]
+            distance = [
+                [
+                    bhattacharyya(mean[b, i], cov[i], mean[b, j], cov[j])
+                    for j in range(3)
+                ]
+                for i in range(3)
+            ]
+            own = [stats.multivariate_normal(cov=c).entropy() for c in cov]
+            expected = weights @ (own - np.log(np.exp(-np.array(distance)) @ weights))
+            assert float(value[b]) == pytest.approx(expected, rel=1e-9)
+        assert np.all(info.entropy_mixture(dist, "pairwise_kl") > value)
+        for method in ("pairwise_bhattacharyya", "pairwise_kl"):
+            compiled = tf.function(
+                lambda dist=dist, method=method: info.entropy_mixture(dist, method),
+                jit_compile=True,
+            )
+            eager = info.entropy_mixture(dist, method)
+            np.testing.assert_allclose(compiled(), eager, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "method", ["pairwise_kl", "pairwise_bhattacharyya", "quadrature"]
+)
+def test_gradient_of_a_mixture(method):
+    location = np.array([-1.0, 0.2, 1.5])
+
+    def entropy(location):
+        scale = np.array([0.5, 1.0, 0.8])
+        dist = tfd.MixtureSameFamily(
+            tfd.Categorical(probs=np.array([0.2, 0.5, 0.3])),
+            tfd.Normal(location, scale),
+        )
+        return info.entropy_mixture(dist, method)
+
+    tensor = tf.constant(location)
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        value = entropy(tensor)
+    gradient = tape.gradient(value, tensor).numpy()
+    for i in range(3):
+        step = np.eye(3)[i] * 1e-5
+        numeric = (
+            float(entropy(location + step)) - float(entropy(location - step))
+        ) / 2e-5
+        assert gradient[i] == pytest.approx(numeric, rel=1e-5)
+
+
+def test_wrong_mixtures():
+    with pytest.raises(ValueError, match="`method`.*'exact'"):
+        info.entropy_mixture(MIXED, "exact")
+    with pytest.raises(TypeError, match="MixtureSameFamily"):
+        info.entropy_mixture(tfd.Normal(0.0, 1.0))
+    laplace = mixture(tfd.Laplace(np.zeros(2), 1.0), [0.5, 0.5])
+    with pytest.raises(TypeError, match="Gaussian components"):
+        info.entropy_mixture(laplace, "pairwise_bhattacharyya")
+    vectors = mixture(tfd.MultivariateNormalDiag(np.zeros((2, 2))), [0.5, 0.5])
+    with pytest.raises(TypeError, match="scalar components"):
+        info.entropy_mixture(vectors, "quadrature")

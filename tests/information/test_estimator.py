@@ -1,0 +1,167 @@
+"""Trained critics: values, saving, and wrong arguments."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import truths
+
+import keras_metaloss as kml
+from keras_metaloss.information.estimator import _BOUNDS
+
+Estimator = kml.information.MutualInformationEstimator
+Separable = kml.information.SeparableCritic
+Concat = kml.information.ConcatCritic
+
+
+def critics():
+    return {"separable": Separable([16], 4, "tanh"), "concat": Concat([16, 8], "tanh")}
+
+
+@pytest.mark.parametrize("name", ["separable", "concat"])
+def test_scores_of_a_pair_do_not_depend_on_the_other_pairs(name):
+    critic = critics()[name]
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, 2, 2)).astype("float32")
+    y = rng.normal(size=(4, 5)).astype("float32")
+    scores = critic([x, y])
+    assert scores.shape == (3, 4)
+    one = critic([x[1:2], y[2:3]])
+    assert float(one[0, 0]) == pytest.approx(float(scores[1, 2]), rel=1e-5)
+    assert np.std(scores) > 0
+
+
+def test_concat_is_a_network_over_both_joined():
+    critic = Concat([6], "tanh")
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=(3, d)).astype("float32") for d in (2, 4))
+    scores = critic([x, y])
+    kernel = np.vstack([critic.x_layer.kernel, critic.y_layer.kernel])
+    hidden = np.tanh(np.concatenate([x[1], y[2]]) @ kernel + critic.x_layer.bias)
+    last = critic.network.layers[-1]
+    expected = hidden @ np.asarray(last.kernel) + np.asarray(last.bias)
+    assert float(scores[1, 2]) == pytest.approx(expected[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["separable", "concat"])
+def test_critic_config(name):
+    critic = critics()[name]
+    twin = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(critic)
+    )
+    assert twin.get_config() == critic.get_config()
+
+
+@pytest.mark.parametrize("bound", _BOUNDS)
+def test_every_bound_learns(bound):
+    x, y, truth = truths.gaussian(1, 0.9, size=1500)
+    estimator = Estimator(bound, Concat([16]), keras.optimizers.Adam(0.01))
+    history = estimator.fit(x, y, epochs=6, verbose=0, batch_size=50)
+    values = history.history["val_mutual_information"]
+    assert values[0] < max(values)
+    assert 0.5 * truth < estimator.mutual_information < 1.4 * truth
+
+
+def test_independent_samples_have_no_information():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 1000, 3))
+    estimator = Estimator("info_nce", Separable([16]))
+    estimator.fit(x, y, epochs=5, patience=2, verbose=0)
+    assert estimator.mutual_information < 0.05
+
+
+@pytest.mark.slow
+def test_a_gaussian_of_five_dimensions():
+    x, y, truth = truths.gaussian(5, 0.6)
+    estimator = Estimator("info_nce", optimizer=keras.optimizers.Adam(1e-3))
+    estimator.fit(x, y, epochs=30, patience=5, verbose=0)
+    assert estimator.mutual_information == pytest.approx(truth, abs=0.15)
+
+
+def test_stops_early_and_evaluates_what_it_has_not_seen():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 60, 20))  # Independent: training can only overfit.
+    estimator = Estimator("donsker_varadhan", optimizer=keras.optimizers.Adam(0.01))
+    history = estimator.fit(x, y, epochs=100, patience=2, verbose=0).history
+    assert len(history["loss"]) < 100
+    assert history["mutual_information"][-1] > 0.5
+    assert estimator.mutual_information < 0.2
+
+
+def test_the_same_seeds_give_the_same_value():
+    x, y, _ = truths.gaussian(1, 0.9, size=300)
+    values = []
+    for _ in range(2):
+        keras.utils.set_random_seed(3)
+        estimator = Estimator("smile", Separable([8]))
+        estimator.fit(x, y, epochs=2, verbose=0)
+        values.append(estimator.mutual_information)
+    assert values[0] == values[1]
+
+
+@pytest.mark.parametrize("bound", ["info_nce", "mine"])
+def test_save_and_load(bound, tmp_path):
+    x, y, _ = truths.gaussian(2, 0.9, size=300)
+    estimator = Estimator(bound, Concat([8]))
+    estimator.fit(x, y, epochs=2, verbose=0)
+    estimator.model.save(tmp_path / "critic.keras")
+    loaded = keras.models.load_model(tmp_path / "critic.keras")
+    pair = [tf.constant(v[:5], tf.float32) for v in (x, y)]
+    np.testing.assert_array_equal(loaded(pair), estimator.model(pair))
+    if bound == "mine":
+        average = float(estimator.model.log_moving_mean)
+        assert float(loaded.log_moving_mean) == average != -np.inf
+
+
+def test_config():
+    estimator = Estimator("tuba", Concat([8]), keras.optimizers.SGD(0.1))
+    twin = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(estimator)
+    )
+    assert twin.get_config() == estimator.get_config()
+
+
+def test_labels_and_images_are_taken():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, size=200)
+    images = rng.normal(size=(200, 4, 4, 1)) + labels[:, None, None, None]
+    estimator = Estimator(critic=Separable([8]))
+    estimator.fit(labels, images, epochs=2, verbose=0, batch_size=32)
+    assert np.isfinite(estimator.mutual_information)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("club",), "`bound`.*'club'"),
+        (("mine", "mlp"), "`critic`.*'mlp'"),
+        (("mine", 3), "`critic`.*3"),
+    ],
+)
+def test_wrong_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Estimator(*arguments)
+    with pytest.raises(ValueError, match="`hidden_units`"):
+        Concat([])
+    with pytest.raises(ValueError, match="`hidden_units`.*0"):
+        Separable([0])
+
+
+@pytest.mark.parametrize(
+    ("x", "changes", "message"),
+    [
+        (np.zeros(30), {}, "same number of samples.*\\(30, 1\\).*\\(40, 1\\)"),
+        (np.zeros(10), {}, "at least 20.*\\(10,\\)"),
+        (np.full(40, np.nan), {}, "`x`.*finite"),
+        (np.array(["a"] * 40), {}, "`x`.*numbers"),
+        (np.zeros(40), {"validation_split": 0.9}, "validation_split=0.9"),
+        (np.zeros(40), {"test_split": True}, "test_split=True"),
+        (np.zeros(40), {"epochs": 0}, "`epochs`.*0"),
+        (np.zeros(40), {"batch_size": True}, "`batch_size`.*True"),
+    ],
+)
+def test_wrong_data(x, changes, message):
+    with pytest.raises(ValueError, match=message):
+        Estimator().fit(x, np.zeros(40), verbose=0, **changes)
