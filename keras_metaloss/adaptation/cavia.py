@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
@@ -24,8 +22,8 @@ class CAVIA(GradientAdaptation):
 
     Args:
         steps: number of inner updates in training.
-        learning_rate: inner step size; `None` is 0.01, or the rate of `optimizer`. The
-            paper takes 1.0.
+        learning_rate: inner step size; `None` is 1.0, as in the paper, or the rate of
+            `optimizer`.
         optimizer: as in `kml.adaptation.MAML`.
         first_order: as in `kml.adaptation.MAML`.
         evaluation_steps: as in `kml.adaptation.MAML`.
@@ -50,28 +48,7 @@ class CAVIA(GradientAdaptation):
         and 3.
     """
 
-    def __init__(
-        self,
-        steps: int = 1,
-        learning_rate: float | None = 1.0,
-        *,
-        optimizer: keras.optimizers.Optimizer | None = None,
-        first_order: bool = False,
-        evaluation_steps: int | None = None,
-        loss: Any = None,
-        normalization: str = "support",
-        name: str | None = None,
-    ) -> None:
-        super().__init__(
-            steps,
-            learning_rate,
-            optimizer=optimizer,
-            first_order=first_order,
-            evaluation_steps=evaluation_steps,
-            loss=loss,
-            normalization=normalization,
-            name=name,
-        )
+    default_rate = 1.0
 
     def attach(self, learner: keras.Model) -> None:
         super().attach(learner)

@@ -17,8 +17,6 @@ from keras_metaloss.checks import check_non_negative, check_positive_integer
 
 __all__ = ["GradientAdaptation"]
 
-DEFAULT_RATE = 0.01
-
 # Small gradients would vanish in float16; a power of two changes nothing else.
 _FLOAT16_SCALE = 1024.0
 
@@ -31,8 +29,8 @@ class GradientAdaptation(Adaptation):
 
     Args:
         steps: number of inner updates in training.
-        learning_rate: inner step size, a number not below zero; `None` is 0.01, or
-            the rate of `optimizer`.
+        learning_rate: inner step size, a number not below zero; `None` is
+            `default_rate`, or the rate of `optimizer`.
         optimizer: a Keras optimizer whose settings the inner loop takes; see
             `kml.adaptation.inner_optimizers.from_keras`. `None`: gradient descent.
         first_order: whether the outer loop takes inner gradients as constants.
@@ -47,11 +45,13 @@ class GradientAdaptation(Adaptation):
     """
 
     gives_gradients = True
+    #: Inner step size where none is given.
+    default_rate = 0.01
 
     def __init__(
         self,
-        steps: int,
-        learning_rate: float | None,
+        steps: int = 1,
+        learning_rate: float | None = None,
         *,
         optimizer: keras.optimizers.Optimizer | None = None,
         first_order: bool = False,
@@ -66,7 +66,7 @@ class GradientAdaptation(Adaptation):
         self.evaluation_steps = evaluation_steps
         if evaluation_steps is not None:
             check_positive_integer("evaluation_steps", evaluation_steps)
-        self.learning_rate = _check_rate(learning_rate, optimizer)
+        self.learning_rate = _check_rate(learning_rate, optimizer, self.default_rate)
         self.optimizer = optimizer
         self.inner_optimizer = (
             inner_optimizers.sgd(self.learning_rate)
@@ -241,9 +241,9 @@ class GradientAdaptation(Adaptation):
         }
 
 
-def _check_rate(learning_rate, optimizer):
+def _check_rate(learning_rate, optimizer, default):
     if optimizer is None:
-        rate = DEFAULT_RATE if learning_rate is None else learning_rate
+        rate = default if learning_rate is None else learning_rate
         return check_non_negative("learning_rate", rate)
     if learning_rate is not None:
         raise ValueError(

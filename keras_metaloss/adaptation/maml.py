@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
 from keras_metaloss.adaptation.gradient import GradientAdaptation
@@ -49,26 +47,3 @@ class MAML(GradientAdaptation):
         Finn et al., "Model-Agnostic Meta-Learning for Fast Adaptation of Deep
         Networks", 2017, algorithm 1; first order: section 5.2.
     """
-
-    def __init__(
-        self,
-        steps: int = 1,
-        learning_rate: float | None = None,
-        *,
-        optimizer: keras.optimizers.Optimizer | None = None,
-        first_order: bool = False,
-        evaluation_steps: int | None = None,
-        loss: Any = None,
-        normalization: str = "support",
-        name: str | None = None,
-    ) -> None:
-        super().__init__(
-            steps,
-            learning_rate,
-            optimizer=optimizer,
-            first_order=first_order,
-            evaluation_steps=evaluation_steps,
-            loss=loss,
-            normalization=normalization,
-            name=name,
-        )
