@@ -222,9 +222,10 @@ class MutualInformationLoss(keras.losses.Loss):
             # A head may make several rows of one input.
             sample_weight = tf.repeat(sample_weight, rows // tf.size(sample_weight))
         predictions = Predictions(distributions, sample_weight, self._options)
+        information, entropies = predictions.terms(self.pairs, self.tasks)
         return (
-            {(a, b): predictions.information(a, b) for a, b in self.pairs},
-            {name: predictions.entropy(name) for name in self.tasks},
+            dict(zip(self.pairs, information, strict=True)),
+            dict(zip(self.tasks, entropies, strict=True)),
         )
 
     def _beta(self):

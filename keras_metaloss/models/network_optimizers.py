@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from typing import Any
 
 import keras
@@ -25,11 +26,12 @@ class NetworkOptimizers(keras.optimizers.Optimizer):
     def __init__(
         self, optimizers: dict[str, Any], name: str = "network_optimizers"
     ) -> None:
-        self.optimizers = {}
         super().__init__(learning_rate=0.0, name=name)
-        for key, value in optimizers.items():
-            self.optimizers[key] = keras.optimizers.get(value)
-        self._groups: dict[str, list[keras.Variable]] = {}
+        self.optimizers = {
+            key: keras.optimizers.get(value) for key, value in optimizers.items()
+        }
+        # A namespace: Keras would take variables set on an optimizer for its own.
+        self._own = types.SimpleNamespace(groups={})
 
     def attach(self, networks: dict[str, keras.Model]) -> None:
         """Says whose variables are whose.
@@ -51,10 +53,10 @@ class NetworkOptimizers(keras.optimizers.Optimizer):
                 "with shared layers use a single optimizer. Received: networks "
                 f"{tuple(networks)}"
             )
-        self._groups = groups
+        self._own.groups = groups
 
     def build(self, variables: list[keras.Variable]) -> None:
-        for name, group in self._groups.items():
+        for name, group in self._own.groups.items():
             if not self.optimizers[name].built:
                 self.optimizers[name].build(group)
         self.built = True
@@ -69,7 +71,7 @@ class NetworkOptimizers(keras.optimizers.Optimizer):
             id(variable): gradient
             for gradient, variable in zip(grads, trainable_variables, strict=True)
         }
-        for name, group in self._groups.items():
+        for name, group in self._own.groups.items():
             given = [v for v in group if id(v) in by_variable]
             gradients = [by_variable[id(variable)] for variable in given]
             self.optimizers[name].apply(gradients, given)
@@ -77,13 +79,12 @@ class NetworkOptimizers(keras.optimizers.Optimizer):
         return self.iterations
 
     def finalize_variable_values(self, var_list: list[keras.Variable]) -> None:
-        for name, group in self._groups.items():
+        for name, group in self._own.groups.items():
             self.optimizers[name].finalize_variable_values(group)
 
     @property
     def learning_rate(self) -> Any:
-        first = next(iter(self.optimizers.values()), None)
-        return self._learning_rate if first is None else first.learning_rate
+        return next(iter(self.optimizers.values())).learning_rate
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:

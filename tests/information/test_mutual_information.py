@@ -493,7 +493,7 @@ BAD = {
     "`bandwidth`": (COIN, NORMAL, {"bandwidth": -1.0}),
     "point predictions": (COIN, tfd.Laplace([0.0, 1.0], 1.0), {"bandwidth": 0.1}),
     "`leave_one_out`": (NORMAL, NORMAL, {"leave_one_out": True}),
-    "with pairs": (
+    "pairwise_bhattacharyya'": (
         COIN,
         tfd.MultivariateNormalDiag(tf.zeros([2, 2])),
         {"leave_one_out": True},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -77,12 +78,11 @@ class Predictions:
         for other in others:
             pair = (first, other)
             check_same_rows(pair, tuple(self.heads[n].distribution for n in pair))
-        head = self.heads[first]
-        dtype = head.probs.dtype if isinstance(head, ClassHead) else None
-        dtype = dtype or tf.float32
-        for head in self.heads.values():
-            if head.distribution.dtype == tf.float64:
-                dtype = tf.float64
+        dtypes = [
+            (h.probs if isinstance(h, ClassHead) else h.distribution).dtype
+            for h in self.heads.values()
+        ]
+        dtype = tf.float64 if tf.float64 in dtypes else tf.float32
         self.weights = row_weights(self.heads[first].distribution, sample_weight, dtype)
         self._warped = {
             name: warped_kernel(head, options.num_points)
@@ -92,26 +92,42 @@ class Predictions:
 
     def information(self, a: str, b: str) -> tf.Tensor:
         """I(A;B) of two of the variables, a scalar."""
-        if self._method(a, b) == "quadrature":
-            value = self._by_cells(self._table_information, a, b)
-        elif self.options.leave_one_out:
-            raise ValueError(
-                "Invalid value for argument `leave_one_out`. Expected False with pairs "
-                "of rows: it needs a class, and a class or a single number. Received: "
-                f"leave_one_out=True, method={self._method(a, b)!r}"
+        return self.terms([(a, b)], [])[0][0]
+
+    def terms(
+        self, pairs: Sequence[tuple[str, str]], names: Sequence[str]
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """I(A;B) of some pairs and H(A) of some variables, scalars.
+
+        H is differential for a variable with a density. Cells are made once for all.
+        """
+        pairs = [tuple(pair) for pair in pairs]
+        for pair in pairs:
+            self._check_leave_one_out(pair)
+        wanted = [*pairs, *((name,) for name in names)]
+        by_cells = [key for key in wanted if self._method(*key) == "quadrature"]
+        scalars = {n for key in by_cells for n in key if n in self._warped}
+        if scalars:
+            resolved = [is_resolved(self._warped[n], self.weights) for n in scalars]
+            values = tf.cond(
+                tf.reduce_all(resolved),
+                lambda: [self._value(key, panels=False) for key in by_cells],
+                lambda: [self._value(key, panels=True) for key in by_cells],
             )
+            # A single result comes back by itself.
+            values = values if isinstance(values, (list, tuple)) else [values]
         else:
-            value = self._pairwise_information(a, b)
+            values = [self._value(key, panels=False) for key in by_cells]
+        found = dict(zip(by_cells, values, strict=True))
+        for key in wanted:
+            if key not in found:
+                found[key] = self._value_by_pairs(key)
         # One input tells A and B apart from nothing: 0 without rounding errors.
         several = tf.math.count_nonzero(self.weights) > 1
-        return tf.where(several, value, tf.zeros_like(value))
-
-    def entropy(self, name: str) -> tf.Tensor:
-        """H(A) of one of the variables, differential for one with a density."""
-        if self._method(name) == "quadrature":
-            return self._by_cells(self._table_entropy, name)
-        divergence = self._divergences(name)
-        return pairwise.mixture_entropy(self.heads[name], divergence, self.weights)
+        information = [
+            tf.where(several, found[pair], tf.zeros_like(found[pair])) for pair in pairs
+        ]
+        return information, [found[(name,)] for name in names]
 
     def input_information(self, name: str) -> tf.Tensor:
         """I(A;X) of a class A with the input."""
@@ -139,50 +155,55 @@ class Predictions:
             )
         return method
 
-    def _by_cells(self, function, *names):
-        """`function` of kernels, on panels if the warped grid is too coarse."""
-        scalars = [name for name in names if name in self._warped]
+    def _check_leave_one_out(self, pair):
+        if not self.options.leave_one_out:
+            return
+        method = self._method(*pair)
+        if method != "quadrature" or not any(self.is_class(name) for name in pair):
+            raise ValueError(
+                "Invalid value for argument `leave_one_out`. Expected False, or a "
+                "single class and a single class or number. Received: "
+                f"leave_one_out=True, method={method!r}"
+            )
+
+    def _value(self, key, panels):
+        """I of a pair or H of a name, by cells."""
+        scalars = [name for name in key if name in self._warped]
         most = _KNOTS if len(scalars) == 1 else _KNOTS_OF_TWO
+        kernels = [
+            panel_kernel(self.heads[name], most)
+            if panels and name in scalars
+            else self.cells(name)
+            for name in key
+        ]
+        if len(key) == 1:
+            return self._table_entropy(key[0], *kernels)
+        return self._table_information(key, *kernels)
 
-        def kernels(panels):
-            return [
-                panel_kernel(self.heads[name], most)
-                if panels and name in scalars
-                else self.cells(name)
-                for name in names
-            ]
-
-        if not scalars:
-            return function(names, *kernels(panels=False))
-        resolved = [is_resolved(self._warped[n], self.weights) for n in scalars]
-        return tf.cond(
-            tf.reduce_all(resolved),
-            lambda: function(names, *kernels(panels=False)),
-            lambda: function(names, *kernels(panels=True)),
-        )
+    def _value_by_pairs(self, key):
+        if len(key) == 2:
+            return self._pairwise_information(*key)
+        head = self.heads[key[0]]
+        if isinstance(head, ClassHead):
+            return tables.table_entropy(*self._cast(head.probs), self.weights)
+        return pairwise.mixture_entropy(head, self._divergences(key[0]), self.weights)
 
     def _table_information(self, names, a, b):
         if not self.options.leave_one_out:
             return tables.table_information(*self._cast(a.mass, b.mass), self.weights)
         if not self.is_class(names[0]):
-            names, a, b = names[::-1], b, a
-        if not self.is_class(names[0]):
-            raise ValueError(
-                "Invalid value for argument `leave_one_out`. Expected False for two "
-                "variables with densities: it needs a class. Received: "
-                "leave_one_out=True"
-            )
+            a, b = b, a
         shares = tf.nn.softmax(b.log_widths)
         return tables.leave_one_out_information(
             *self._cast(a.mass, b.mass), self.weights, *self._cast(shares)
         )
 
-    def _table_entropy(self, names, kernel):
+    def _table_entropy(self, name, kernel):
         mass, log_widths = self._cast(kernel.mass, kernel.log_widths)
         entropy = tables.table_entropy(mass, self.weights)
-        if self.is_class(names[0]):
+        if self.is_class(name):
             return entropy
-        volumes = self._cast(self.heads[names[0]].log_volume(kernel.points))[0]
+        volumes = self._cast(self.heads[name].log_volume(kernel.points))[0]
         marginal = tf.linalg.matvec(mass, self.weights, transpose_a=True)
         widths = tf.where(marginal > 0, log_widths + volumes, 0)
         return entropy + tf.reduce_sum(marginal * widths)

@@ -140,8 +140,8 @@ def mutual_information_terms(
     with tf.name_scope(name or "mutual_information_terms"):
         options = Options(method, num_points, bandwidth, leave_one_out)
         predictions = _predictions(dist_a, dist_b, sample_weight, options)
-        information = predictions.information("dist_a", "dist_b")
-        a, b = predictions.entropy("dist_a"), predictions.entropy("dist_b")
+        pair = ("dist_a", "dist_b")
+        (information,), (a, b) = predictions.terms([pair], pair)
         return InformationTerms(information, a, b, a + b - information)
 
 
