@@ -58,7 +58,9 @@ class CriticModel(keras.Model):
             )
 
     def build(self, input_shape: Any) -> None:
-        self.critic.build(input_shape)
+        # A file builds the critic on its own, before this model.
+        if not self.critic.built:
+            self.critic.build(input_shape)
         # Batches of other sizes will do.
         self.pair_shapes = [[None, *shape[1:]] for shape in input_shape]
         self.built = True

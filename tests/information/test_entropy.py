@@ -8,6 +8,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy import stats
 from scipy.integrate import quad
+from scipy.spatial.distance import cdist
+from scipy.special import digamma
 
 import keras_metaloss as kml
 
@@ -35,8 +37,9 @@ def test_gradient_of_plug_in_is_finite_at_zero():
     with tf.GradientTape() as tape:
         tape.watch(p)
         value = info.entropy_plug_in(p)
-    # Derivative of the entropy of normalised weights that sum to one: -log p - H.
-    expected = [-float(value), *(-np.log([0.3, 0.7]) - float(value))]
+    # Of the entropy of normalised weights that sum to one: -log p - H, with the
+    # derivative of -p log p, which is infinite at zero, taken as zero there.
+    expected = [1 - float(value), *(-np.log([0.3, 0.7]) - float(value))]
     np.testing.assert_allclose(tape.gradient(value, p), expected, rtol=1e-9)
 
 
@@ -113,9 +116,21 @@ def test_kde_equals_scipy(bandwidth):
 @pytest.mark.parametrize("norm", ["max", "euclidean"])
 @pytest.mark.parametrize("dimensions", [1, 3])
 def test_kozachenko_leonenko_of_a_uniform(dimensions, norm):
-    x = np.random.default_rng(0).uniform(0, 2, size=(4000, dimensions))
-    value = float(info.entropy_kozachenko_leonenko(x, norm=norm))
-    assert value == pytest.approx(dimensions * np.log(2), abs=0.08)
+    x = np.random.default_rng(0).uniform(0, 2, size=(1500, dimensions))
+    metric = "chebyshev" if norm == "max" else "euclidean"
+    radius = np.sort(cdist(x, x, metric), axis=1)[:, 4]
+    ball = {
+        ("max", 1): 2,
+        ("max", 3): 8,
+        ("euclidean", 1): 2,
+        ("euclidean", 3): 4 / 3 * np.pi,
+    }
+    expected = digamma(1500) - digamma(4) + np.log(ball[norm, dimensions])
+    expected += dimensions * np.log(radius).mean()
+    value = float(info.entropy_kozachenko_leonenko(x, 4, norm))
+    assert value == pytest.approx(expected, rel=1e-12)
+    # Neighbours missing beyond the border make it too high.
+    assert -0.05 < value - dimensions * np.log(2) < 0.2
 
 
 def test_atoms_have_minus_infinity():
