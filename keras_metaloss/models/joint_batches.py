@@ -45,7 +45,7 @@ def check_joint_batch(model: JointModel, x: Any, y: Any) -> None:
     with tf.device("CPU:0"):
         outputs = model(x, training=False)
         for name, loss in model.loss.losses.items():
-            _check(f"y[{name!r}]", y[name], lambda a: ~np.isinf(a), "no infinite one")
+            _check(f"y[{name!r}]", y[name], lambda a: ~np.isinf(a), "finite or NaN")
             if is_class_index_loss(loss):
                 classes = outputs[name].shape[-1]
                 _check(

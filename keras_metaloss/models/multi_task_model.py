@@ -248,11 +248,6 @@ class MultiTaskModel(keras.Model):
         results = self._track(x, y, y_pred, sample_weight, losses, self._penalty())
         return self._without_weights(results)
 
-    def predict_step(self, data: Any) -> dict[str, Any]:
-        """Predictions by output name."""
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self(x, training=False)
-
     def compute_loss(
         self,
         x: Any = None,
@@ -323,8 +318,8 @@ class MultiTaskModel(keras.Model):
         return penalty / tf.distribute.get_strategy().num_replicas_in_sync
 
     def _total(self, losses, penalty):
-        unscaled = _compat.unscale_loss_for_distribution(tf.stack(losses))
-        total = self.weighting.objective(unscaled)
+        """The objective and the penalty, this replica's part."""
+        total = self.weighting.objective(sum_over_replicas(tf.stack(losses)))
         total /= tf.distribute.get_strategy().num_replicas_in_sync
         return total if penalty is None else total + penalty
 
@@ -343,11 +338,12 @@ class MultiTaskModel(keras.Model):
         _compat.loss_tracker(self).update_state(
             _compat.unscale_loss_for_distribution(self._total(losses, penalty)), count
         )
+        names = [name for name in y if name in y_pred]
         return self.compute_metrics(
             x,
-            y,
-            {name: y_pred[name] for name in y},
-            {name: sample_weight.get(name) for name in y},
+            {name: y[name] for name in names},
+            {name: y_pred[name] for name in names},
+            {name: sample_weight.get(name) for name in names},
         )
 
     def _without_weights(self, results):

@@ -36,6 +36,16 @@ def test_quickstart_sinusoid(tmp_path):
 
 
 @pytest.mark.slow
+def test_multi_task(tmp_path):
+    output = run("multi_task.py", "--fast", cwd=tmp_path)
+    for name in ("plain sum", "uncertainty", "PCGrad", "each alone"):
+        assert f"\n{name}" in output
+    assert "by two standard errors" in output
+    with Image.open(tmp_path / "saved_models" / "multi_task.png") as picture:
+        assert np.asarray(picture).std() > 1
+
+
+@pytest.mark.slow
 def test_few_shot_images_of_ones_own(tmp_path):
     random = np.random.default_rng(0)
     for label in range(15):

@@ -114,7 +114,8 @@ def test_eager_graph_and_compiled_agree():
         model = joint_model(**arguments)
         if not arguments:
             model.compile(optimizer="adam", loss=model.loss, run_eagerly=True)
-        logs = [model.train_on_batch(x, y, return_dict=True) for _ in range(3)]
+        weight = np.linspace(0.5, 1.5, len(x))
+        logs = [model.train_on_batch(x, y, weight, return_dict=True) for _ in range(3)]
         results.append((list(logs[-1].values()), weights(model)))
     for values, trained in results[1:]:
         np.testing.assert_allclose(values, results[0][0], atol=1e-5)
