@@ -55,7 +55,6 @@ class AdaptiveLossModel(LossParameters, keras.Model):
         """Names of the outputs of the wrapped model, for losses in a dictionary."""
         return getattr(self.model, "output_names", None)
 
-    @property
     def _network(self) -> keras.Model:
         return self.model
 

@@ -97,7 +97,7 @@ class LossParameters:
         for variable, value in zip(parameters, weights[count:], strict=True):
             variable.assign(value)
 
-    @property
+    # A method: Keras would follow a property that is the model itself without end.
     def _network(self):
         """What computes predictions."""
         return self
@@ -121,11 +121,11 @@ class LossParameters:
         with_cosines = loss.alpha == "cosine"
         if loss.gradient == "last_layer":
             return last_layer_statistics(
-                self._network, *arguments, with_cosines=with_cosines
+                self._network(), *arguments, with_cosines=with_cosines
             )
         variables = super().trainable_variables
         return parameter_statistics(
-            *(self._network, variables, *arguments),
+            *(self._network(), variables, *arguments),
             chunk_size=loss.chunk_size,
             with_cosines=with_cosines,
         )
