@@ -42,9 +42,9 @@ class ANIL(GradientAdaptation):
     >>> import keras, keras_metaloss as kml
     >>> learner = kml.learners.mlp((1,), 1)
     >>> model = kml.MetaModel(learner, kml.adaptation.ANIL(3, 0.1))
-    >>> [v.shape for v, adapts in zip(learner.trainable_variables,
-    ...                               model.adaptation.is_adapted()) if adapts]
-    [(40, 1), (1,)]
+    >>> adapted = zip(learner.trainable_variables, model.adaptation.is_adapted())
+    >>> [variable.path for variable, adapts in adapted if adapts]
+    ['mlp/dense_2/kernel', 'mlp/dense_2/bias']
 
     Reference:
         Raghu et al., "Rapid Learning or Feature Reuse? Towards Understanding the

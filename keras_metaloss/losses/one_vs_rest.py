@@ -56,6 +56,7 @@ class OneVsRest(keras.losses.Loss):
         self.activation = keras.activations.get(activation)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        y_true = tf.convert_to_tensor(y_true)
         y_pred = self.activation(tf.convert_to_tensor(y_pred))
         classes = tf.shape(y_pred)[-1]
         if y_true.shape.rank == y_pred.shape.rank and y_true.shape[-1] == 1:

@@ -11,8 +11,8 @@ import tensorflow as tf
 from keras_metaloss.losses.general_robust_loss import (
     general_robust_loss,
     log_partition,
-    robust_energy,
 )
+from keras_metaloss.losses.robust_kernel import learned_energy
 from keras_metaloss.losses.same_rank import same_rank
 from keras_metaloss.losses.trainable_loss import TrainableLoss
 
@@ -122,7 +122,7 @@ class AdaptiveRobustLoss(TrainableLoss):
         y_true, y_pred = same_rank(tf.cast(y_true, dtype), tf.cast(y_pred, dtype))
         alpha = tf.cast(_to_shape(self.parameter("raw_alpha")), dtype)
         scale = tf.cast(_to_scale(self.parameter("raw_scale")), dtype)
-        energy = robust_energy((y_true - y_pred) / scale, alpha)
+        energy = learned_energy((y_true - y_pred) / scale, alpha)
         values = energy + (tf.math.log(scale) + log_partition(alpha))
         return tf.cast(tf.reduce_mean(values, axis=-1), result)
 

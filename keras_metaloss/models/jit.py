@@ -10,9 +10,10 @@ import keras
 from keras_metaloss import _compat
 
 if TYPE_CHECKING:
+    from keras_metaloss.adaptation.base import Adaptation
     from keras_metaloss.models.meta_model import MetaModel
 
-__all__ = ["check_jit"]
+__all__ = ["check_jit", "check_jit_support"]
 
 _POOLINGS = (
     keras.layers.MaxPooling1D,
@@ -21,27 +22,30 @@ _POOLINGS = (
 )
 
 
-def check_jit(model: MetaModel) -> None:
-    """Warns of wrong derivatives under XLA, and refuses what XLA cannot compile.
+def check_jit_support(adaptation: Adaptation) -> None:
+    """Refuses what XLA cannot compile.
 
     Raises:
         ValueError: if XLA would need a number of classes that is not given.
     """
-    if not model.jit_compile or model.run_eagerly:
-        return
-    adaptation = model.adaptation
     if not adaptation.supports_jit:
         raise ValueError(
             "Invalid value for argument `jit_compile`. XLA needs to know the number of "
             f"classes: give `{type(adaptation).__name__}(classes=...)`. Received: "
             "jit_compile=True and classes=None"
         )
+
+
+def check_jit(model: MetaModel) -> None:
+    """Warns of derivatives that XLA would compute wrongly."""
+    if not model.jit_compile or model.run_eagerly:
+        return
     names = sorted(
         layer.name
         for layer in _compat.flatten_layers(model.learner)
         if isinstance(layer, _POOLINGS)
     )
-    if names and adaptation.differentiates_twice:
+    if names and model.adaptation.differentiates_twice:
         warnings.warn(
             "XLA computes a wrong second derivative of Keras's maximum pooling where "
             f"two values of a window are close (layers {names}). Use "

@@ -23,7 +23,7 @@ from keras_metaloss.models.episodes import (
     task_tensors,
 )
 from keras_metaloss.models.export import export_adapt_and_predict
-from keras_metaloss.models.jit import check_jit
+from keras_metaloss.models.jit import check_jit, check_jit_support
 from keras_metaloss.models.outer_loss import is_separable, query_weights, set_loss_step
 from keras_metaloss.models.phases import with_phases
 from keras_metaloss.models.task_execution import choose_task_execution
@@ -304,6 +304,16 @@ class MetaModel(keras.Model):
             for interval in self._own.intervals.metrics:
                 results.pop(interval.name, None)
         return results
+
+    @property
+    def jit_compile(self) -> bool:
+        return super().jit_compile
+
+    @jit_compile.setter
+    def jit_compile(self, value: bool) -> None:
+        if value:
+            check_jit_support(self.adaptation)
+        keras.Model.jit_compile.fset(self, value)
 
     def make_train_function(self, force: bool = False) -> Any:
         """Builds the training step, after a look at what XLA would get wrong."""

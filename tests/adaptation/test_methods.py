@@ -172,7 +172,7 @@ def test_several_inputs_and_outputs_and_segmentation_shapes(name):
     learner = keras.Model({"a": a, "b": b}, {"pixels": pixels, "number": number})
     model = kml.MetaModel(learner, METHODS[name].adaptation())
     model.compile(
-        optimizer=keras.optimizers.SGD(0.1),
+        optimizer=keras.optimizers.SGD(0.02),
         loss={
             "pixels": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             "number": "mse",

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import keras_metaloss as kml
 from keras_metaloss.losses.general_robust_loss import log_partition, robust_energy
+from keras_metaloss.losses.robust_kernel import learned_energy
 
 Robust = kml.losses.AdaptiveRobustLoss
 
@@ -112,6 +113,26 @@ def test_derivatives_are_finite_everywhere(alpha, jit_compile):
     x = np.array([r for r in RESIDUALS if alpha < 3 or r < 1e3], "float32")
     results = derivatives(tf.constant(x), tf.constant(alpha, tf.float32))
     assert all(np.isfinite(result).all() for result in results)
+
+
+@pytest.mark.parametrize("alpha", [0.001, 0.1, [1.0, 0.5, 1.999], [1.2]])
+def test_the_kernel_of_a_learned_alpha(alpha):
+    x = np.random.default_rng(0).normal(size=(40, 3)) * np.logspace(-4, 4, 40)[:, None]
+    x, weight = tf.constant(x), tf.constant(np.random.default_rng(1).random((40, 3)))
+    shape = tf.constant(alpha, tf.float64)
+    results = []
+    for energy in (learned_energy, robust_energy):
+        with tf.GradientTape() as outer:
+            outer.watch([x, shape])
+            with tf.GradientTape() as tape:
+                tape.watch([x, shape])
+                value = energy(x, shape)
+                total = tf.reduce_sum(weight * value)
+            slopes = tape.gradient(total, [x, shape])
+            mixed = tf.reduce_sum(slopes[0] * weight)
+        results.append([value, *slopes, outer.gradient(mixed, x)])
+    for ours, plain in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=1e-7, atol=1e-12)
 
 
 def exact_log_partition(alpha):
