@@ -23,8 +23,10 @@ class SiameseNetwork(MetricAdaptation):
 
     Learns from pairs: `kml.losses.OneVsRest(keras.losses.BinaryCrossentropy(
     from_logits=True))` is the paper's verification loss over all pairs of a query and
-    a class; the cross-entropy over classes works too. With a `distance`, logits are
-    minus distances, as `kml.losses.OneVsRest` gives them to a contrastive loss.
+    a class; the cross-entropy over classes works too. With the contrastive loss the
+    embedding is trained by itself, `embedding.compile(loss=kml.losses.ContrastiveLoss
+    ())` and `fit` on images and classes; `SiameseNetwork("squared_euclidean")` then
+    answers episodes without further training.
 
     Args:
         distance: `None` for the learned weighted distance above, otherwise as in

@@ -147,6 +147,34 @@ def test_a_learner_with_two_outputs_is_refused():
         kml.MetaModel(keras.Model(inputs, outputs), A.PrototypicalNetwork())
 
 
+def test_siamese_networks_trained_with_the_contrastive_loss_know_new_classes():
+    random = np.random.default_rng(0)
+
+    def classes(count):
+        # What tells classes apart lies in 3 of 12 directions.
+        labels = np.repeat(np.arange(count), 20)
+        x = 2.0 * random.normal(size=(len(labels), 12))
+        x[:, :3] = 3.0 * random.normal(size=(count, 3))[labels]
+        x[:, :3] += 0.5 * random.normal(size=(len(labels), 3))
+        return x.astype("float32"), labels
+
+    embedding = keras.Sequential([keras.Input((12,)), keras.layers.Dense(3)])
+    model = kml.MetaModel(embedding, A.SiameseNetwork("squared_euclidean"))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    new = kml.tasks.EpisodeSampler(*classes(20), ways=5, shots=1, queries=5)
+
+    def accuracy():
+        data = new.dataset(10, batches=20)
+        return model.evaluate(data, verbose=0, return_dict=True)["accuracy"]
+
+    before = accuracy()
+    embedding.compile(
+        keras.optimizers.Adam(0.01), kml.losses.ContrastiveLoss(margin=2.0)
+    )
+    embedding.fit(*classes(40), batch_size=100, epochs=30, verbose=0)
+    assert accuracy() > max(0.85, before + 0.15)
+
+
 def test_inner_steps_need_an_inner_loop():
     with pytest.raises(ValueError, match="normalization"):
         A.PrototypicalNetwork(normalization="per_step")
