@@ -8,10 +8,10 @@ and compared with beta = 0 and with each network alone, over several seeds; with
 exchanged between wines as a control. Writes `saved_models/joint_wine.png`, what the two
 predictions tell about each other.
 
-The data: Wine Quality (Cortez and others, UCI, doi 10.24432/C56S3T) as an `.npz` file
-with `x`, `is_white`, `quality` and `duplicate_group`, by `--data`, or in the folder
-named by `KERAS_METALOSS_DATA`. Without it, scikit-learn's 178 wines: the cultivar, and
-the proline content.
+The data: Wine Quality (Cortez and others, UCI, doi 10.24432/C56S3T), see
+`kml.datasets.wine_quality`: by `--data`, in the folder named by `KERAS_METALOSS_DATA`,
+or from the repository with `--download`. Without it, scikit-learn's 178 wines: the
+cultivar, and the proline content.
 """
 
 from __future__ import annotations
@@ -31,25 +31,18 @@ from joint_comparison import Problem, compare, find_data
 import keras_metaloss as kml
 
 
-def load_data(given: str | None):
+def load_data(given: str | None, download: bool):
     """Inputs, classes, values, groups of equal rows, and names of the classes."""
     path = find_data(given, "wine_quality.npz")
-    if path is not None:
-        with np.load(path) as data:
-            values = data["quality"].astype("float32")
-            print(f"{len(values)} wines from {path}")
-            return (
-                data["x"].astype("float32"),
-                data["is_white"].astype("int32"),
-                values,
-                data["duplicate_group"],
-                ["red", "white"],
-            )
+    if path is not None or download:
+        x, is_white, quality, groups = kml.datasets.wine_quality.load_data(path)
+        print(f"{len(x)} wines from {path or 'the UCI repository'}")
+        return x.astype("float32"), is_white, quality, groups, ["red", "white"]
     from sklearn.datasets import load_wine
 
     print(
-        "No --data given: running on the 178 wines that come with scikit-learn, their "
-        "cultivar (class) and proline content (number)."
+        "No --data or --download given: running on the 178 wines that come with "
+        "scikit-learn, their cultivar (class) and proline content (number)."
     )
     wines = load_wine()
     x, values = wines.data[:, :-1], wines.data[:, -1] / 100
@@ -121,12 +114,13 @@ def problem(seed: int, data, rows: int) -> Problem:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", help="the .npz file, or the folder with it")
+    parser.add_argument("--download", action="store_true", help="from the repository")
     parser.add_argument("--rows", type=int, default=400, help="wines to train on")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--fast", action="store_true", help="a short run, to try it")
     arguments = parser.parse_args()
-    data = load_data(arguments.data)
+    data = load_data(arguments.data, arguments.download)
 
     def picture(problem):
         return [

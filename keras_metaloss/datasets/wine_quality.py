@@ -1,0 +1,98 @@
+"""Wine Quality: chemistry, colour and score of 6,497 Portuguese wines.
+
+The data set is not part of this package: it is downloaded from the UCI Machine Learning
+Repository, or read from a local copy. Cortez, Cerdeira, Almeida, Matos and Reis, 2009,
+doi 10.24432/C56S3T, licence CC BY 4.0.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+__all__ = ["load_data"]
+
+_ORIGIN = "https://archive.ics.uci.edu/static/public/186/wine+quality.zip"
+_HASH = "3ed56667f4b828242bd732d7d1dd7f2861e54432239d7fa63877014cbb0304d4"
+_VARIABLE = "KERAS_METALOSS_DATA"
+
+
+def load_data(
+    path: str | os.PathLike | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Load Wine Quality: a class and a number for each wine.
+
+    Args:
+        path: the authors' zip file, an `.npz` file with the arrays `x`, `is_white` and
+            `quality`, or a folder with `wine_quality.npz`. Defaults to the environment
+            variable `KERAS_METALOSS_DATA`; if that is not set either, the zip file
+            (89 kB) is downloaded once into Keras's data set folder.
+
+    Returns:
+        `x, is_white, quality, group`: measurements, float64 `[N, 11]`, not scaled; 1
+        for white and 0 for red wines, int32 `[N]`; the score from 0 to 10, float32
+        `[N]`; numbers of wines with equal measurements, int32 `[N]`. Nearly a fifth
+        of the rows repeat another: keep a group on one side of a split.
+
+    Raises:
+        ValueError: if `path` does not exist or does not hold the data set.
+
+    Example:
+
+    ```python
+    x, is_white, quality, group = wine_quality.load_data()
+    ```
+    """
+    x, is_white, quality = _read(path)
+    group = np.unique(x, axis=0, return_inverse=True)[1].reshape(-1)
+    return (
+        x,
+        is_white.astype("int32"),
+        quality.astype("float32"),
+        group.astype("int32"),
+    )
+
+
+def _read(path):
+    given = path or os.environ.get(_VARIABLE)
+    if not given:
+        return _from_zip(_download())
+    place = Path(given).expanduser()
+    if place.is_dir():
+        place = place / "wine_quality.npz"
+    if place.is_file() and place.suffix == ".npz":
+        with np.load(place) as data:
+            return data["x"], data["is_white"], data["quality"]
+    if place.is_file() and zipfile.is_zipfile(place):
+        return _from_zip(place)
+    raise ValueError(
+        "Invalid value for argument `path`. Expected the authors' zip file, an .npz "
+        "file or a folder with wine_quality.npz; with neither `path` nor the "
+        f"environment variable {_VARIABLE} set, the data set is downloaded. Received: "
+        f"path={str(given)!r}"
+    )
+
+
+def _from_zip(place: Path):
+    tables = []
+    with zipfile.ZipFile(place) as archive:
+        for name in ("winequality-red.csv", "winequality-white.csv"):
+            with archive.open(name) as file:
+                tables.append(np.genfromtxt(file, delimiter=";", skip_header=1))
+    table = np.concatenate(tables)
+    is_white = np.repeat([0, 1], [len(part) for part in tables])
+    return table[:, :-1], is_white, table[:, -1]
+
+
+def _download() -> Path:
+    file = keras.utils.get_file(
+        origin=_ORIGIN,
+        cache_subdir="datasets/keras_metaloss",
+        file_hash=_HASH,
+        hash_algorithm="sha256",
+    )
+    return Path(file)
