@@ -122,9 +122,9 @@ class AdaptiveRobustLoss(TrainableLoss):
         y_true, y_pred = same_rank(tf.cast(y_true, dtype), tf.cast(y_pred, dtype))
         alpha = tf.cast(_to_shape(self.parameter("raw_alpha")), dtype)
         scale = tf.cast(_to_scale(self.parameter("raw_scale")), dtype)
-        energy = learned_energy((y_true - y_pred) / scale, alpha)
-        values = energy + (tf.math.log(scale) + log_partition(alpha))
-        return tf.cast(tf.reduce_mean(values, axis=-1), result)
+        energy = learned_energy(y_true - y_pred, alpha, scale)
+        normalizer = tf.reduce_mean(tf.math.log(scale) + log_partition(alpha))
+        return tf.cast(energy + normalizer, result)
 
     def get_config(self) -> dict[str, Any]:
         return {

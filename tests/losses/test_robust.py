@@ -115,24 +115,46 @@ def test_derivatives_are_finite_everywhere(alpha, jit_compile):
     assert all(np.isfinite(result).all() for result in results)
 
 
+@pytest.mark.parametrize("scale", [0.7, [0.5, 1.0, 3.0], [2.0]])
 @pytest.mark.parametrize("alpha", [0.001, 0.1, [1.0, 0.5, 1.999], [1.2]])
-def test_the_kernel_of_a_learned_alpha(alpha):
-    x = np.random.default_rng(0).normal(size=(40, 3)) * np.logspace(-4, 4, 40)[:, None]
-    x, weight = tf.constant(x), tf.constant(np.random.default_rng(1).random((40, 3)))
-    shape = tf.constant(alpha, tf.float64)
+def test_the_kernel_of_a_learned_loss(alpha, scale):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(40, 3)) * np.logspace(-4, 4, 40)[:, np.newaxis]
+    weight = tf.constant(random.random(40))
+    inputs = [tf.constant(v, tf.float64) for v in (x, alpha, scale)]
+
+    def plain(x, alpha, scale):
+        return tf.reduce_mean(robust_energy(x / scale, alpha), axis=-1)
+
     results = []
-    for energy in (learned_energy, robust_energy):
+    for energy in (learned_energy, plain):
         with tf.GradientTape() as outer:
-            outer.watch([x, shape])
+            outer.watch(inputs)
             with tf.GradientTape() as tape:
-                tape.watch([x, shape])
-                value = energy(x, shape)
+                tape.watch(inputs)
+                value = energy(*inputs)
                 total = tf.reduce_sum(weight * value)
-            slopes = tape.gradient(total, [x, shape])
-            mixed = tf.reduce_sum(slopes[0] * weight)
-        results.append([value, *slopes, outer.gradient(mixed, x)])
-    for ours, plain in zip(*results, strict=True):
-        np.testing.assert_allclose(ours, plain, rtol=1e-7, atol=1e-12)
+            slopes = tape.gradient(total, inputs)
+            mixed = tf.reduce_sum(slopes[0] * weight[:, tf.newaxis])
+        results.append([value, *slopes, outer.gradient(mixed, inputs[0])])
+    for ours, expected in zip(*results, strict=True):
+        assert ours.shape == expected.shape
+        np.testing.assert_allclose(ours, expected, rtol=1e-7, atol=1e-12)
+
+
+def test_the_kernel_in_float32_follows_float64():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(4000, 2)) * np.logspace(-3, 3, 4000)[:, np.newaxis]
+    for alpha in (0.001, 0.01, 0.5, 1.5, 1.999):
+        results = []
+        for dtype in (tf.float32, tf.float64):
+            inputs = [tf.constant(v, dtype) for v in (x, alpha, 0.7)]
+            with tf.GradientTape() as tape:
+                tape.watch(inputs)
+                total = tf.reduce_sum(learned_energy(*inputs))
+            results.append(tape.gradient(total, inputs))
+        for ours, expected in zip(*results, strict=True):
+            np.testing.assert_allclose(ours, expected, rtol=1e-4)
 
 
 def exact_log_partition(alpha):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,6 +12,7 @@ import tensorflow as tf
 
 from keras_metaloss.checks import check_non_negative, check_positive_integer
 from keras_metaloss.information.predicted import pairwise, tables
+from keras_metaloss.information.predicted.branches import choose
 from keras_metaloss.information.predicted.checks import check_same_rows, row_weights
 from keras_metaloss.information.predicted.heads import (
     ClassHead,
@@ -106,18 +109,12 @@ class Predictions:
             self._check_leave_one_out(pair)
         wanted = [*pairs, *((name,) for name in names)]
         by_cells = [key for key in wanted if self._method(*key) == "quadrature"]
-        scalars = {n for key in by_cells for n in key if n in self._warped}
-        if scalars:
-            resolved = [is_resolved(self._warped[n], self.weights) for n in scalars]
-            values = tf.cond(
-                tf.reduce_all(resolved),
-                lambda: [self._value(key, panels=False) for key in by_cells],
-                lambda: [self._value(key, panels=True) for key in by_cells],
-            )
-            # A single result comes back by itself.
-            values = values if isinstance(values, (list, tuple)) else [values]
-        else:
-            values = [self._value(key, panels=False) for key in by_cells]
+        # Apart: where entropies are only looked at they need no gradient.
+        values = [
+            value
+            for keys in (pairs, [(name,) for name in names])
+            for value in self._values_by_cells([k for k in keys if k in by_cells])
+        ]
         found = dict(zip(by_cells, values, strict=True))
         for key in wanted:
             if key not in found:
@@ -165,6 +162,46 @@ class Predictions:
                 "single class and a single class or number. Received: "
                 f"leave_one_out=True, method={method!r}"
             )
+
+    def _values_by_cells(self, keys):
+        """I of pairs or H of names, on the grid that resolves all components."""
+        used = list(dict.fromkeys(name for key in keys for name in key))
+        scalars = [name for name in used if name in self._warped]
+        if not scalars:
+            return [self._value(key, panels=False) for key in keys]
+        resolved = tf.reduce_all(
+            [is_resolved(self._warped[name], self.weights) for name in scalars]
+        )
+        predicted = {
+            name: head.probs if isinstance(head, ClassHead) else head.distribution
+            for name, head in ((name, self.heads[name]) for name in used)
+        }
+        structure = [predicted, self.weights]
+
+        def values(is_warped):
+            return [self._value(key, panels=not is_warped) for key in keys]
+
+        def again(structure, is_warped):
+            other = self._of(*structure, scalars)
+            return [other._value(key, panels=not is_warped) for key in keys]
+
+        return choose(resolved, values, again, structure)
+
+    def _of(self, predicted, weights, scalars):
+        """The same for other predictions."""
+        other = copy.copy(self)
+        other.weights = weights
+        other.heads = {
+            name: head_of(name, predicted[name])
+            if name in scalars
+            else dataclasses.replace(self.heads[name], probs=predicted[name])
+            for name in predicted
+        }
+        other._warped = {
+            name: warped_kernel(other.heads[name], self.options.num_points)
+            for name in scalars
+        }
+        return other
 
     def _value(self, key, panels):
         """I of a pair or H of a name, by cells."""
