@@ -6,9 +6,10 @@
 Network, split (1,200 characters to learn from, 423 to test), rotations as further
 classes, inner and outer rates and tasks a batch are the paper's (arXiv 1703.03400,
 appendix A.1), and so is batch normalisation over all queries of a task (transductive).
-Queries are as many as shots, in training and test, as in the authors' code (github
-cbfinn/maml, main.py): the moments of one query of each class tell more than those of
-many, so results with more queries are printed beside. A short run lets the outer rate
+Test queries are as many as shots, as in the authors' code (github cbfinn/maml,
+main.py): the moments of one query of each class tell more than those of many, so
+results with more queries are printed beside. A full run trains so too. A short run
+trains with ten queries a class, from which a step learns more, and lets the outer rate
 fall to zero by a cosine; `--first-order-steps` makes its first updates with first-order
 gradients, which take less time. Training goes on where it stopped when the command is
 given again.
@@ -35,6 +36,7 @@ PUBLISHED = {(5, 1): "98.7 +- 0.4", (5, 5): "99.9 +- 0.1", (20, 1): "95.8 +- 0.3
 PROTOCOL = {5: (1, 0.4, 3, 32), 20: (5, 0.1, 5, 16)}
 STEPS_PER_EPOCH = 200
 FULL_STEPS = 60_000
+SHORT_RUN_QUERIES = 10
 
 
 def main() -> None:
@@ -70,8 +72,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", help="omniglot.npz or a folder of PNG; else download")
     parser.add_argument("--ways", type=int, default=5, choices=sorted(PROTOCOL))
     parser.add_argument("--shots", type=int, default=1)
-    parser.add_argument("--train-queries", type=int, help="a class; default: shots")
-    parser.add_argument("--steps", type=int, default=5_000, help="outer updates")
+    parser.add_argument(
+        "--train-queries",
+        type=int,
+        help="a class; default: 10, as many as shots with --full",
+    )
+    parser.add_argument("--steps", type=int, default=3_200, help="outer updates")
     parser.add_argument("--first-order-steps", type=int, default=0)
     parser.add_argument("--full", action="store_true", help=f"{FULL_STEPS} steps")
     parser.add_argument("--test-episodes", type=int, default=2_000)
@@ -79,7 +85,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--run-dir", default="saved_models/benchmark_omniglot")
     arguments = parser.parse_args()
-    arguments.train_queries = arguments.train_queries or arguments.shots
+    short, full = SHORT_RUN_QUERIES, arguments.shots
+    arguments.train_queries = arguments.train_queries or (
+        full if arguments.full else short
+    )
     if arguments.full:
         arguments.steps, arguments.first_order_steps = FULL_STEPS, 0
     return arguments

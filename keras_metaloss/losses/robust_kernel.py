@@ -34,25 +34,30 @@ def learned_energy(
     size = tf.cast(tf.shape(residual)[-1], residual.dtype)
 
     def gradient(upstream):
-        upstream = upstream[..., tf.newaxis] / size
+        upstream = upstream / size
         growth = excess + 1.0
-        slope = upstream * (growth / (1.0 + ratio))
-        by_residual = residual * slope * precision
-        moved = _summed_to(slope * ratio, alpha, scale)
+        slope = growth / (1.0 + ratio)
+        by_residual = residual * (slope * upstream[..., tf.newaxis]) * precision
+        moved = _summed(slope * ratio, upstream, alpha, scale)
         bend = growth * t - excess * (1.0 + alpha / distance)
-        by_alpha = _summed_to(upstream * bend, alpha, scale)
-        by_alpha = distance / tf.square(alpha) * by_alpha + 0.5 * moved
-        by_scale = -distance * moved / scale
-        return by_residual, _summed_to(by_alpha, alpha), _summed_to(by_scale, scale)
+        by_alpha = distance / tf.square(alpha) * _summed(bend, upstream, alpha, scale)
+        by_alpha = _to_shape_of(by_alpha + 0.5 * moved, alpha)
+        return by_residual, by_alpha, _to_shape_of(-distance * moved / scale, scale)
 
     return tf.reduce_mean(excess * (distance / alpha), axis=-1), gradient
 
 
-def _summed_to(values, *parameters):
-    """Sums over what the parameters are broadcast along."""
-    if all(parameter.shape.rank == 0 for parameter in parameters):
-        return tf.reduce_sum(values)
-    values = tf.reduce_sum(values, axis=list(range(values.shape.rank - 1)))
+def _summed(values, upstream, *parameters):
+    """Sum over examples times upstream; over columns too, if no parameter has them."""
     if all(parameter.shape.num_elements() == 1 for parameter in parameters):
-        return tf.reduce_sum(values, keepdims=True)
-    return values
+        # Rows first, which compilers make several of at a time.
+        return tf.reduce_sum(upstream * tf.reduce_sum(values, axis=-1))
+    axes = list(range(values.shape.rank - 1))
+    return tf.reduce_sum(upstream[..., tf.newaxis] * values, axis=axes)
+
+
+def _to_shape_of(gradient, parameter):
+    """Sums over what the parameter is broadcast along."""
+    if parameter.shape.num_elements() == 1:
+        return tf.reshape(tf.reduce_sum(gradient), parameter.shape)
+    return gradient
