@@ -85,12 +85,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--run-dir", default="saved_models/benchmark_omniglot")
     arguments = parser.parse_args()
-    short, full = SHORT_RUN_QUERIES, arguments.shots
-    arguments.train_queries = arguments.train_queries or (
-        full if arguments.full else short
-    )
+    queries = SHORT_RUN_QUERIES
     if arguments.full:
+        queries = arguments.shots
         arguments.steps, arguments.first_order_steps = FULL_STEPS, 0
+    arguments.train_queries = arguments.train_queries or queries
     return arguments
 
 

@@ -70,6 +70,40 @@ def test_binary_is_exact(gamma, label, dtype):
     )
 
 
+# What torchvision.ops.sigmoid_focal_loss (0.29.2) gives, and its gradient.
+TORCHVISION = {
+    (0.25, 2.0): (
+        [0.6915701102563155, 0.05068011788812772, 0.04332169878499658],
+        [0.19577391862682325, 0.00045089070881009483, 5.619197199393532],
+        [-0.28168747015872214, 0.10345274801318578, -0.07457169878499659],
+        [0.30468255975152037, -0.0012177350488481945, 0.7549692797967095],
+    ),
+    (None, 2.0): (
+        [2.766280441025262, 0.06757349051750362, 0.17328679513998632],
+        [0.261031891502431, 0.0018035628352403793, 7.492262932524709],
+        [-1.1267498806348886, 0.1379369973509144, -0.29828679513998635],
+        [0.40624341300202726, -0.004870940195392778, 1.0066257063956126],
+    ),
+    (0.6, 1.5): (
+        [1.7005839103787963, 0.04399005185916007, 0.14703872152028208],
+        [0.1392570585915794, 0.003134289279347453, 2.9977338291515356],
+        [-0.6523489495668244, 0.0761053832170693, -0.21634505831819367],
+        [0.18624047667549654, -0.007084539511989126, 0.4019330753450346],
+    ),
+}
+
+
+@pytest.mark.parametrize(("alpha", "gamma"), TORCHVISION)
+def test_binary_as_in_torchvision(alpha, gamma):
+    logits = np.array([[-3.0, -0.5, 0.0], [0.25, 2.0, 7.5]])
+    targets = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    loss = Binary(gamma, alpha, from_logits=True, dtype="float64")
+    values, gradient = value_and_gradient(loss, targets[..., None], logits[..., None])
+    expected = np.array(TORCHVISION[alpha, gamma])
+    np.testing.assert_allclose(values, expected[:2], rtol=1e-10)
+    np.testing.assert_allclose(gradient[..., 0], expected[2:], rtol=1e-10)
+
+
 def wide_logits(dtype, classes=5):
     """Rows in which the target is far ahead, far behind, or among others."""
     random = np.random.default_rng(0)
