@@ -218,8 +218,9 @@ def as_markdown(
         "class, with its 95 % interval, minutes of training and outer updates; in "
         "brackets the published number, reached with far more training. Omniglot: "
         "1,200 characters with rotations to learn from, 423 without to test. Caltech: "
-        "60 and 14 classes of the prepared 64x64 set. Trained with 1 shot (Reptile: 10), "
-        "also for the tests of 5 shots; one seed, one model, not transductive.",
+        "60 and 14 classes of the prepared 64x64 set. Training is with 1 shot "
+        "(Reptile: 10), for the tests of 5 shots too. One seed, one model, not "
+        "transductive.",
         "",
         "| method | " + " | ".join(str(p) for p in problems) + " |",
         "| --- |" + " --- |" * len(problems),
