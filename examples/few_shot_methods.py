@@ -59,8 +59,14 @@ class Recipe(NamedTuple):
 
 
 def classifier(shape: Shape, ways: int, filters: int) -> keras.Model:
-    downsample = "stride" if shape[0] < 64 else "max_pool"
-    return kml.learners.conv4(shape, ways, filters=filters, downsample=downsample)
+    return kml.learners.conv4(
+        shape, ways, filters=filters, downsample=downsample_of(shape)
+    )
+
+
+def downsample_of(shape: Shape) -> str:
+    """Strides for small images: a step takes a sixth of the time of pooling."""
+    return "stride" if shape[0] < 64 else "max_pool"
 
 
 def context_classifier(shape: Shape, ways: int, filters: int) -> keras.Model:
@@ -75,7 +81,7 @@ def context_classifier(shape: Shape, ways: int, filters: int) -> keras.Model:
 
 def embedding(shape: Shape, ways: int, filters: int) -> keras.Model:
     del ways
-    return kml.learners.conv4(shape, filters=filters, downsample="max_pool")
+    return kml.learners.conv4(shape, filters=filters, downsample=downsample_of(shape))
 
 
 def feature_map(shape: Shape, ways: int, filters: int) -> keras.Model:
@@ -83,7 +89,7 @@ def feature_map(shape: Shape, ways: int, filters: int) -> keras.Model:
     return kml.learners.conv4(
         shape,
         filters=filters,
-        downsample="max_pool",
+        downsample=downsample_of(shape),
         halvings=2 if shape[0] < 64 else 3,
         feature_map=True,
     )

@@ -72,4 +72,4 @@ def _block(x, filters):
 
 
 def _normalized(x):
-    return keras.layers.BatchNormalization()(x)
+    return keras.layers.BatchNormalization(momentum=0.9)(x)
