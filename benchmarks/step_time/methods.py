@@ -15,6 +15,8 @@ def gradient_method(make: Callable) -> Callable[[int], Step]:
 
     def solver(inner_steps: int) -> Step:
         keras, tf, kml = _imports()
+        # Tasks side by side, a core each; the others are one large pass on all cores.
+        tf.config.threading.set_intra_op_parallelism_threads(1)
         learner = kml.learners.conv4((28, 28, 1), problem.WAYS, filters=problem.FILTERS)
         return _meta_step(keras, tf, kml.MetaModel(learner, make(kml, inner_steps)))
 
@@ -57,7 +59,6 @@ def _imports():
 
     import keras_metaloss as kml
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
     return keras, tf, kml
 
 
