@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from keras_metaloss.datasets import _omniglot_files
+from keras_metaloss.datasets._places import VARIABLE, download, given_place
 
 __all__ = ["load_data"]
 
@@ -24,7 +24,6 @@ _HASHES = {
     "background": "ad41ab679c8b5d90b271ef46be6987cc81211774a695c29dcc5367b2b26ee640",
     "evaluation": "1f61a8f3366785b057fc117d9228e78a16e3d976c8953b2a10fcc74cf0609cee",
 }
-_VARIABLE = "KERAS_METALOSS_DATA"
 
 
 def load_data(
@@ -105,7 +104,7 @@ def load_data(
 
 def _read(path: str | os.PathLike | None) -> dict[str, np.ndarray]:
     """Read the arrays from `path`, the environment's path, or the authors' zips."""
-    name, path = ("path", path) if path else (_VARIABLE, os.environ.get(_VARIABLE))
+    name, path = "path" if path else VARIABLE, given_place(path)
     if not path:
         return _omniglot_files.read_zips(_download())
     place = Path(path).expanduser()
@@ -119,21 +118,14 @@ def _read(path: str | os.PathLike | None) -> dict[str, np.ndarray]:
     raise ValueError(
         f"Invalid value for {kind}. Expected an .npz file, a folder with omniglot.npz, "
         "or a folder with images_background and images_evaluation; with neither "
-        f"`path` nor {_VARIABLE} set, the data set is downloaded. Received: "
+        f"`path` nor {VARIABLE} set, the data set is downloaded. Received: "
         f"{name}={str(path)!r}"
     )
 
 
 def _download() -> dict[str, Path]:
     return {
-        part: Path(
-            keras.utils.get_file(
-                origin=f"{_ORIGIN}images_{part}.zip",
-                cache_subdir="datasets/keras_metaloss",
-                file_hash=digest,
-                hash_algorithm="sha256",
-            )
-        )
+        part: download(f"{_ORIGIN}images_{part}.zip", digest)
         for part, digest in _HASHES.items()
     }
 

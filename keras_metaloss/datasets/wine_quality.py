@@ -11,14 +11,14 @@ import os
 import zipfile
 from pathlib import Path
 
-import keras
 import numpy as np
+
+from keras_metaloss.datasets._places import VARIABLE, download, given_place
 
 __all__ = ["load_data"]
 
 _ORIGIN = "https://archive.ics.uci.edu/static/public/186/wine+quality.zip"
 _HASH = "3ed56667f4b828242bd732d7d1dd7f2861e54432239d7fa63877014cbb0304d4"
-_VARIABLE = "KERAS_METALOSS_DATA"
 
 
 def load_data(
@@ -58,9 +58,9 @@ def load_data(
 
 
 def _read(path):
-    given = path or os.environ.get(_VARIABLE)
+    given = given_place(path)
     if not given:
-        return _from_zip(_download())
+        return _from_zip(download(_ORIGIN, _HASH))
     place = Path(given).expanduser()
     if place.is_dir():
         place = place / "wine_quality.npz"
@@ -72,7 +72,7 @@ def _read(path):
     raise ValueError(
         "Invalid value for argument `path`. Expected the authors' zip file, an .npz "
         "file or a folder with wine_quality.npz; with neither `path` nor the "
-        f"environment variable {_VARIABLE} set, the data set is downloaded. Received: "
+        f"environment variable {VARIABLE} set, the data set is downloaded. Received: "
         f"path={str(given)!r}"
     )
 
@@ -86,13 +86,3 @@ def _from_zip(place: Path):
     table = np.concatenate(tables)
     is_white = np.repeat([0, 1], [len(part) for part in tables])
     return table[:, :-1], is_white, table[:, -1]
-
-
-def _download() -> Path:
-    file = keras.utils.get_file(
-        origin=_ORIGIN,
-        cache_subdir="datasets/keras_metaloss",
-        file_hash=_HASH,
-        hash_algorithm="sha256",
-    )
-    return Path(file)

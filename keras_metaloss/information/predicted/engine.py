@@ -107,16 +107,14 @@ class Predictions:
         pairs = [tuple(pair) for pair in pairs]
         for pair in pairs:
             self._check_leave_one_out(pair)
-        wanted = [*pairs, *((name,) for name in names)]
-        by_cells = [key for key in wanted if self._method(*key) == "quadrature"]
+        entropies = [(name,) for name in names]
+        found = {}
         # Apart: where entropies are only looked at they need no gradient.
-        values = [
-            value
-            for keys in (pairs, [(name,) for name in names])
-            for value in self._values_by_cells([k for k in keys if k in by_cells])
-        ]
-        found = dict(zip(by_cells, values, strict=True))
-        for key in wanted:
+        for keys in (pairs, entropies):
+            by_cells = [key for key in keys if self._method(*key) == "quadrature"]
+            values = self._values_by_cells(by_cells)
+            found.update(zip(by_cells, values, strict=True))
+        for key in (*pairs, *entropies):
             if key not in found:
                 found[key] = self._value_by_pairs(key)
         # One input tells A and B apart from nothing: 0 without rounding errors.
@@ -172,9 +170,10 @@ class Predictions:
         resolved = tf.reduce_all(
             [is_resolved(self._warped[name], self.weights) for name in scalars]
         )
+        heads = {name: self.heads[name] for name in used}
         predicted = {
             name: head.probs if isinstance(head, ClassHead) else head.distribution
-            for name, head in ((name, self.heads[name]) for name in used)
+            for name, head in heads.items()
         }
         structure = [predicted, self.weights]
 
