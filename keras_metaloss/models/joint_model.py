@@ -14,12 +14,13 @@ from keras_metaloss.losses.mutual_information import MutualInformationLoss
 from keras_metaloss.models.joint_batches import check_joint_batch, first_rows
 from keras_metaloss.models.joint_metrics import JointMetrics
 from keras_metaloss.models.network_optimizers import NetworkOptimizers
+from keras_metaloss.models.traced_once import TracedOnce
 
 __all__ = ["JointModel"]
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
-class JointModel(keras.Model):
+class JointModel(TracedOnce, keras.Model):
     """Trains two networks with `L_A + L_B - beta * I(A;B)`.
 
     I is the mutual information of the distributions that the two predict, so that each

@@ -18,11 +18,12 @@ from keras_metaloss.models.example_gradients import (
     last_layer_statistics,
     parameter_statistics,
 )
+from keras_metaloss.models.traced_once import TracedOnce
 
 __all__ = ["LossParameters"]
 
 
-class LossParameters:
+class LossParameters(TracedOnce):
     """Mix-in that makes a Keras model train the parameters of its compiled loss.
 
     Put it before the Keras class: `class Mine(kml.models.LossParameters, keras.Model)`,

@@ -28,12 +28,13 @@ from keras_metaloss.models.outer_loss import is_separable, query_weights, set_lo
 from keras_metaloss.models.phases import with_phases
 from keras_metaloss.models.task_execution import choose_task_execution
 from keras_metaloss.models.task_intervals import TaskIntervals
+from keras_metaloss.models.traced_once import TracedOnce
 
 __all__ = ["MetaModel"]
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
-class MetaModel(keras.Model):
+class MetaModel(TracedOnce, keras.Model):
     """Meta-trains a learner: adapts it to each task, then learns from the queries.
 
     `compile`, `fit`, `evaluate`, `predict`, callbacks and saving work as for any Keras

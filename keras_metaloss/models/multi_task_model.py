@@ -28,12 +28,13 @@ from keras_metaloss.models.task_gradients import (
     weighted_gradients,
 )
 from keras_metaloss.models.task_outputs import by_name
+from keras_metaloss.models.traced_once import TracedOnce
 
 __all__ = ["MultiTaskModel"]
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
-class MultiTaskModel(keras.Model):
+class MultiTaskModel(TracedOnce, keras.Model):
     """Trains a model of several outputs, with a say in what each task counts.
 
     `compile` takes a dictionary of losses by output name; an output without a loss is

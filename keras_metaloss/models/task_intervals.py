@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_metaloss.metrics.task_interval import TaskInterval, per_task_results
+from keras_metaloss.models.traced_once import lifted
 
 __all__ = ["TaskIntervals"]
 
@@ -44,6 +45,7 @@ class TaskIntervals:
         self._current = [f"{name}_ci95" for name in results]
         for name, values in zip(self._current, results.values(), strict=True):
             if name not in self._by_name:
-                self._by_name[name] = TaskInterval(name=name)
+                with lifted():
+                    self._by_name[name] = TaskInterval(name=name)
             self._by_name[name].update_state(values)
         return {interval.name: interval.result() for interval in self.metrics}

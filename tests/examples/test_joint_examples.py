@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import sys
+
 import joint_molecules
+import joint_segmentation_detection
 import joint_wine
 import numpy as np
 import pytest
 from PIL import Image
-from test_examples import run
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Runs an example as its command line does; gives what it prints."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KERAS_METALOSS_DATA", raising=False)
+
+    def run(example, *arguments):
+        given = [example.__name__, "--fast", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", given)
+        example.main()
+        return capsys.readouterr().out
+
+    return run
 
 
 def is_complete(output):
@@ -16,18 +33,8 @@ def is_complete(output):
     assert "Unrelated tasks" in output and "nan" not in output
 
 
-@pytest.mark.slow
-def test_wine_without_data(tmp_path, monkeypatch):
-    monkeypatch.delenv("KERAS_METALOSS_DATA", raising=False)
-    pytest.importorskip("sklearn")
-    output = run("joint_wine.py", "--fast", cwd=tmp_path)
-    assert "come with scikit-learn" in output
-    is_complete(output)
-    with Image.open(tmp_path / "saved_models" / "joint_wine.png") as picture:
-        assert np.asarray(picture).std() > 1
-
-
-def test_wine_with_data(tmp_path, capsys):
+@pytest.fixture
+def wines(tmp_path):
     random = np.random.default_rng(0)
     x = random.normal(size=(120, 11))
     x[100:] = x[:20]
@@ -37,16 +44,11 @@ def test_wine_with_data(tmp_path, capsys):
         is_white=(x[:, 0] > 0).astype("int8"),
         quality=np.round(5 + x[:, 1]).astype("int8"),
     )
-    data = joint_wine.load_data(str(tmp_path), download=False)
-    assert "120 wines from" in capsys.readouterr().out
-    problem = joint_wine.problem(0, data, rows=40)
-    parts = [part[0] for part in (problem.train, problem.validation, problem.test)]
-    rows = [{tuple(row) for row in part.round(4)} for part in parts]
-    assert not (rows[0] & rows[1] or rows[0] & rows[2] or rows[1] & rows[2])
-    assert sum(len(part) for part in parts) > 100
+    return tmp_path
 
 
-def test_molecules_with_data(tmp_path, capsys):
+@pytest.fixture
+def molecules(tmp_path):
     random = np.random.default_rng(0)
     bits = random.integers(0, 2, (300, 64), dtype="uint8")
     values = (bits[:, :8].sum(axis=1) + random.normal(size=300)).astype("float32")
@@ -59,8 +61,45 @@ def test_molecules_with_data(tmp_path, capsys):
         active=(values > 4).astype("uint8"),
         log_value=np.where(random.random(300) < 0.1, np.nan, values),
     )
-    tasks = joint_molecules.load_data(str(tmp_path / "molecules.npz"), 1)
-    assert "1 assays of [200] molecules" in capsys.readouterr().out
+    return tmp_path / "molecules.npz"
+
+
+@pytest.mark.slow
+def test_wine_without_data(run, tmp_path):
+    pytest.importorskip("sklearn")
+    output = run(joint_wine)
+    assert "come with scikit-learn" in output
+    is_complete(output)
+    with Image.open(tmp_path / "saved_models" / "joint_wine.png") as picture:
+        assert np.asarray(picture).std() > 1
+
+
+@pytest.mark.slow
+def test_wine_with_data(run, wines, monkeypatch):
+    monkeypatch.setenv("KERAS_METALOSS_DATA", str(wines))
+    output = run(joint_wine)
+    assert "120 wines from" in output
+    is_complete(output)
+
+
+def test_wines_of_one_group_stay_on_one_side(wines):
+    data = joint_wine.load_data(str(wines), download=False)
+    problem = joint_wine.problem(0, data, rows=40)
+    parts = [part[0] for part in (problem.train, problem.validation, problem.test)]
+    rows = [{tuple(row) for row in part.round(4)} for part in parts]
+    assert not (rows[0] & rows[1] or rows[0] & rows[2] or rows[1] & rows[2])
+    assert sum(len(part) for part in parts) > 100
+
+
+@pytest.mark.slow
+def test_molecules_with_data(run, molecules):
+    output = run(joint_molecules, "--data", molecules)
+    assert "1 assays of [200] molecules" in output
+    is_complete(output)
+
+
+def test_molecules_miss_values(molecules):
+    tasks = joint_molecules.load_data(str(molecules), 1)
     problem = joint_molecules.problem(0, tasks, rows=60, share=0.3)
     x, (active, value) = problem.train
     np.testing.assert_array_equal(x, np.unpackbits(np.packbits(x.astype(bool), 1), 1))
@@ -69,14 +108,13 @@ def test_molecules_with_data(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_molecules_without_data(tmp_path, monkeypatch):
-    monkeypatch.delenv("KERAS_METALOSS_DATA", raising=False)
+def test_molecules_without_data(run):
     pytest.importorskip("sklearn")
-    output = run("joint_molecules.py", "--fast", cwd=tmp_path)
+    output = run(joint_molecules)
     assert "come with scikit-learn" in output
     is_complete(output)
 
 
 @pytest.mark.slow
-def test_segmentation_and_detection(tmp_path):
-    is_complete(run("joint_segmentation_detection.py", "--fast", cwd=tmp_path))
+def test_segmentation_and_detection(run):
+    is_complete(run(joint_segmentation_detection))

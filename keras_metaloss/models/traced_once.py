@@ -1,0 +1,56 @@
+"""Steps that `tf.function` traces once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from keras_metaloss import _compat
+
+__all__ = ["TracedOnce", "lifted"]
+
+
+class TracedOnce:
+    """Mix-in for a Keras model: the first step takes half the time.
+
+    `tf.function` traces a second time what has created variables, and Keras creates
+    those of the optimizer and of compiled metrics in the first step. Here they are
+    there before, or are made outside of the graph.
+    """
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Builds the optimizer, then the training step."""
+        optimizer = self.optimizer
+        if self.built and optimizer is not None and not optimizer.built:
+            optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, tf.Tensor]:
+        """As in Keras."""
+        metrics = _compat.compiled_metrics(self)
+        if metrics is not None and not metrics.built:
+            with lifted():
+                metrics.build(y, y_pred)  # looks at shapes only
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+
+@contextlib.contextmanager
+def lifted() -> Iterator[None]:
+    """Makes variables outside of the graph that is being traced.
+
+    Not under a distribution strategy: there Keras makes them before it traces.
+    """
+    if tf.distribute.has_strategy():
+        yield
+        return
+    with tf.init_scope(), tf.variable_creator_scope(_not_of_the_graph):
+        yield
+
+
+def _not_of_the_graph(next_creator, **arguments):
+    return next_creator(**{**arguments, "experimental_enable_variable_lifting": False})
