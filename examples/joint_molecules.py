@@ -1,6 +1,6 @@
 """Is a molecule active, and how strongly: a class and a number, learnt together.
 
-    python examples/joint_molecules.py --data fsmol_subset.npz
+    python examples/joint_molecules.py --download
 
 For each of several assays two networks see the fingerprints of its molecules. One tells
 active from inactive ones, the other the measured value (standardised within the assay),
@@ -9,10 +9,10 @@ screen was not followed up. They are trained with `L_A + L_B - beta * I(A;B)`, a
 compared with beta = 0 and with each network alone; with values exchanged between
 molecules as a control. What is called a seed in the tables is an assay.
 
-The data: a part of FS-Mol (Stanley and others, NeurIPS 2021, CC BY-SA 3.0) as an `.npz`
-file with `task_offset`, `task_fold`, `active_log_corr`, `fingerprint`, `active` and
-`log_value`, by `--data`, or in the folder named by `KERAS_METALOSS_DATA`. Without it,
-scikit-learn's 569 tumours: malignant or benign, and the size of the largest cells.
+The data: six assays of FS-Mol (Stanley and others, NeurIPS 2021, CC BY-SA 3.0), by
+`--data` (see `kml.datasets.fsmol.load_data`), from the folder named by
+`KERAS_METALOSS_DATA`, or by `--download`. Without any, scikit-learn's 569 tumours:
+malignant or benign, and the size of the largest cells.
 """
 
 from __future__ import annotations
@@ -27,44 +27,42 @@ import keras
 import numpy as np
 from joint_comparison import Problem, compare, find_data
 
+import keras_metaloss as kml
 
-def load_data(given: str | None, count: int):
+
+def load_data(given: str | None, count: int, download: bool = False):
     """A list of `(x, classes, values)`, one a data set."""
-    path = find_data(given, "fsmol_subset.npz")
-    if path is None:
-        from sklearn.datasets import load_breast_cancer
+    path = given or find_data(None, "fsmol_subset.npz")
+    if path is None and not download:
+        return [tumours()] * count
+    names = kml.datasets.fsmol.ASSAYS[:count]
+    assays = kml.datasets.fsmol.load_data(path, names)
+    sizes = [len(assay.active) for assay in assays]
+    place = path or "the authors' repository"
+    print(f"{len(assays)} assays of {sizes} molecules from {place}")
+    return [
+        (a.fingerprint.astype("float32"), a.active, standardised(a.log_value))
+        for a in assays
+    ]
 
-        print(
-            "No --data given: running on the 569 tumours that come with scikit-learn, "
-            "benign or not (class) and the logarithm of the worst area (number)."
-        )
-        data = load_breast_cancer()
-        x = data.data[:, :20]  # without the columns that the number is one of
-        x = (x - x.mean(axis=0)) / x.std(axis=0)
-        values = np.log(data.data[:, list(data.feature_names).index("worst area")])
-        values = (values - values.mean()) / values.std()
-        row = (x.astype("float32"), data.target, values.astype("float32"))
-        return [row] * count
-    with np.load(path) as data:
-        offsets, correlation = data["task_offset"], data["active_log_corr"]
-        sizes = np.diff(offsets)
-        # Assays where the written value says how active a molecule is.
-        good = (data["task_fold"] == "test") & (np.abs(correlation) > 0.5)
-        largest = np.argsort(np.where(good, -sizes, 0), kind="stable")[:count]
-        bits, active, log_value = (
-            data["fingerprint"],
-            data["active"],
-            data["log_value"],
-        )
-        tasks = []
-        for task in largest:
-            rows = slice(offsets[task], offsets[task + 1])
-            values = log_value[rows]
-            values = (values - np.nanmean(values)) / np.nanstd(values)
-            x = np.unpackbits(bits[rows], axis=1).astype("float32")
-            tasks.append((x, active[rows].astype("int32"), values))
-    print(f"{len(tasks)} assays of {sizes[largest].tolist()} molecules from {path}")
-    return tasks
+
+def tumours():
+    from sklearn.datasets import load_breast_cancer
+
+    print(
+        "No --data or --download given: running on the 569 tumours that come with "
+        "scikit-learn, benign or not (class) and the logarithm of the worst area "
+        "(number)."
+    )
+    data = load_breast_cancer()
+    x = data.data[:, :20]  # without the columns that the number is one of
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    values = np.log(data.data[:, list(data.feature_names).index("worst area")])
+    return x.astype("float32"), data.target, standardised(values).astype("float32")
+
+
+def standardised(values: np.ndarray) -> np.ndarray:
+    return (values - np.nanmean(values)) / np.nanstd(values)
 
 
 def problem(seed: int, tasks, rows: int, share: float) -> Problem:
@@ -105,7 +103,8 @@ def problem(seed: int, tasks, rows: int, share: float) -> Problem:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", help="the .npz file, or the folder with it")
+    parser.add_argument("--data", help="the .npz file, or the folder of the assays")
+    parser.add_argument("--download", action="store_true", help="from the authors")
     parser.add_argument("--rows", type=int, default=300, help="molecules to train on")
     parser.add_argument(
         "--share", type=float, default=0.33, help="part of them with a measured value"
@@ -115,7 +114,7 @@ def main() -> None:
     parser.add_argument("--fast", action="store_true", help="a short run, to try it")
     arguments = parser.parse_args()
     count = 1 if arguments.fast else arguments.assays
-    tasks = load_data(arguments.data, count)
+    tasks = load_data(arguments.data, count, arguments.download)
     compare(
         functools.partial(
             problem, tasks=tasks, rows=arguments.rows, share=arguments.share

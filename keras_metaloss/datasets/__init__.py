@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from keras_metaloss.datasets import glyphs, omniglot, sinusoid, wine_quality
+from keras_metaloss.datasets import fsmol, glyphs, omniglot, sinusoid, wine_quality
 
-__all__ = ["glyphs", "omniglot", "sinusoid", "wine_quality"]
+__all__ = ["fsmol", "glyphs", "omniglot", "sinusoid", "wine_quality"]

@@ -17,8 +17,11 @@ def given_place(path: str | os.PathLike | None) -> str | os.PathLike | None:
     return path or os.environ.get(VARIABLE)
 
 
-def download(origin: str, digest: str) -> Path:
-    """The file at `origin`, kept in Keras's data set folder, its sha256 checked."""
+def download(origin: str, digest: str | None = None) -> Path:
+    """The file at `origin`, kept in Keras's data set folder, its sha256 checked.
+
+    `digest` may be left out where the address names the content, as a commit does.
+    """
     file = keras.utils.get_file(
         origin=origin,
         cache_subdir="datasets/keras_metaloss",

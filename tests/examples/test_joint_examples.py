@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import keras_metaloss as kml
+
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
@@ -54,9 +56,8 @@ def molecules(tmp_path):
     values = (bits[:, :8].sum(axis=1) + random.normal(size=300)).astype("float32")
     np.savez(
         tmp_path / "molecules.npz",
+        task_id=np.array(["CHEMBL1", kml.datasets.fsmol.ASSAYS[0]]),
         task_offset=np.array([0, 100, 300]),
-        task_fold=np.array(["test", "test"]),
-        active_log_corr=np.array([0.8, 0.9]),
         fingerprint=np.packbits(bits, axis=1),
         active=(values > 4).astype("uint8"),
         log_value=np.where(random.random(300) < 0.1, np.nan, values),

@@ -28,7 +28,10 @@ CODE = """
         for strategy in (tf.distribute.get_strategy(), mirrored):
             with strategy.scope():
                 model = multi_task_model(
-                    method, keras.optimizers.SGD(0.1), regularizer=True
+                    method,
+                    keras.optimizers.SGD(0.1),
+                    regularizer=True,
+                    run_eagerly=strategy is not mirrored,  # nothing to trace
                 )
             history = model.fit(data, epochs=3, shuffle=False, verbose=0).history
             evaluation = model.evaluate(data, verbose=0, return_dict=True)
