@@ -25,7 +25,8 @@ class TracedOnce:
         """Builds the optimizer, then the training step."""
         optimizer = self.optimizer
         if self.built and optimizer is not None and not optimizer.built:
-            optimizer.build(self.trainable_variables)
+            with self.distribute_strategy.scope():
+                optimizer.build(self.trainable_variables)
         return super().make_train_function(force)
 
     def compute_metrics(
