@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 
+import multi_task
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -36,8 +37,8 @@ def test_quickstart_sinusoid(tmp_path):
 
 
 @pytest.mark.slow
-def test_multi_task(tmp_path):
-    output = run("multi_task.py", "--fast", cwd=tmp_path)
+def test_multi_task(run_main, tmp_path):
+    output = run_main(multi_task)
     for name in ("plain sum", "uncertainty", "PCGrad", "each alone"):
         assert f"\n{name}" in output
     assert "by two standard errors" in output

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import joint_molecules
 import joint_segmentation_detection
 import joint_wine
@@ -12,21 +10,6 @@ import pytest
 from PIL import Image
 
 import keras_metaloss as kml
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Runs an example as its command line does; gives what it prints."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("KERAS_METALOSS_DATA", raising=False)
-
-    def run(example, *arguments):
-        given = [example.__name__, "--fast", *map(str, arguments)]
-        monkeypatch.setattr(sys, "argv", given)
-        example.main()
-        return capsys.readouterr().out
-
-    return run
 
 
 def is_complete(output):
@@ -66,9 +49,9 @@ def molecules(tmp_path):
 
 
 @pytest.mark.slow
-def test_wine_without_data(run, tmp_path):
+def test_wine_without_data(run_main, tmp_path):
     pytest.importorskip("sklearn")
-    output = run(joint_wine)
+    output = run_main(joint_wine)
     assert "come with scikit-learn" in output
     is_complete(output)
     with Image.open(tmp_path / "saved_models" / "joint_wine.png") as picture:
@@ -76,9 +59,9 @@ def test_wine_without_data(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_wine_with_data(run, wines, monkeypatch):
+def test_wine_with_data(run_main, wines, monkeypatch):
     monkeypatch.setenv("KERAS_METALOSS_DATA", str(wines))
-    output = run(joint_wine)
+    output = run_main(joint_wine)
     assert "120 wines from" in output
     is_complete(output)
 
@@ -93,8 +76,8 @@ def test_wines_of_one_group_stay_on_one_side(wines):
 
 
 @pytest.mark.slow
-def test_molecules_with_data(run, molecules):
-    output = run(joint_molecules, "--data", molecules)
+def test_molecules_with_data(run_main, molecules):
+    output = run_main(joint_molecules, "--data", molecules)
     assert "1 assays of [200] molecules" in output
     is_complete(output)
 
@@ -109,13 +92,13 @@ def test_molecules_miss_values(molecules):
 
 
 @pytest.mark.slow
-def test_molecules_without_data(run):
+def test_molecules_without_data(run_main):
     pytest.importorskip("sklearn")
-    output = run(joint_molecules)
+    output = run_main(joint_molecules)
     assert "come with scikit-learn" in output
     is_complete(output)
 
 
 @pytest.mark.slow
-def test_segmentation_and_detection(run):
-    is_complete(run(joint_segmentation_detection))
+def test_segmentation_and_detection(run_main):
+    is_complete(run_main(joint_segmentation_detection))

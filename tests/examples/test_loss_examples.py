@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import imbalanced_digits
 import numpy as np
+import outliers_regression
 import pytest
 from PIL import Image
-from test_examples import run
-
-pytest.importorskip("sklearn")
 
 
 def check_picture(path):
@@ -16,14 +15,14 @@ def check_picture(path):
 
 
 @pytest.mark.slow
-def test_imbalanced_digits(tmp_path):
-    output = run("imbalanced_digits.py", "--fast", cwd=tmp_path)
+def test_imbalanced_digits(run_main, tmp_path):
+    output = run_main(imbalanced_digits)
     assert "cross-entropy" in output and "learned gamma" in output
     check_picture(tmp_path / "saved_models" / "imbalanced_digits.png")
 
 
 @pytest.mark.slow
-def test_outliers_regression_on_the_built_in_set(tmp_path):
-    output = run("outliers_regression.py", "--fast", "--data", "none.npz", cwd=tmp_path)
+def test_outliers_regression_on_the_built_in_set(run_main, tmp_path):
+    output = run_main(outliers_regression)
     assert "diabetes: 442 rows" in output
     check_picture(tmp_path / "saved_models" / "outliers_regression.png")

@@ -1,0 +1,22 @@
+"""Examples run as from a command line, without a process for each."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def run_main(tmp_path, monkeypatch, capsys):
+    """Runs `main` of an example in its short form, in `tmp_path`; gives its output."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KERAS_METALOSS_DATA", raising=False)
+
+    def run(example, *arguments):
+        given = [example.__name__, "--fast", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", given)
+        example.main()
+        return capsys.readouterr().out
+
+    return run
