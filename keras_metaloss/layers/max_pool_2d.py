@@ -16,8 +16,9 @@ class MaxPool2D(keras.layers.Layer):
 
     The same values as `keras.layers.MaxPooling2D(pool_size)`. XLA differentiates that
     one twice with inputs rounded to bfloat16, which takes the wrong entry where two
-    are close; here reshaping and a maximum have right derivatives of any order. Equal
-    entries share the gradient.
+    are close. Here the highest entries are found first, and the result is their mean:
+    linear, so that derivatives of any order are right. Equal entries share the
+    gradient.
 
     Args:
         pool_size: edge of a window, a positive integer.
@@ -54,8 +55,18 @@ class MaxPool2D(keras.layers.Layer):
         _, height, width, channels = inputs.shape
         rows, columns = height // p, width // p
         x = inputs[:, : rows * p, : columns * p, :]
-        x = tf.reshape(x, [-1, rows, p, columns, p, channels])
-        return tf.reduce_max(x, axis=[2, 4])
+        fixed = tf.stop_gradient(x)
+        highest = tf.nn.max_pool2d(fixed, p, p, "VALID")
+        is_highest = tf.reshape(
+            tf.reshape(fixed, [-1, rows, p, columns, p, channels])
+            == tf.reshape(highest, [-1, rows, 1, columns, 1, channels]),
+            tf.shape(x),
+        )
+        share = tf.nn.avg_pool2d(tf.cast(is_highest, x.dtype), p, p, "VALID")
+        chosen = tf.where(is_highest, x, tf.zeros((), x.dtype))
+        mean = tf.nn.avg_pool2d(chosen, p, p, "VALID") / share
+        # The mean but for rounding, and exactly the maximum.
+        return highest + (mean - tf.stop_gradient(mean))
 
     def compute_output_shape(self, input_shape):
         n, height, width, channels = input_shape

@@ -46,3 +46,36 @@ def test_second_derivative_on_a_near_tie(jit_compile):
 def test_wrong_size(size):
     with pytest.raises(ValueError, match="`pool_size`.*positive integer"):
         MaxPool2D(size)
+
+
+def test_equal_entries_share_the_gradient():
+    x = tf.constant(np.array([2.0, 2.0, 2.0, -np.inf], "float32").reshape(1, 2, 2, 1))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = MaxPool2D()(x)
+    assert y.numpy().item() == 2.0
+    slope = tape.gradient(y, x)
+    np.testing.assert_allclose(tf.reshape(slope, [-1]), [1 / 3, 1 / 3, 1 / 3, 0])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+def test_other_dtypes(dtype):
+    x = tf.cast(np.random.default_rng(0).normal(size=(2, 4, 4, 3)), dtype)
+    y = MaxPool2D(dtype=dtype)(x)
+    assert y.dtype == dtype
+    windows = tf.reshape(tf.cast(x, "float64"), [2, 2, 2, 2, 2, 3])
+    np.testing.assert_array_equal(
+        tf.cast(y, "float64"), tf.reduce_max(windows, axis=[2, 4])
+    )
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_unknown_batch_size(jit_compile):
+    layer = MaxPool2D()
+    pool = tf.function(
+        layer,
+        input_signature=[tf.TensorSpec([None, 4, 6, 1])],
+        jit_compile=jit_compile,
+    )
+    x = np.random.default_rng(0).normal(size=(3, 4, 6, 1)).astype("float32")
+    np.testing.assert_array_equal(pool(x), keras.layers.MaxPooling2D(2)(x))
