@@ -91,6 +91,10 @@ def compare(
         print(f"seed {seed + 1} of {seeds} done", flush=True)
     print(f"\nRelated tasks, mean ± standard deviation of {seeds} seeds")
     _print(results)
+    print(
+        "Alone each network keeps the epoch that is best for itself on the validation "
+        "set, together both keep the one that is best for their objective."
+    )
     print("\nUnrelated tasks (targets of B exchanged between rows)")
     _print(control)
     _verdict(results)
