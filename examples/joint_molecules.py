@@ -110,7 +110,7 @@ def main() -> None:
         "--share", type=float, default=0.33, help="part of them with a measured value"
     )
     parser.add_argument("--assays", type=int, default=6)
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--fast", action="store_true", help="a short run, to try it")
     arguments = parser.parse_args()
     count = 1 if arguments.fast else arguments.assays

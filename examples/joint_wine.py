@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--download", action="store_true", help="from the repository")
     parser.add_argument("--rows", type=int, default=400, help="wines to train on")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--fast", action="store_true", help="a short run, to try it")
     arguments = parser.parse_args()
     data = load_data(arguments.data, arguments.download)
