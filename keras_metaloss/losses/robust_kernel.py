@@ -32,24 +32,28 @@ def learned_energy(
     t = tf.math.log1p(ratio) * (0.5 * alpha)
     excess = tf.math.expm1(t)
     size = tf.cast(tf.shape(residual)[-1], residual.dtype)
+    by_column = any(p.shape.num_elements() != 1 for p in (alpha, scale))
 
     def gradient(upstream):
         upstream = upstream / size
         growth = excess + 1.0
         slope = growth / (1.0 + ratio)
-        by_residual = residual * (slope * upstream[..., tf.newaxis]) * precision
-        moved = _summed(slope * ratio, upstream, alpha, scale)
-        bend = growth * t - excess * (1.0 + alpha / distance)
-        by_alpha = distance / tf.square(alpha) * _summed(bend, upstream, alpha, scale)
-        by_alpha = _to_shape_of(by_alpha + 0.5 * moved, alpha)
+        by_residual = residual * slope * (upstream[..., tf.newaxis] * precision)
+        moved = _summed(slope * ratio, upstream, by_column)
+        bend = _summed(growth * t, upstream, by_column)
+        bend -= (1.0 + alpha / distance) * _summed(excess, upstream, by_column)
+        by_alpha = _to_shape_of(distance / tf.square(alpha) * bend + moved / 2, alpha)
         return by_residual, by_alpha, _to_shape_of(-distance * moved / scale, scale)
 
-    return tf.reduce_mean(excess * (distance / alpha), axis=-1), gradient
+    factor = distance / alpha
+    if by_column:
+        return tf.reduce_mean(excess * factor, axis=-1), gradient
+    return tf.reduce_sum(excess, axis=-1) * tf.reshape(factor / size, []), gradient
 
 
-def _summed(values, upstream, *parameters):
-    """Sum over examples times upstream; over columns too, if no parameter has them."""
-    if all(parameter.shape.num_elements() == 1 for parameter in parameters):
+def _summed(values, upstream, by_column):
+    """Sum over examples times upstream; over columns too unless `by_column`."""
+    if not by_column:
         # Rows first, which compilers make several of at a time.
         return tf.reduce_sum(upstream * tf.reduce_sum(values, axis=-1))
     axes = list(range(values.shape.rank - 1))
