@@ -5,11 +5,19 @@ from __future__ import annotations
 import joint_molecules
 import joint_segmentation_detection
 import joint_wine
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 import keras_metaloss as kml
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """Nothing is traced, which takes longer than the short forms."""
+    always = property(lambda self: True, lambda self, value: None)
+    monkeypatch.setattr(keras.Model, "run_eagerly", always)
 
 
 def is_complete(output):
@@ -58,8 +66,7 @@ def test_wine_without_data(run_main, tmp_path):
         assert np.asarray(picture).std() > 1
 
 
-@pytest.mark.slow
-def test_wine_with_data(run_main, wines, monkeypatch):
+def test_wine_with_data(run_main, eager, wines, monkeypatch):
     monkeypatch.setenv("KERAS_METALOSS_DATA", str(wines))
     output = run_main(joint_wine)
     assert "120 wines from" in output
@@ -75,8 +82,7 @@ def test_wines_of_one_group_stay_on_one_side(wines):
     assert sum(len(part) for part in parts) > 100
 
 
-@pytest.mark.slow
-def test_molecules_with_data(run_main, molecules):
+def test_molecules_with_data(run_main, eager, molecules):
     output = run_main(joint_molecules, "--data", molecules)
     assert "1 assays of [200] molecules" in output
     is_complete(output)
@@ -91,8 +97,7 @@ def test_molecules_miss_values(molecules):
     assert 0.5 < np.isnan(value).mean() < 0.9
 
 
-@pytest.mark.slow
-def test_molecules_without_data(run_main):
+def test_molecules_without_data(run_main, eager):
     pytest.importorskip("sklearn")
     output = run_main(joint_molecules)
     assert "come with scikit-learn" in output
@@ -100,5 +105,5 @@ def test_molecules_without_data(run_main):
 
 
 @pytest.mark.slow
-def test_segmentation_and_detection(run_main):
+def test_segmentation_and_detection(run_main, eager):
     is_complete(run_main(joint_segmentation_detection))

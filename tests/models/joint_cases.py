@@ -61,7 +61,13 @@ def data(*kinds, rows=24, seed=0):
 
 
 def joint_model(
-    *kinds, optimizer="adam", metrics=None, jit_compile=False, warmup_epochs=0, **loss
+    *kinds,
+    optimizer="adam",
+    metrics=None,
+    jit_compile=False,
+    run_eagerly=True,  # tracing takes longer than the few steps of a test
+    warmup_epochs=0,
+    **loss,
 ):
     names = "abcdefg"
     kinds = dict(zip(names, kinds or ("logits", "value"), strict=False))
@@ -78,5 +84,6 @@ def joint_model(
         loss=kml.losses.MutualInformationLoss(losses, **loss),
         metrics=metrics,
         jit_compile=jit_compile,
+        run_eagerly=run_eagerly,
     )
     return model

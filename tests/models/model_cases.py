@@ -62,7 +62,13 @@ def classification_loss():
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def conv_model(task_execution="auto", optimizer=None, jit_compile=False, **maml):
+def conv_model(
+    task_execution="auto",
+    optimizer=None,
+    jit_compile=False,
+    run_eagerly=False,
+    **maml,
+):
     """A compiled `MetaModel` over `conv_learner`, the same each time."""
     keras.utils.set_random_seed(1)
     arguments = {"steps": 2, "learning_rate": 0.3, **maml}
@@ -76,6 +82,7 @@ def conv_model(task_execution="auto", optimizer=None, jit_compile=False, **maml)
         loss=classification_loss(),
         metrics=["accuracy"],
         jit_compile=jit_compile,
+        run_eagerly=run_eagerly,
     )
     return model
 

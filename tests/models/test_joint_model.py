@@ -110,10 +110,8 @@ def test_beta_zero_and_warmup_train_each_network_alone():
 def test_eager_graph_and_compiled_agree():
     x, y = data("logits", "value")
     results = []
-    for arguments in ({"jit_compile": False}, {"jit_compile": True}, {}):
-        model = joint_model(**arguments)
-        if not arguments:
-            model.compile(optimizer="adam", loss=model.loss, run_eagerly=True)
+    for compiling in ({}, {"run_eagerly": False}, {"jit_compile": True}):
+        model = joint_model(**{"run_eagerly": not compiling, **compiling})
         weight = np.linspace(0.5, 1.5, len(x))
         logs = [model.train_on_batch(x, y, weight, return_dict=True) for _ in range(3)]
         results.append((list(logs[-1].values()), weights(model)))
@@ -328,16 +326,15 @@ REPLICAS = """
     x, y = np.concatenate([x, x]), {k: np.concatenate([v, v]) for k, v in y.items()}
     batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
     results = []
-    for strategy in (
-        tf.distribute.get_strategy(),
-        tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),
-    ):
+    mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    for strategy in (tf.distribute.get_strategy(), mirrored):
         with strategy.scope():
             model = joint_model(
                 optimizer={"a": keras.optimizers.SGD(0.1), "b": "adam"},
                 estimator={"bandwidth": 0.3},
                 metrics={"a": ["accuracy"]},
                 warmup_epochs=1,
+                run_eagerly=strategy is not mirrored,
             )
         history = model.fit(batches, epochs=3, verbose=0).history
         weights = np.concatenate([w.ravel() for w in model.get_weights()])

@@ -36,7 +36,11 @@ CODE = """
             keras.utils.set_random_seed(0)
             network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
             model = kml.AdaptiveLossModel(network)
-            model.compile(optimizer=keras.optimizers.SGD(0.1), loss=losses[name]())
+            model.compile(
+                optimizer=keras.optimizers.SGD(0.1),
+                loss=losses[name](),
+                run_eagerly=strategy is single,
+            )
         random = np.random.default_rng(0)
         x = random.normal(size=(8, 3)).astype("float32")
         y = np.array([0, 1, 2, 0, 1, 0, 2, 1])

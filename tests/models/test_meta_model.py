@@ -97,7 +97,7 @@ def test_call_is_adapting_by_hand():
 def test_adapt_gives_a_plain_model_that_predicts_what_call_predicts(
     normalization, tmp_path
 ):
-    model = conv_model(normalization=normalization)
+    model = conv_model(normalization=normalization, run_eagerly=True)
     x, y = image_episodes()
     model.fit(x, y, verbose=0)
     before = [v.numpy() for v in model.learner.variables]

@@ -19,7 +19,9 @@ import keras_metaloss as kml
 
 
 def trained_model(**arguments):
-    model = conv_model(optimizer=keras.optimizers.Adam(0.01), **arguments)
+    model = conv_model(
+        optimizer=keras.optimizers.Adam(0.01), run_eagerly=True, **arguments
+    )
     x, y = image_episodes()
     model.train_on_batch(x, y)
     return model
