@@ -109,7 +109,7 @@ def _alone(data, fit, learning_rate):
             patience=fit["epochs"], restore_best_weights=True
         )
         network.fit(*sets[0], validation_data=sets[1], callbacks=[best], **fit)
-        outputs.append(network.predict(data.test[0], verbose=0))
+        outputs.append(np.asarray(network(data.test[0])))
     return outputs
 
 
@@ -123,8 +123,8 @@ def _together(data, beta, fit, learning_rate, callbacks):
         callbacks=[*callbacks, BestOfEach()],
         **fit,
     )
-    outputs = model.predict(data.test[0], verbose=0)
-    return [outputs["a"], outputs["b"]]
+    outputs = model(data.test[0])
+    return [np.asarray(outputs["a"]), np.asarray(outputs["b"])]
 
 
 class BestOfEach(keras.callbacks.Callback):
