@@ -21,6 +21,7 @@ __all__ = [
     "keras_mask",
     "loss_is_being_trained",
     "loss_tracker",
+    "outside_of_the_graph",
     "set_keras_mask",
     "unscale_loss_for_distribution",
 ]
@@ -98,6 +99,23 @@ def _moments(x, axes, keepdims=False, synchronized=False):
     variance = tf.reduce_mean(tf.square(x - mean), axes, keepdims=keepdims)
     mean = mean if keepdims else tf.squeeze(mean, axes)
     return tf.cast(mean, dtype), tf.cast(variance, dtype)
+
+
+@contextlib.contextmanager
+def outside_of_the_graph() -> Iterator[None]:
+    """Makes variables outside of the graph that is being traced.
+
+    Not under a distribution strategy: there Keras makes them before it traces.
+    """
+    if tf.distribute.has_strategy():
+        yield
+        return
+    with tf.init_scope(), tf.variable_creator_scope(_not_of_the_graph):
+        yield
+
+
+def _not_of_the_graph(next_creator, **arguments):
+    return next_creator(**{**arguments, "experimental_enable_variable_lifting": False})
 
 
 @contextlib.contextmanager

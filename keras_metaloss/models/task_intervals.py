@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_metaloss import _compat
 from keras_metaloss.metrics.task_interval import TaskInterval, per_task_results
-from keras_metaloss.models.traced_once import lifted
 
 __all__ = ["TaskIntervals"]
 
@@ -45,7 +45,7 @@ class TaskIntervals:
         self._current = [f"{name}_ci95" for name in results]
         for name, values in zip(self._current, results.values(), strict=True):
             if name not in self._by_name:
-                with lifted():
+                with _compat.outside_of_the_graph():
                     self._by_name[name] = TaskInterval(name=name)
             self._by_name[name].update_state(values)
         return {interval.name: interval.result() for interval in self.metrics}

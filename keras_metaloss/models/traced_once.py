@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 
 from keras_metaloss import _compat
 
-__all__ = ["TracedOnce", "lifted"]
+__all__ = ["TracedOnce"]
 
 
 class TracedOnce:
@@ -35,23 +33,6 @@ class TracedOnce:
         """As in Keras."""
         metrics = _compat.compiled_metrics(self)
         if metrics is not None and not metrics.built:
-            with lifted():
+            with _compat.outside_of_the_graph():
                 metrics.build(y, y_pred)  # looks at shapes only
         return super().compute_metrics(x, y, y_pred, sample_weight)
-
-
-@contextlib.contextmanager
-def lifted() -> Iterator[None]:
-    """Makes variables outside of the graph that is being traced.
-
-    Not under a distribution strategy: there Keras makes them before it traces.
-    """
-    if tf.distribute.has_strategy():
-        yield
-        return
-    with tf.init_scope(), tf.variable_creator_scope(_not_of_the_graph):
-        yield
-
-
-def _not_of_the_graph(next_creator, **arguments):
-    return next_creator(**{**arguments, "experimental_enable_variable_lifting": False})

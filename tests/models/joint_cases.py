@@ -65,7 +65,7 @@ def joint_model(
     optimizer="adam",
     metrics=None,
     jit_compile=False,
-    run_eagerly=True,  # tracing takes longer than the few steps of a test
+    run_eagerly=False,
     warmup_epochs=0,
     **loss,
 ):

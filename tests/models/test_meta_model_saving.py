@@ -19,9 +19,7 @@ import keras_metaloss as kml
 
 
 def trained_model(**arguments):
-    model = conv_model(
-        optimizer=keras.optimizers.Adam(0.01), run_eagerly=True, **arguments
-    )
+    model = conv_model(optimizer=keras.optimizers.Adam(0.01), **arguments)
     x, y = image_episodes()
     model.train_on_batch(x, y)
     return model
@@ -103,7 +101,7 @@ def test_exports_give_the_same_numbers_without_this_package(tmp_path):
     np.savez(tmp_path / "episode.npz", **x)
     expected = {}
     for policy in policies:
-        model = trained_model(normalization=policy)
+        model = trained_model(normalization=policy, run_eagerly=True)
         model.export(str(tmp_path / policy), verbose=False)
         expected[policy] = model(x)
     command = [sys.executable, "-c", textwrap.dedent(LOAD), *policies]

@@ -34,9 +34,7 @@ CODE = """
                     run_eagerly=strategy is not mirrored,  # nothing to trace
                 )
             history = model.fit(data, epochs=3, shuffle=False, verbose=0).history
-            evaluation = {}
-            if method == "gradnorm":  # the same for all
-                evaluation = model.evaluate(data, verbose=0, return_dict=True)
+            evaluation = model.evaluate(data, verbose=0, return_dict=True)
             results.append((history, evaluation, all_variables(model)))
         one, two = results
         for name, values in one[0].items():
