@@ -15,7 +15,7 @@ __all__ = ["as_points", "count_within", "nearest"]
 
 _BLOCK = 128
 # A tree beats brute force up to this many dimensions.
-_TREE_DIMENSIONS = 3
+_TREE_DIMENSIONS = 10
 # Compiling pays from this many points on.
 _COMPILE_FROM = 4096
 # So many successive searches for the nearest beat a sort; under XLA a sort is slower.
@@ -99,7 +99,9 @@ def _nearest_in_tree(points, k, norm):
 
     # Balanced trees degenerate on data with many equal values.
     tree = cKDTree(points, balanced_tree=False, compact_nodes=False)
-    distance, index = tree.query(points, k + 1, p=np.inf if norm == "max" else 2)
+    distance, index = tree.query(
+        points, k + 1, p=np.inf if norm == "max" else 2, workers=-1
+    )
     # A point is its own neighbour at distance 0; with duplicates not always the first.
     own = index == np.arange(len(points))[:, np.newaxis]
     own[:, -1] |= ~own.any(axis=1)

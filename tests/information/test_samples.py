@@ -90,8 +90,9 @@ def test_ksg_equals_its_equations_in_every_mode(dimensions, variant):
     assert float(single) == pytest.approx(expected, abs=1e-2)
 
 
-def test_ksg_without_scipy(monkeypatch):
-    x, y, _ = truths.gaussian(1, 0.7, size=500)
+@pytest.mark.parametrize("dimensions", [1, 5])
+def test_ksg_without_scipy(monkeypatch, dimensions):
+    x, y, _ = truths.gaussian(dimensions, 0.7, size=500)
     expected = float(info.mutual_information_ksg(x, y))
     monkeypatch.setattr("keras_metaloss.information._neighbors._HAS_SCIPY", False)
     assert float(info.mutual_information_ksg(x, y)) == expected
