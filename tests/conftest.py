@@ -9,6 +9,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import pytest
+import tensorflow as tf
+
+# Two logical devices, for the tests of distribution.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * 2,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -22,3 +29,9 @@ def _fresh_keras():
     yield
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(floatx)
+
+
+@pytest.fixture(scope="session")
+def mirrored():
+    """Two replicas, each on a logical CPU: one strategy, as its keys are not reused."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 
+import interrupted_training
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from model_cases import conv_learner, conv_model, image_episodes
+from tensorflow.python.tools import saved_model_cli as cli
 
 import keras_metaloss as kml
 
@@ -113,30 +114,30 @@ def test_exports_give_the_same_numbers_without_this_package(tmp_path):
         np.testing.assert_allclose(both, expected[policy], atol=1e-6)
 
 
+def saved_model_cli(*arguments, monkeypatch, capsys):
+    """Output of TensorFlow's command of that name."""
+    monkeypatch.setattr(sys, "argv", ["saved_model_cli", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    return capsys.readouterr().out
+
+
 @pytest.mark.slow
-def test_saved_model_cli_shows_and_runs_the_export(tmp_path):
+def test_saved_model_cli_shows_and_runs_the_export(tmp_path, monkeypatch, capsys):
     model = trained_model()
     model.export(str(tmp_path / "saved"), verbose=False)
     x, _ = image_episodes(tasks=1)
     np.savez(tmp_path / "episode.npz", **{k: v[0] for k, v in x.items()})
     inputs = ";".join(f"{k}={tmp_path}/episode.npz[{k}]" for k in x)
-    code = "from tensorflow.python.tools.saved_model_cli import main; main()"
-    command = [sys.executable, "-c", code]
-    shown = subprocess.run(
-        [*command, "show", "--dir", tmp_path / "saved", "--all"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
+    show = ["show", "--dir", tmp_path / "saved", "--all"]
+    shown = saved_model_cli(*show, monkeypatch=monkeypatch, capsys=capsys)
     for name in ("adapt_and_predict", "serving_default", *x):
         assert f"'{name}'" in shown, name
     arguments = ["--tag_set", "serve", "--signature_def", "serving_default"]
-    subprocess.run(
-        [*command, "run", "--dir", tmp_path / "saved", *arguments]
-        + ["--inputs", inputs, "--outdir", tmp_path / "out"],
-        check=True,
-        capture_output=True,
-    )
+    arguments += ["--inputs", inputs, "--outdir", tmp_path / "out"]
+    run = ["run", "--dir", tmp_path / "saved", *arguments]
+    saved_model_cli(*run, monkeypatch=monkeypatch, capsys=capsys)
     result = np.load(tmp_path / "out" / "output_0.npy")
     np.testing.assert_allclose(result, model(x)[0], atol=1e-6)
 
@@ -178,35 +179,11 @@ def test_model_checkpoint_keeps_the_best(tmp_path):
     assert isinstance(keras.models.load_model(path), kml.MetaModel)
 
 
-TRAIN = """
-    import sys
-    sys.path.insert(0, sys.argv[2])
-    import keras
-    from model_cases import conv_model, image_episodes
-
-    class Tell(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            print("begin", epoch, flush=True)
-
-    model = conv_model(optimizer=keras.optimizers.Adam(0.01))
-    x, y = image_episodes(tasks=40)
-    model.fit(
-        x, y, batch_size=2, shuffle=False, epochs=int(sys.argv[3]), verbose=0,
-        callbacks=[keras.callbacks.BackupAndRestore(sys.argv[1]), Tell()],
-    )
-    print("weights", float(sum(abs(w).sum() for w in model.get_weights())), flush=True)
-"""
-
-
 @pytest.mark.slow
 def test_a_killed_training_loses_at_most_the_running_epoch(tmp_path):
-    def command(folder, epochs):
-        here = os.path.dirname(__file__)
-        code = textwrap.dedent(TRAIN)
-        return [sys.executable, "-c", code, tmp_path / folder, here, str(epochs)]
-
+    script = interrupted_training.__file__
     with subprocess.Popen(
-        command("killed", 1000), stdout=subprocess.PIPE, text=True
+        [sys.executable, script, tmp_path / "killed"], stdout=subprocess.PIPE, text=True
     ) as process:
         epochs = (int(line.split()[1]) for line in process.stdout)
         begun = next(epoch for epoch in epochs if epoch == 3)
@@ -214,13 +191,8 @@ def test_a_killed_training_loses_at_most_the_running_epoch(tmp_path):
         process.send_signal(signal.SIGKILL)
         begun = max([begun, *epochs])
 
-    resumed = subprocess.run(
-        command("killed", begun + 2), capture_output=True, text=True, check=True
-    ).stdout.split("\n")
-    assert resumed[0] in (f"begin {begun}", f"begin {begun + 1}")
-    whole = subprocess.run(
-        command("whole", begun + 2), capture_output=True, text=True, check=True
-    ).stdout.split("\n")
-    assert resumed[-2].startswith("weights") and whole[-2].startswith("weights")
-    resumed_sum, whole_sum = (float(o[-2].split()[1]) for o in (resumed, whole))
-    assert resumed_sum == pytest.approx(whole_sum, rel=1e-5)
+    resumed, weights = interrupted_training.train(tmp_path / "killed", begun + 2)
+    assert resumed[0] in (begun, begun + 1)
+    whole, expected = interrupted_training.train(tmp_path / "whole", begun + 2)
+    assert whole[0] == 0
+    np.testing.assert_allclose(weights, expected, rtol=0, atol=1e-6)
