@@ -65,7 +65,7 @@ def classifier(shape: Shape, ways: int, filters: int) -> keras.Model:
 
 
 def downsample_of(shape: Shape) -> str:
-    """Strides for small images: a step takes a sixth of the time of pooling."""
+    """Strides for small images: a second-order step takes a fifth of the time."""
     return "stride" if shape[0] < 64 else "max_pool"
 
 
@@ -80,8 +80,9 @@ def context_classifier(shape: Shape, ways: int, filters: int) -> keras.Model:
 
 
 def embedding(shape: Shape, ways: int, filters: int) -> keras.Model:
+    """Pooling: it learns more in the same time where no second order is in the way."""
     del ways
-    return kml.learners.conv4(shape, filters=filters, downsample=downsample_of(shape))
+    return kml.learners.conv4(shape, filters=filters, downsample="max_pool")
 
 
 def feature_map(shape: Shape, ways: int, filters: int) -> keras.Model:

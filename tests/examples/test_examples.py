@@ -10,6 +10,7 @@ import sys
 import multi_task
 import numpy as np
 import pytest
+import quickstart_sinusoid
 import tensorflow as tf
 from PIL import Image
 
@@ -29,8 +30,8 @@ def run(name, *arguments, cwd):
 
 
 @pytest.mark.slow
-def test_quickstart_sinusoid(tmp_path):
-    output = run("quickstart_sinusoid.py", "--fast", cwd=tmp_path)
+def test_quickstart_sinusoid(run_main, tmp_path):
+    output = run_main(quickstart_sinusoid)
     assert "after 5 steps" in output
     with Image.open(tmp_path / "saved_models" / "quickstart_sinusoid.png") as picture:
         assert np.asarray(picture).std() > 1
