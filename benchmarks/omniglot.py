@@ -44,7 +44,7 @@ def main() -> None:
     # Tasks run side by side, one core each, faster than one task on all cores.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     train, test = samplers(arguments)
-    folder = pathlib.Path(arguments.run_dir)
+    folder = run_folder(arguments)
     folder.mkdir(parents=True, exist_ok=True)
     model, progress = restored(arguments, folder)
     epochs = max(1, arguments.steps // STEPS_PER_EPOCH)
@@ -83,7 +83,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--test-episodes", type=int, default=2_000)
     parser.add_argument("--normalization", default="batch")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--run-dir", default="saved_models/benchmark_omniglot")
+    parser.add_argument(
+        "--run-dir",
+        default="saved_models/benchmark_omniglot",
+        help="each set of arguments goes on from a folder of its own in it",
+    )
     arguments = parser.parse_args()
     queries = SHORT_RUN_QUERIES
     if arguments.full:
@@ -91,6 +95,16 @@ def parse_arguments() -> argparse.Namespace:
         arguments.steps, arguments.first_order_steps = FULL_STEPS, 0
     arguments.train_queries = arguments.train_queries or queries
     return arguments
+
+
+def run_folder(arguments: argparse.Namespace) -> pathlib.Path:
+    """Where to keep, and go on with, a run of these settings."""
+    name = (
+        f"{arguments.ways}w{arguments.shots}s_{arguments.train_queries}queries_"
+        f"{arguments.steps}steps_{arguments.first_order_steps}first_order_"
+        f"{arguments.normalization}_seed{arguments.seed}"
+    )
+    return pathlib.Path(arguments.run_dir) / name
 
 
 def samplers(
@@ -178,7 +192,7 @@ def report(
         f"{progress['seconds'] / 60:.1f} minutes, normalization="
         f"{arguments.normalization!r}; MAML paper, 60,000 steps: {published} %"
     )
-    batches = arguments.test_episodes // 20
+    batches = max(1, arguments.test_episodes // 20)
     for queries, sampler in test.items():
         results = model.evaluate(
             sampler.dataset(20, batches=batches), verbose=0, return_dict=True

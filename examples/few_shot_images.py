@@ -36,6 +36,7 @@ def main() -> None:
     arguments = parse_arguments()
     # Tasks run side by side, one core each: faster than one task on all cores.
     tf.config.threading.set_intra_op_parallelism_threads(1)
+    keras.config.set_dtype_policy(arguments.precision)
     keras.utils.set_random_seed(arguments.seed)
     train, validation, test = load(arguments.data)
     settings = {"ways": arguments.ways, "shots": arguments.shots, "queries": 5}
@@ -91,6 +92,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--ways", type=int, default=5, help="classes a task")
     parser.add_argument("--shots", type=int, default=1, help="examples a class")
     parser.add_argument("--method", default="maml", choices=list(RECIPES))
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        choices=["float32", "mixed_bfloat16", "mixed_float16"],
+        help="of the layers; the inner loop and the losses stay in float32",
+    )
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--steps-per-epoch", type=int, default=100)
     parser.add_argument("--test-episodes", type=int, default=600)
@@ -110,21 +117,27 @@ def load(data: str) -> tuple[Split, Split, Split]:
         splits = kml.datasets.glyphs.load_data()
     elif data == "omniglot":
         splits = kml.datasets.omniglot.load_data()
-    elif data.endswith(".npz"):
+    elif data.endswith(".npz") or is_omniglot(pathlib.Path(data)):
         splits = kml.datasets.omniglot.load_data(data)
     else:
         splits = image_folder(pathlib.Path(data))
     return tuple((x.astype(np.float32) / 255.0, y) for x, y in splits)
 
 
+def is_omniglot(path: pathlib.Path) -> bool:
+    names = ("omniglot.npz", "images_background", "images_evaluation")
+    return any((path / name).exists() for name in names)
+
+
 def image_folder(path: pathlib.Path, size: int = 28) -> tuple[Split, Split, Split]:
     """Classes from sub-folders of images, 60 % of them to learn from."""
-    folders = sorted(folder for folder in path.glob("*") if folder.is_dir())
+    found = {folder: image_files(folder) for folder in sorted(path.glob("[!.]*/"))}
+    folders = [folder for folder, files in found.items() if files]
     if not folders:
         raise SystemExit(f"--data {path}: expected a folder with one folder a class")
     x, y = [], []
     for label, folder in enumerate(folders):
-        for file in sorted(folder.iterdir()):
+        for file in found[folder]:
             image = keras.utils.load_img(
                 file, color_mode="grayscale", target_size=(size, size)
             )
@@ -135,6 +148,13 @@ def image_folder(path: pathlib.Path, size: int = 28) -> tuple[Split, Split, Spli
     bounds = ((0.0, 0.6), (0.6, 0.8), (0.8, 1.0))
     chosen = [(place >= low) & (place < high) for low, high in bounds]
     return tuple((x[rows], y[rows]) for rows in chosen)
+
+
+def image_files(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Files with the endings that Keras reads."""
+    endings = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+    files = sorted(folder.glob("[!.]*"))
+    return [file for file in files if file.suffix.lower() in endings]
 
 
 def nearest_neighbour(episode: dict, query_y: np.ndarray) -> np.ndarray:

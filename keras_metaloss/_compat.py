@@ -23,11 +23,17 @@ __all__ = [
     "loss_tracker",
     "outside_of_the_graph",
     "set_keras_mask",
+    "trusted_layers",
     "unscale_loss_for_distribution",
 ]
 
+
+class BackendError(ImportError, ValueError):
+    """Keras runs on another backend."""
+
+
 if keras.backend.backend() != "tensorflow":
-    raise ImportError(
+    raise BackendError(
         "keras_metaloss needs the TensorFlow backend of Keras. Set the environment "
         'variable KERAS_BACKEND="tensorflow" before Keras is imported. '
         f"Received: keras.backend.backend()={keras.backend.backend()!r}"
@@ -37,6 +43,11 @@ if keras.backend.backend() != "tensorflow":
 def flatten_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Every layer inside `model`, nested ones too, `model` itself left out."""
     return list(model._flatten_layers(include_self=False))
+
+
+def trusted_layers() -> contextlib.AbstractContextManager:
+    """Within it, layers made of the user's own functions can be copied."""
+    return keras.src.saving.serialization_lib.SafeModeScope(safe_mode=False)
 
 
 def unscale_loss_for_distribution(loss: tf.Tensor) -> tf.Tensor:

@@ -119,6 +119,7 @@ class Adaptation(keras.layers.Layer):
             )
         self.loss = loss
         self.normalization = normalization
+        self._functional = None
         self.built = True
 
     def attach(self, learner: keras.Model) -> None:
@@ -126,7 +127,17 @@ class Adaptation(keras.layers.Layer):
 
         Args:
             learner: a built Keras model.
+
+        Raises:
+            ValueError: if it already adapts a learner.
         """
+        if self._functional is not None:
+            raise ValueError(
+                "Invalid value for argument `adaptation`. Expected one that no other "
+                f"model uses: make another {type(self).__name__} for this one. "
+                f"Received: adaptation={self!r}, which adapts "
+                f"{self._functional.learner.name!r}"
+            )
         self._functional = FunctionalLearner(learner)
         self._per_step = None
         if self.normalization == "per_step":

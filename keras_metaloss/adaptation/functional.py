@@ -93,6 +93,9 @@ class FunctionalLearner:
 
         Returns:
             A `LearnerOutput`.
+
+        Raises:
+            ValueError: if a layer adds losses of its activations.
         """
         mapping = [
             *zip(self.weight_variables, weights, strict=True),
@@ -104,12 +107,19 @@ class FunctionalLearner:
             *(overrides or []),
         ]
         with (
-            keras.StatelessScope(mapping) as scope,
+            keras.StatelessScope(mapping, collect_losses=True) as scope,
             moments.applied_to(self.learner),
             _compat.exact_moments(),
         ):
             outputs = self.learner(x, training=training)
             penalties = list(self.learner.losses)
+        if scope.losses:
+            raise ValueError(
+                "Expected a learner whose layers add no losses of what passes through "
+                "them (`activity_regularizer`, `add_loss`): neither loop would follow "
+                f"them. Received: learner={self.learner.name!r}, which adds "
+                f"{len(scope.losses)}"
+            )
         values = [
             _current_value(scope, v, old)
             for v, old in zip(self.state_variables, state.values, strict=True)

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from keras_metaloss.checks import check_non_negative
+
 __all__ = ["InnerOptimizer", "adam", "adamw", "clipped", "from_keras", "rmsprop", "sgd"]
 
 Weights = list[tf.Tensor]
@@ -264,6 +266,8 @@ def from_keras(optimizer: keras.optimizers.Optimizer) -> InnerOptimizer:
     rate = config["learning_rate"]
     if isinstance(rate, dict):
         rate = keras.optimizers.schedules.deserialize(rate)
+    else:
+        check_non_negative("optimizer.learning_rate", float(rate))
     inner = make(rate, **{name: config[name] for name in names})
     if config.get("weight_decay"):
         inner = _decayed(inner, rate, config["weight_decay"])

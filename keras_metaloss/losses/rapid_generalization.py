@@ -163,7 +163,8 @@ class RapidGeneralizationLoss(keras.losses.Loss):
             y_pred: predictions, `[T, N, ...]`.
             sample_weight: `[T, N]`; `intra_t` is the mean over N of weight times loss.
             task_similarity: `[T, T]`, for terms that take it.
-            representations: `[T, D]`, for terms that need it.
+            representations: `[T, D]`, for terms that need it; without it the mean
+                prediction over the examples of weight above zero.
 
         Returns:
             Tensor `[T]`.
@@ -180,6 +181,8 @@ class RapidGeneralizationLoss(keras.losses.Loss):
                 axis=0,
             )
             values = values * tf.reshape(sample_weight, shape)
+            if representations is None and self.representation == "prediction":
+                representations = _mean_predictions(y_pred, sample_weight)
         intra = tf.reduce_mean(values, axis=list(range(1, values.shape.rank)))
         if not self.looks_across_tasks:
             return intra
@@ -255,6 +258,18 @@ class RapidGeneralizationLoss(keras.losses.Loss):
         for key in ("intra_task_loss", "inter_task_loss", "lambda_weight"):
             config[key] = keras.saving.deserialize_keras_object(config[key])
         return cls(**config)
+
+
+def _mean_predictions(y_pred, sample_weight):
+    """Mean `[T, D]` over the examples that count."""
+    counts = tf.cast(sample_weight != 0, y_pred.dtype)
+    counts = tf.reshape(counts, tf.concat([tf.shape(counts)[:2], [-1]], 0))
+    flat = tf.reshape(y_pred, tf.concat([tf.shape(y_pred)[:2], [-1]], 0))
+    # Weights of single outputs do not divide a prediction.
+    counts = tf.reduce_max(counts, axis=-1, keepdims=True)
+    return tf.math.divide_no_nan(
+        tf.reduce_sum(flat * counts, axis=1), tf.reduce_sum(counts, axis=1)
+    )
 
 
 class _Reduction(keras.losses.Loss):

@@ -77,19 +77,20 @@ class TaskSimilarityLoss(InterTaskLoss):
         squares = tf.reduce_sum(
             tf.square(vectors[:, tf.newaxis] - vectors[tf.newaxis]), axis=-1
         )
-        return _mean_over_pairs(tf.cast(task_similarity, squares.dtype) * squares)
+        matrix = _of_the_batch(tf.cast(task_similarity, squares.dtype), squares)
+        return _mean_over_pairs(matrix * squares)
 
     def _vectors(self, y_pred, representations):
+        if representations is not None:
+            return tf.cast(representations, y_pred.dtype)
         if self.representation == "prediction":
             mean = tf.reduce_mean(y_pred, axis=1)
             return tf.reshape(mean, [tf.shape(mean)[0], -1])
-        if representations is None:
-            raise ValueError(
-                'A `TaskSimilarityLoss(representation="gradient")` needs the gradients '
-                "of tasks, which only `kml.MetaModel` has: compile such a model with "
-                "it. Received: representations=None"
-            )
-        return tf.cast(representations, y_pred.dtype)
+        raise ValueError(
+            'A `TaskSimilarityLoss(representation="gradient")` needs the gradients of '
+            "tasks, which only `kml.MetaModel` has: compile such a model with it, for "
+            "all outputs together. Received: representations=None"
+        )
 
     def get_config(self) -> dict[str, Any]:
         matrix = self.task_similarity
@@ -105,6 +106,18 @@ def _mean_over_pairs(values):
     off_diagonal = values * (1.0 - tf.eye(count, dtype=values.dtype))
     pairs = tf.cast(count * (count - 1), values.dtype)
     return tf.math.divide_no_nan(tf.reduce_sum(off_diagonal), pairs)
+
+
+def _of_the_batch(matrix, squares):
+    """The matrix, if it has a row and a column for each task."""
+    if not matrix.shape.is_compatible_with(squares.shape) or matrix.shape.rank != 2:
+        raise ValueError(
+            "Invalid value for argument `task_similarity`. Expected a matrix [T, T], "
+            f"one row a task of the batch, here of {squares.shape[0]} tasks. Received: "
+            f"task_similarity of shape {tuple(matrix.shape)}"
+        )
+    # A batch of unknown size is looked at when it is there.
+    return tf.ensure_shape(matrix, squares.shape)
 
 
 def _checked_matrix(value):

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_metaloss import _compat
 from keras_metaloss.adaptation import Adaptation, Adapted, MetricAdaptation, Task
 from keras_metaloss.adaptation.normalization import BatchMoments, batch_normalizations
 
@@ -133,8 +134,15 @@ def plain_model(
 
 
 def _copy(learner: keras.Model, example: Any) -> keras.Model:
-    copy = type(learner).from_config(learner.get_config())
+    with _compat.trusted_layers():
+        copy = type(learner).from_config(learner.get_config())
     if not copy.built:
         copy(keras.tree.map_structure(tf.convert_to_tensor, example))
+    # A configuration need not say what was frozen later.
+    for ours, theirs in zip(
+        _compat.flatten_layers(copy), _compat.flatten_layers(learner), strict=True
+    ):
+        if ours.trainable != theirs.trainable:
+            ours.trainable = theirs.trainable
     copy.set_weights(learner.get_weights())
     return copy

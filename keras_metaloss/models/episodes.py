@@ -13,7 +13,9 @@ from keras_metaloss.adaptation.inner_loss import InnerLoss
 
 __all__ = [
     "as_task",
+    "as_x_y",
     "check_episodes",
+    "check_length",
     "check_loss",
     "episode_spec",
     "first_batch",
@@ -79,11 +81,11 @@ def as_task(support_x: Any, support_y: Any, support_mask: Any = None) -> Task:
         ValueError: if shapes do not agree or values are not finite.
     """
     x, y = keras.tree.map_structure(_as_tensor, (support_x, support_y))
-    batched = keras.tree.map_structure(
-        lambda t: t[tf.newaxis], {"support_x": x, "support_y": y, "query_x": x}
-    )
-    check_episodes(batched, None)
     mask = None if support_mask is None else tf.convert_to_tensor(support_mask)
+    parts = {"support_x": x, "support_y": y, "query_x": x}
+    if mask is not None:
+        parts["support_mask"] = mask
+    check_episodes(keras.tree.map_structure(lambda t: t[tf.newaxis], parts), None)
     return Task(x, y, x, mask, mask, tf.constant(0))
 
 
@@ -94,6 +96,35 @@ def first_batch(x: Any, y: Any = None) -> tuple[Any, Any] | None:
             return (batch[0], batch[1]) if isinstance(batch, tuple) else (batch, None)
         return None
     return (x, y) if isinstance(x, dict) else None
+
+
+def as_x_y(data: Any) -> tuple[Any, Any]:
+    """Inputs and targets of what `fit` takes as `validation_data`."""
+    if isinstance(data, (tuple, list)):
+        return data[0], data[1] if len(data) > 1 else None
+    return data, None
+
+
+def check_length(x: Any, name: str, steps: int | None) -> None:
+    """Raises a `ValueError` for what has no end, or gives no batches at all.
+
+    Args:
+        x: what `fit` or `evaluate` got.
+        name: name of the argument that says where to stop.
+        steps: its value.
+    """
+    if callable(getattr(x, "dataset", None)):
+        raise ValueError(
+            "Invalid value for argument `x`. Expected episodes: "
+            f"`x.dataset(tasks_per_batch)` gives them. Received: x={x!r}"
+        )
+    endless = isinstance(x, tf.data.Dataset) and (
+        int(x.cardinality()) == tf.data.INFINITE_CARDINALITY
+    )
+    if endless and steps is None:
+        raise ValueError(
+            f"Expected `{name}` for a dataset without an end. Received: {name}=None"
+        )
 
 
 def check_episodes(episode: dict[str, Any], query_y: Any) -> None:
@@ -113,6 +144,8 @@ def check_episodes(episode: dict[str, Any], query_y: Any) -> None:
     _check_leading(
         "query_x", [q[:, :1] for q in queries], "support_x", support[0][:, :1]
     )
+    _check_mask("support_mask", episode.get("support_mask"), "support_x", support[0])
+    _check_mask("query_mask", episode.get("query_mask"), "query_x", queries[0])
     for name, tensors in (
         ("support_x", support),
         ("support_y", targets),
@@ -141,10 +174,13 @@ def check_loss(loss: InnerLoss, outputs: Any, y: Any, name: str) -> None:
     Args:
         loss: the loss of one task.
         outputs: predictions for the first task, `[N, ...]`.
-        y: targets `[T, N, ...]`, of which the first task's are tried.
+        y: targets `[T, N, ...]`; those of all tasks are tried.
         name: name of the targets, for the message.
     """
-    y = keras.tree.map_structure(lambda t: tf.convert_to_tensor(t)[0], y)
+    y = keras.tree.map_structure(tf.convert_to_tensor, y)
+    tasks = keras.tree.flatten(y)[0].shape[0]
+    y = keras.tree.map_structure(lambda t: tf.reshape(t, [-1, *t.shape[2:]]), y)
+    outputs = keras.tree.map_structure(lambda t: tf.concat([t] * tasks, 0), outputs)
     with tf.device("CPU:0"):
         try:
             loss(y, outputs, None, [])
@@ -177,6 +213,22 @@ def _check_leading(name, tensors, other_name, other):
                 f"{name}.shape={tuple(tensor.shape)}, "
                 f"{other_name}.shape={tuple(other.shape)}"
             )
+
+
+def _check_mask(name, mask, other_name, other):
+    if mask is None:
+        return
+    if tuple(mask.shape) != tuple(other.shape[:2]):
+        raise ValueError(
+            f"Expected `{name}` to have the first two axes of `{other_name}`, tasks "
+            f"and examples. Received: {name}.shape={tuple(mask.shape)}, "
+            f"{other_name}.shape={tuple(other.shape)}"
+        )
+    if not np.asarray(mask).any(axis=1).all():
+        raise ValueError(
+            f"Expected `{name}` to leave each task an example. Received: a task with "
+            "none"
+        )
 
 
 def _check_finite(name, tensor):

@@ -14,7 +14,9 @@ from keras_metaloss.adaptation.inner_loss import InnerLoss
 from keras_metaloss.models.adapted import plain_model
 from keras_metaloss.models.episodes import (
     as_task,
+    as_x_y,
     check_episodes,
+    check_length,
     check_loss,
     episode_spec,
     first_batch,
@@ -219,23 +221,28 @@ class MetaModel(TracedOnce, keras.Model):
     # Training and evaluation
 
     def fit(
-        self, x: Any = None, y: Any = None, **kwargs: Any
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, **kwargs: Any
     ) -> keras.callbacks.History:
         """`keras.Model.fit`, after a look at what is wrong in the first batch."""
+        check_length(x, "steps_per_epoch", kwargs.get("steps_per_epoch"))
         self._check_first_batch(x, y)
+        self._check_first_batch(*as_x_y(kwargs.get("validation_data")))
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)
         if self.adaptation.counts_updates:
             kwargs["callbacks"] = with_phases(kwargs.get("callbacks"))
-        return super().fit(x, y, **kwargs)
+        return super().fit(x, y, batch_size, **kwargs)
 
-    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, **kwargs: Any
+    ) -> Any:
         """`keras.Model.evaluate`, with confidence intervals over tasks."""
         if not kwargs.get("_use_cached_eval_dataset"):
+            check_length(x, "steps", kwargs.get("steps"))
             self._check_first_batch(x, y)
         self._own.evaluating = True
         try:
-            return super().evaluate(x, y, **kwargs)
+            return super().evaluate(x, y, batch_size, **kwargs)
         finally:
             self._own.evaluating = False
 
@@ -424,9 +431,14 @@ class MetaModel(TracedOnce, keras.Model):
         _compat.loss_tracker(self).update_state(
             _compat.unscale_loss_for_distribution(loss), sample_weight=task_count(x)
         )
-        if "query_mask" in x:
+        if x.get("query_mask") is not None:
+            # Metrics take a mask for weights: here each task counts the same.
+            mask = tf.cast(x["query_mask"], tf.float32)
+            weights = tf.math.divide_no_nan(
+                mask, tf.reduce_sum(mask, axis=1, keepdims=True)
+            )
             for tensor in keras.tree.flatten(y_pred):
-                _compat.set_keras_mask(tensor, x["query_mask"])
+                _compat.set_keras_mask(tensor, weights)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def _check_first_batch(self, x, y):
@@ -436,7 +448,7 @@ class MetaModel(TracedOnce, keras.Model):
             self._check_losses(*batch)
 
     def _check_losses(self, episode, query_y):
-        """Tries the losses on one task, where a misfit can still be explained."""
+        """Tries the losses on the targets, where a misfit can still be explained."""
         support = self._inner_loss()
         if support is not None:
             outputs = predict_first(self.learner, episode["support_x"])
@@ -444,7 +456,9 @@ class MetaModel(TracedOnce, keras.Model):
         if query_y is not None and self.compiled:
             outer = self._as_inner_loss(self.loss)
             if support is None:
+                # How many classes such an output has is a matter of its task.
                 outputs = predict_first(self, episode)
+                query_y = keras.tree.map_structure(lambda t: t[:1], query_y)
             else:
                 outputs = predict_first(self.learner, episode["query_x"])
             check_loss(outer, outputs, query_y, "query_y")

@@ -118,9 +118,12 @@ class DatasetSource:
             ]
         except tf.errors.UnimplementedError:
             examples = self._read(dataset, example_indices)
-        return keras.tree.map_structure(
+        loaded = keras.tree.map_structure(
             lambda *tensors: np.stack([t.numpy() for t in tensors]), *examples
         )
+        for array in keras.tree.flatten(loaded):
+            _check_array(array, len(example_indices), name="datasets")
+        return loaded
 
     @staticmethod
     def _read(dataset, example_indices):

@@ -194,6 +194,28 @@ def test_cosine_is_finite_at_zero_and_for_equal_tasks():
         assert np.isfinite(tape.gradient(value, y_pred)).all()
 
 
+@pytest.mark.parametrize("matrix", [None, np.ones((4, 4))])
+def test_similarity_by_prediction_leaves_masked_examples_out(matrix):
+    rng = np.random.default_rng(0)
+    y_true, y_pred = rng.normal(size=(2, 4, 5, 2))
+    weight = np.ones((4, 5)) * [1, 1, 2, 0, 0]
+    term = kml.losses.TaskSimilarityLoss(task_similarity=matrix)
+    means = y_pred[:, :3].mean(axis=1)
+    expected = term.call(None, None, tf.constant(means[:, np.newaxis]))
+    loss = kml.losses.RapidGeneralizationLoss("mse", term, lambda_weight=1.0)
+    plain = kml.losses.RapidGeneralizationLoss("mse", None, lambda_weight=1.0)
+    inter = float(loss(y_true, y_pred, weight) - plain(y_true, y_pred, weight))
+    assert inter == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (1, 4), (3, 3)])
+def test_similarity_of_other_tasks_than_those_of_the_batch(shape):
+    loss = kml.losses.RapidGeneralizationLoss("mse", kml.losses.TaskSimilarityLoss())
+    y = np.zeros((4, 5, 2))
+    with pytest.raises(ValueError, match="`task_similarity`.*4 tasks"):
+        loss(y, y, task_similarity=np.ones(shape))
+
+
 def test_the_articles_three_argument_call():
     y_true, y_pred = random_batch()
     similarity = np.abs(np.random.default_rng(0).normal(size=(4, 4))).astype("float32")

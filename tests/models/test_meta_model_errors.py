@@ -9,7 +9,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_cases import conv_learner, conv_model, dense_learner, image_episodes
+from model_cases import (
+    classification_loss,
+    conv_learner,
+    conv_model,
+    dense_learner,
+    image_episodes,
+)
 
 import keras_metaloss as kml
 
@@ -46,6 +52,27 @@ def test_adaptation_of_the_wrong_kind():
         kml.MetaModel(dense_learner(), "maml")
 
 
+def test_an_adaptation_of_another_model():
+    adaptation = kml.adaptation.MAML(1, 0.1)
+    kml.MetaModel(dense_learner(), adaptation)
+    with pytest.raises(ValueError, match="`adaptation`.*no other model uses"):
+        kml.MetaModel(dense_learner(), adaptation)
+
+
+def test_negative_rate_of_a_keras_optimizer():
+    with pytest.raises(ValueError, match="learning_rate`.*-0.1"):
+        kml.adaptation.MAML(1, optimizer=keras.optimizers.SGD(-0.1))
+
+
+def test_losses_of_activations():
+    layer = keras.layers.Dense(3, activity_regularizer=keras.regularizers.L2(0.1))
+    learner = keras.Sequential([keras.Input((6, 6, 2)), keras.layers.Flatten(), layer])
+    model = kml.MetaModel(learner, kml.adaptation.MAML(1, 0.1))
+    model.compile(optimizer="sgd", loss=classification_loss())
+    with pytest.raises(ValueError, match="activity_regularizer"):
+        model.fit(*image_episodes(), verbose=0)
+
+
 def test_unknown_task_execution():
     with pytest.raises(ValueError, match="`task_execution`.*'fast'"):
         kml.MetaModel(dense_learner(), kml.adaptation.MAML(), task_execution="fast")
@@ -66,6 +93,9 @@ def changed(**entries):
         (changed(query_x=np.full((3, 9, 6, 6, 2), np.nan, "float32")), "NaN"),
         (changed(support_y=np.full((3, 6), 3)), "`support_y` does not fit.*3 to 3"),
         (changed(y=np.full((3, 9), -1)), "`query_y` does not fit.*-1 to -1"),
+        (changed(y=np.outer([0, 0, 7], [1] * 9)), "`query_y` does not fit.*0 to 7"),
+        (changed(query_mask=np.ones((3, 1), bool)), "`query_mask`.*first two axes"),
+        (changed(support_mask=np.zeros((3, 6), bool)), "`support_mask`.*an example"),
         (changed(question=np.zeros(3)), "keys.*question"),
     ],
 )
@@ -80,6 +110,30 @@ def test_wrong_episodes(episodes, message, as_dataset):
         data = episodes
     with pytest.raises(ValueError, match=message):
         model.fit(*data, verbose=0)
+
+
+def test_wrong_validation_data():
+    with pytest.raises(ValueError, match="NaN"):
+        conv_model().fit(
+            *image_episodes(),
+            validation_data=changed(
+                query_x=np.full((3, 9, 6, 6, 2), np.nan, "float32")
+            ),
+            verbose=0,
+        )
+
+
+def test_episodes_without_an_end():
+    x = np.zeros((60, 6, 6, 2), "float32")
+    y = np.repeat(np.arange(6), 10)
+    sampler = kml.tasks.EpisodeSampler(x, y, ways=3, shots=2, queries=3)
+    model = conv_model()
+    with pytest.raises(ValueError, match=r"`x`.*x.dataset\(tasks_per_batch\)"):
+        model.fit(sampler)
+    with pytest.raises(ValueError, match="`steps_per_epoch`.*without an end"):
+        model.fit(sampler.dataset(2))
+    with pytest.raises(ValueError, match="`steps`.*without an end"):
+        model.evaluate(sampler.dataset(2))
 
 
 def test_missing_entry():
@@ -123,5 +177,5 @@ def test_another_backend():
         [sys.executable, "-c", code], capture_output=True, text=True
     )
     assert result.returncode != 0
-    assert "ImportError" in result.stderr and "KERAS_BACKEND" in result.stderr
+    assert "BackendError" in result.stderr and "KERAS_BACKEND" in result.stderr
     assert "Received: keras.backend.backend()='jax'" in result.stderr

@@ -199,6 +199,10 @@ def test_wrong_arrays():
     x[3, 1] = np.nan
     with pytest.raises(ValueError, match="finite.*1 values"):
         Sampler(x, y, **settings)
+    datasets = [tf.data.Dataset.from_tensor_slices(c) for c in x.reshape(10, 8, 2)]
+    episodes = Sampler.from_datasets(datasets, **settings)
+    with pytest.raises(ValueError, match="finite.*`datasets`"):
+        episodes.batch(0, 100)
     with pytest.raises(ValueError, match="known, finite length"):
         Sampler.from_datasets(
             [tf.data.Dataset.from_tensors(0).repeat()] * 3, **settings
