@@ -20,7 +20,9 @@ class FunctionLoss(keras.losses.Loss):
     """
 
     def __init__(self, function: Callable, name: str | None = None) -> None:
-        super().__init__(name=name or getattr(function, "__name__", "function_loss"))
+        found = getattr(function, "__name__", "function_loss")
+        # A lambda's is no name of a scope.
+        super().__init__(name=name or found.strip("<>"))
         self.function = function
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_metaloss.checks import check_positive_integer
@@ -15,6 +16,7 @@ __all__ = [
     "check_neighbors",
     "check_same_length",
     "choice",
+    "nan_unless_finite",
     "preprocessed",
 ]
 
@@ -150,7 +152,17 @@ def normal_scores(x: tf.Tensor) -> tf.Tensor:
     through = tf.searchsorted(ordered, columns, side="right")
     ranks = tf.cast(below + through + 1, x.dtype) / 2
     count = tf.cast(tf.shape(x)[0], x.dtype)
-    return tf.transpose(tf.math.ndtri(ranks / (count + 1)))
+    scores = tf.transpose(tf.math.ndtri(ranks / (count + 1)))
+    # What has no rank gets none.
+    return tf.where(tf.math.is_finite(x), scores, tf.constant(np.nan, x.dtype))
+
+
+def nan_unless_finite(value: tf.Tensor, *samples: tf.Tensor) -> tf.Tensor:
+    """The estimate, or NaN if samples are not finite, as seen in a graph only."""
+    if tf.executing_eagerly():
+        return value
+    finite = [tf.reduce_all(tf.math.is_finite(x)) for x in samples]
+    return tf.where(tf.reduce_all(finite), value, tf.constant(np.nan, value.dtype))
 
 
 def check_neighbors(n_neighbors: Any, samples: tf.Tensor) -> int:

@@ -7,7 +7,12 @@ from typing import Any
 import tensorflow as tf
 
 from keras_metaloss.checks import check_positive_integer
-from keras_metaloss.information._samples import as_labels, as_pair, check_same_length
+from keras_metaloss.information._samples import (
+    as_labels,
+    as_pair,
+    check_same_length,
+    nan_unless_finite,
+)
 
 __all__ = [
     "mutual_information_histogram",
@@ -133,7 +138,7 @@ def mutual_information_histogram(
     with tf.name_scope(name or "mutual_information_histogram"):
         x, y = as_pair(x, y, preprocess, validate_args)
         value, _ = _information(_cells(x, num_bins), _cells(y, num_bins))
-        return tf.cast(value, x.dtype)
+        return nan_unless_finite(tf.cast(value, x.dtype), x, y)
 
 
 def _label_pair(a, b):

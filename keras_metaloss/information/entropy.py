@@ -10,7 +10,12 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_metaloss.information._neighbors import as_points, nearest
-from keras_metaloss.information._samples import as_samples, check_neighbors, choice
+from keras_metaloss.information._samples import (
+    as_samples,
+    check_neighbors,
+    choice,
+    nan_unless_finite,
+)
 
 __all__ = [
     "entropy_gaussian",
@@ -151,7 +156,8 @@ def entropy_gaussian(
         # What rounding leaves of a zero eigenvalue counts as zero.
         floor = x.shape[1] * np.finfo(x.dtype.as_numpy_dtype).eps * spread[-1]
         spread = tf.where(spread > floor, spread, tf.zeros_like(spread))
-        return tf.reduce_sum(tf.math.log(2 * math.pi * math.e * spread)) / 2
+        value = tf.reduce_sum(tf.math.log(2 * math.pi * math.e * spread)) / 2
+        return nan_unless_finite(value, x)
 
 
 def entropy_kozachenko_leonenko(
@@ -214,4 +220,4 @@ def entropy_kozachenko_leonenko(
         size = tf.cast(tf.shape(x)[0], gap.dtype)
         value = tf.math.digamma(size) - tf.math.digamma(tf.constant(k, gap.dtype))
         value += log_volume + dimensions * tf.reduce_mean(log_radius)
-        return tf.cast(value, x.dtype)
+        return nan_unless_finite(tf.cast(value, x.dtype), x)

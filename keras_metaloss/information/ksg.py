@@ -7,7 +7,12 @@ from typing import Any
 import tensorflow as tf
 
 from keras_metaloss.information._neighbors import as_points, count_within, nearest
-from keras_metaloss.information._samples import as_pair, check_neighbors, choice
+from keras_metaloss.information._samples import (
+    as_pair,
+    check_neighbors,
+    choice,
+    nan_unless_finite,
+)
 from keras_metaloss.information._ties import guard_ties
 
 __all__ = ["mutual_information_ksg"]
@@ -32,8 +37,8 @@ def mutual_information_ksg(
     Bias and variance: low for a few dimensions and moderate information; far too low
     when I is large (`x = y`, whose truth is infinite, gives `psi(N) - psi(k)`). The
     estimate is not clipped: below zero it means zero. It is not differentiable, for
-    counts are piecewise constant. Memory is O(N), time O(N^2) or, run eagerly with
-    SciPy installed and up to three dimensions together, O(N log N).
+    counts are piecewise constant. Memory is O(N) and time O(N^2); run eagerly with
+    SciPy installed, neighbours come from a tree, up to ten dimensions together.
 
     Args:
         x: samples, `[N]` or `[N, Dx]`, of a float dtype.
@@ -100,7 +105,7 @@ def mutual_information_ksg(
             refuse_any=variant == 2,
             validate_args=validate_args,
         )
-        return tf.cast(value, dtype)
+        return tf.cast(nan_unless_finite(value, x, y), dtype)
 
 
 def _side(points, index):

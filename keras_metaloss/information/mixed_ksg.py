@@ -7,7 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from keras_metaloss.information._neighbors import as_points, count_within, nearest
-from keras_metaloss.information._samples import as_pair, check_neighbors
+from keras_metaloss.information._samples import (
+    as_pair,
+    check_neighbors,
+    nan_unless_finite,
+)
 from keras_metaloss.information._ties import TINY
 
 __all__ = ["mutual_information_mixed_ksg"]
@@ -79,8 +83,9 @@ def mutual_information_mixed_ksg(
         value = tf.math.log(size) + tf.reduce_mean(
             tf.math.digamma(equal) - tf.math.digamma(n_x) - tf.math.digamma(n_y)
         )
-        constant = tf.reduce_all(n_x == size) | tf.reduce_all(n_y == size)
-        return tf.cast(tf.where(constant, tf.zeros_like(value), value), dtype)
+        constant = tf.reduce_all(x == x[:1]) | tf.reduce_all(y == y[:1])
+        value = tf.where(constant, tf.zeros_like(value), value)
+        return tf.cast(nan_unless_finite(value, x, y), dtype)
 
 
 def _count_tied(joint, radius, tied):

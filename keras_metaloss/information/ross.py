@@ -15,6 +15,7 @@ from keras_metaloss.information._samples import (
     check_neighbors,
     check_same_length,
     choice,
+    nan_unless_finite,
     preprocessed,
 )
 from keras_metaloss.information._ties import TINY, guard_ties
@@ -101,7 +102,8 @@ def mutual_information_ross(
         )
         total = tf.reduce_sum(tf.where(used, terms, tf.zeros_like(terms)))
         value = tf.math.digamma(size) + total / size
-        constant = tf.reduce_all(~used | (closer == size))
+        first = tf.gather(y, tf.argmax(used))
+        constant = tf.reduce_all(~used | tf.reduce_all(y == first, axis=1))
         value = tf.where(constant & (size > 0), tf.zeros_like(value), value)
         value = guard_ties(
             value,
@@ -109,7 +111,7 @@ def mutual_information_ross(
             "mutual_information_ross",
             validate_args=validate_args,
         )
-        return tf.cast(value, dtype)
+        return tf.cast(nan_unless_finite(value, y), dtype)
 
 
 def _occurrences(labels, dtype):

@@ -7,7 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from keras_metaloss.checks import check_positive_integer, check_seed
-from keras_metaloss.information._samples import as_pair, check_neighbors
+from keras_metaloss.information._samples import (
+    as_pair,
+    check_neighbors,
+    nan_unless_finite,
+)
 from keras_metaloss.information.ksg import mutual_information_ksg
 
 __all__ = ["sliced_mutual_information"]
@@ -87,7 +91,7 @@ def sliced_mutual_information(
             values = tf.map_fn(
                 one, directions, fn_output_signature=x.dtype, parallel_iterations=1
             )
-        return tf.reduce_mean(values)
+        return nan_unless_finite(tf.reduce_mean(values), x, y)
 
 
 def _directions(number, points, seed):

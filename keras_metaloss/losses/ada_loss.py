@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_metaloss.as_loss import as_loss
 from keras_metaloss.checks import check_positive_integer
+from keras_metaloss.losses.class_number_loss import ClassNumbers
 
 __all__ = ["AdaLoss", "GradientStatistics"]
 
@@ -25,6 +26,10 @@ class GradientStatistics(NamedTuple):
     norms: tf.Tensor
     #: Cosine with the mean gradient of the batch; `None` where nobody asked for it.
     cosines: tf.Tensor | None = None
+
+
+# Their targets are whole numbers, which bfloat16 would round.
+_OF_CLASS_NUMBERS = (ClassNumbers, keras.losses.SparseCategoricalCrossentropy)
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
@@ -97,6 +102,13 @@ class AdaLoss(keras.losses.Loss):
         self.direction = _one_of("direction", direction, ("hard", "easy"))
         self.chunk_size = check_positive_integer("chunk_size", chunk_size)
         self._given = _Given()
+
+    def __call__(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> tf.Tensor:
+        if isinstance(self.loss, _OF_CLASS_NUMBERS):
+            return ClassNumbers.__call__(self, y_true, y_pred, sample_weight)
+        return super().__call__(y_true, y_pred, sample_weight)
 
     @property
     def needs_model(self) -> bool:

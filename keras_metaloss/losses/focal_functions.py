@@ -91,7 +91,11 @@ def binary_focal_loss(
         no = focal_of_log_odds(-log_odds, gamma)
     positive, negative = y_true * yes, (1.0 - y_true) * no
     if alpha is not None:
-        alpha = keras.ops.convert_to_tensor(alpha, y_pred.dtype)
+        alpha = _weights(alpha, y_pred, axis)
+        if alpha.shape.rank == 1:
+            shape = [1] * y_pred.shape.rank
+            shape[axis] = -1
+            alpha = tf.reshape(alpha, shape)
         positive, negative = alpha * positive, (1.0 - alpha) * negative
     return tf.cast(tf.reduce_mean(positive + negative, axis=axis), result)
 
@@ -134,6 +138,11 @@ def categorical_focal_loss(
         Lin et al., "Focal Loss for Dense Object Detection", 2017, equations 4, 5.
     """
     y_true, y_pred, result = as_floats(y_true, y_pred)
+    if not y_true.shape.is_compatible_with(y_pred.shape):
+        raise ValueError(
+            "Expected `y_true` and `y_pred` of the same shape. Received: y_true.shape="
+            f"{tuple(y_true.shape)}, y_pred.shape={tuple(y_pred.shape)}"
+        )
     y_true, y_pred = as_classes_last(y_true, axis), as_classes_last(y_pred, axis)
     if label_smoothing:
         classes = tf.cast(tf.shape(y_pred)[-1], y_pred.dtype)
@@ -144,7 +153,7 @@ def categorical_focal_loss(
     else:
         terms = focal_of_log_odds(class_log_odds(logits), gamma)
     if alpha is not None:
-        y_true = keras.ops.convert_to_tensor(alpha, y_pred.dtype) * y_true
+        y_true = _weights(alpha, y_pred, -1) * y_true
     return tf.cast(tf.reduce_sum(y_true * terms, axis=-1), result)
 
 
@@ -198,9 +207,21 @@ def sparse_categorical_focal_loss(
     logits = y_pred if from_logits else log_probabilities(y_pred)
     values = focal_of_log_odds(label_log_odds(labels, logits), gamma)
     if alpha is not None:
-        alpha = keras.ops.convert_to_tensor(alpha, values.dtype)
+        alpha = _weights(alpha, y_pred, -1)
         values *= alpha if alpha.shape.rank == 0 else tf.gather(alpha, labels)
     return tf.cast(values, result)
+
+
+def _weights(alpha, y_pred, axis):
+    """`alpha` as a tensor: a number, or as many as there are classes."""
+    alpha = keras.ops.convert_to_tensor(alpha, y_pred.dtype)
+    classes = y_pred.shape[axis]
+    if alpha.shape.rank != 0 and not alpha.shape.is_compatible_with([classes]):
+        raise ValueError(
+            "Invalid value for argument `alpha`. Expected a number or one number for "
+            f"each of {classes} classes. Received: alpha of shape {tuple(alpha.shape)}"
+        )
+    return alpha
 
 
 def class_numbers(y_true: Any, y_pred: Any, axis: int) -> tf.Tensor:

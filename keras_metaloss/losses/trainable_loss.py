@@ -13,9 +13,15 @@ import tensorflow as tf
 
 from keras_metaloss import _compat
 
-__all__ = ["TrainableLoss", "loss_parameters", "loss_parameters_trained"]
+__all__ = [
+    "TrainableLoss",
+    "check_no_parameters",
+    "loss_parameters",
+    "loss_parameters_trained",
+]
 
 _thread = threading.local()
+_HOLDERS = (keras.losses.Loss, list, tuple, dict)
 
 
 class TrainableLoss(keras.losses.Loss):
@@ -102,9 +108,21 @@ def loss_parameters(loss: Any) -> list[keras.Variable]:
         if isinstance(part, keras.losses.Loss):
             for variable in getattr(part, "trainable_variables", ()):
                 found[id(variable)] = variable
-            inner = [v for v in vars(part).values() if isinstance(v, keras.losses.Loss)]
-            found.update((id(v), v) for v in loss_parameters(inner))
+            held = [v for v in vars(part).values() if isinstance(v, _HOLDERS)]
+            found.update((id(v), v) for v in loss_parameters(held))
     return list(found.values())
+
+
+def check_no_parameters(loss: Any, model: keras.Model) -> None:
+    """Raises a `ValueError` for losses whose parameters `model` would not train."""
+    names = [variable.name for variable in loss_parameters(loss)]
+    if names:
+        raise ValueError(
+            "Invalid value for argument `loss`. Expected losses without parameters of "
+            f"their own, which `{type(model).__name__}` does not train: fix them "
+            "(`learned=False`, a number for `gamma`), or train one network by "
+            f"`kml.AdaptiveLossModel`. Received: parameters {names}"
+        )
 
 
 @contextlib.contextmanager

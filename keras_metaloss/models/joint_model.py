@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_metaloss import _compat
 from keras_metaloss.losses.missing_labels import missing_labels
 from keras_metaloss.losses.mutual_information import MutualInformationLoss
+from keras_metaloss.losses.trainable_loss import check_no_parameters
 from keras_metaloss.models.joint_batches import check_joint_batch, first_rows
 from keras_metaloss.models.joint_metrics import JointMetrics
 from keras_metaloss.models.network_optimizers import NetworkOptimizers
@@ -152,6 +153,7 @@ class JointModel(TracedOnce, keras.Model):
                 "losses is weighed against information, in nats. Received: "
                 f"loss_weights={loss_weights!r}"
             )
+        check_no_parameters(loss, self)
         if isinstance(optimizer, dict) and set(optimizer) == set(self.tasks):
             optimizer = NetworkOptimizers(optimizer)
         if isinstance(optimizer, NetworkOptimizers):

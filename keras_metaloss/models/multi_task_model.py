@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_metaloss import _compat
+from keras_metaloss.losses.trainable_loss import check_no_parameters
 from keras_metaloss.losses.weighting import (
     FixedWeighting,
     TaskWeighting,
@@ -130,7 +131,8 @@ class MultiTaskModel(TracedOnce, keras.Model):
 
         Raises:
             ValueError: if `loss` is no dictionary of at least two losses by output
-                name, `loss_weights` is given, or the weighting belongs to other tasks.
+                name, or they have parameters of their own; `loss_weights` is given; or
+                the weighting belongs to other tasks.
         """
         losses = checked_losses(loss, self.model)
         if loss_weights is not None:
@@ -139,6 +141,7 @@ class MultiTaskModel(TracedOnce, keras.Model):
                 "as `MultiTaskModel(model, FixedWeighting(loss_weights))`. Received: "
                 f"loss_weights={loss_weights!r}"
             )
+        check_no_parameters(losses, self)
         self.weighting.attach(losses)
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         own = self._own

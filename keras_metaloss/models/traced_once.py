@@ -22,7 +22,9 @@ class TracedOnce:
     def make_train_function(self, force: bool = False) -> Any:
         """Builds the optimizer, then the training step."""
         optimizer = self.optimizer
-        if self.built and optimizer is not None and not optimizer.built:
+        # A subclassed model may be built, its layers not yet.
+        built = self.built and all(x.built for x in _compat.flatten_layers(self))
+        if built and optimizer is not None and not optimizer.built:
             with self.distribute_strategy.scope():
                 optimizer.build(self.trainable_variables)
         return super().make_train_function(force)

@@ -59,6 +59,27 @@ def test_not_finite_for_entropies(name):
         SINGLES[name]([1.0])
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("name", [*PAIRS, "ross"])
+def test_not_finite_gives_nan_in_a_graph(name, bad, jit_compile):
+    estimator = PAIRS.get(name)
+    if name == "ross":
+
+        def estimator(x, _):
+            return info.mutual_information_ross(LABELS, x)
+
+    estimate = tf.function(estimator, jit_compile=jit_compile)
+    assert np.isnan(estimate(tf.constant(spoiled(bad)), tf.constant(Y)))
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("name", SINGLES)
+def test_not_finite_gives_nan_entropy_in_a_graph(name, jit_compile):
+    estimate = tf.function(SINGLES[name], jit_compile=jit_compile)
+    assert np.isnan(estimate(tf.constant(spoiled(np.nan))))
+
+
 @pytest.mark.parametrize("name", PAIRS)
 def test_not_finite_in_a_graph_with_validate_args(name):
     @tf.function
@@ -132,6 +153,13 @@ def test_two_constants():
             PAIRS[name](constant, constant)
         compiled = tf.function(PAIRS[name])
         assert np.isnan(compiled(tf.constant(constant), tf.constant(constant)))
+
+
+def test_a_small_spread_is_no_constant():
+    """By Gao's published code, where all samples lie within every radius in x."""
+    x, y = np.arange(4.0), np.array([0.0, 1.1, 2.3, 3.6])
+    value = float(info.mutual_information_mixed_ksg(x, y))
+    assert value == pytest.approx(0.1302, abs=1e-4)
 
 
 def test_the_same_twice_is_what_the_formula_gives():

@@ -37,6 +37,42 @@ def test_quadrature_equals_an_integral_by_scipy(kind, rows):
     )
 
 
+@pytest.mark.parametrize(
+    ("loc", "scale"),
+    [
+        ([0.0, 0.1, 9.5, 9.6], [0.1, 0.1, 0.025, 0.025]),
+        ([0.0, 0.1, 8.819435, 8.889081], [0.1, 0.1, 0.0232154, 0.0232154]),
+        ([0.0, 0.1, 20.0, 20.15], [0.1, 0.1, 0.03, 0.03]),
+        ([0.03, 40.0, 2.0, 0.5], [0.2, 0.05, 0.6, 0.01]),
+    ],
+)
+def test_quadrature_of_clusters_of_different_scales(loc, scale):
+    """A grid right in the masses of all rows may be wrong in their information."""
+    probs = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
+    truth = integrated(probs, *normal(np.array(loc), np.array(scale)))
+    a, b = heads(probs, loc, scale)
+    assert float(mutual_information(a, b)) == pytest.approx(truth, abs=2e-5)
+    value = mutual_information(*heads(probs, loc, scale, "float64"), num_points=512)
+    assert float(value) == pytest.approx(truth, abs=1e-5)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_nan_of_a_vector_stays_nan(jit_compile):
+    @tf.function(jit_compile=jit_compile)
+    def estimate(loc):
+        a = tfd.Categorical(probs=[[0.9, 0.1], [0.1, 0.9]])
+        return mutual_information(a, tfd.MultivariateNormalDiag(loc, tf.ones([2, 2])))
+
+    assert np.isnan(estimate(tf.constant([[np.nan, 1.0], [0.0, 1.0]])))
+    assert 0 < estimate(tf.constant([[0.3, 1.0], [0.0, 1.0]])) < 0.7
+
+
+def test_variables_are_looked_at():
+    a = tfd.Categorical(probs=[[0.9, 0.1], [0.1, 0.9]])
+    with pytest.raises(ValueError, match="`scale`"):
+        mutual_information(a, tfd.Normal([0.0, 1.0], tf.Variable([-1.0, 0.5])))
+
+
 def test_quadrature_equals_an_integral_by_mpmath():
     probs, loc, scale = predictions("typical", rows=3, classes=2)
     prior = probs.mean(axis=0)

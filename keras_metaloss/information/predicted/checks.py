@@ -78,6 +78,8 @@ def _check_parameter(name, key, value, distribution):
 
 
 def _is_numeric(value):
+    if isinstance(value, tf.Variable):
+        return tf.executing_eagerly()
     if isinstance(value, tf.Tensor):
         return hasattr(value, "numpy")
     return isinstance(value, (int, float, list, tuple, np.ndarray))

@@ -272,4 +272,5 @@ class Predictions:
 
 def _class_kernel(head):
     log_widths = tf.zeros_like(head.probs[0])
-    return Kernel(log_widths, log_widths, head.probs, tf.zeros_like(head.probs[:, 0]))
+    exact = tf.zeros_like(head.probs[:, 0])
+    return Kernel(log_widths, log_widths, head.probs, exact, exact)

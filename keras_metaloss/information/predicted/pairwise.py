@@ -60,7 +60,8 @@ def class_information(
     probabilities of all rows j, weighted by `w_j exp(-D_ij)`.
     """
     decoder = tf.matmul(_affinity(divergence, weights), probs)
-    logs = tf.math.log(tf.where(decoder > 0, decoder, 1))
+    # NaN stays NaN.
+    logs = tf.math.log(tf.where(decoder <= 0, tf.ones_like(decoder), decoder))
     each = tf.reduce_sum(probs * logs, axis=1)
     return table_entropy(probs, weights) + tf.reduce_sum(weights * each)
 

@@ -64,5 +64,6 @@ def minimize_on_simplex(
         lambda w, gained: gained > epsilon(dtype) ** 1.5 * scale(w),
         move,
         (start, tf.constant(infinity, dtype)),
-        maximum_iterations=50 * count,
+        # Nearly opposing vectors beside a short one take hundreds.
+        maximum_iterations=1000 * count,
     )[0]
