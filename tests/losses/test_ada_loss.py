@@ -237,3 +237,12 @@ def test_wrong_arguments(arguments, message):
     scalar = AdaLoss(lambda y_true, y_pred: tf.reduce_mean(y_pred))
     with pytest.raises(ValueError, match="`loss`.*one value an example"):
         scalar(np.zeros((2, 1)), np.zeros((2, 1)))
+
+
+def test_class_numbers_stay_whole_in_bfloat16():
+    logits = tf.one_hot([257, 999], 1000) * 20.0
+    loss = kml.losses.AdaLoss(
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True), dtype="bfloat16"
+    )
+    assert float(loss(np.array([257, 999]), logits)) < 0.01
+    assert float(loss(np.array([256, 998]), logits)) > 5

@@ -343,3 +343,28 @@ def test_gradient_of_gamma_against_the_likelihood_in_numpy():
 def test_wrong_arguments(cls, arguments, message):
     with pytest.raises(ValueError, match=message):
         cls(**arguments)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_weights_of_other_classes_than_there_are(sparse, jit_compile):
+    kind = "Sparse" if sparse else ""
+    loss = getattr(kml.losses, f"{kind}CategoricalFocalLoss")(alpha=[0.3, 0.7])
+    y = np.zeros(4, "int32") if sparse else np.eye(5, dtype="float32")[:4]
+    with pytest.raises(ValueError, match="`alpha`.*5 classes"):
+        tf.function(loss, jit_compile=jit_compile)(y, tf.ones([4, 5]) / 5)
+
+
+def test_targets_of_another_shape():
+    with pytest.raises(ValueError, match="`y_true` and `y_pred` of the same shape"):
+        kml.losses.CategoricalFocalLoss()(np.ones((4, 1)), np.ones((4, 5)) / 5)
+
+
+def test_binary_weights_along_another_axis():
+    rng = np.random.default_rng(0)
+    y_true, y_pred = rng.integers(0, 2, (3, 2, 4)), rng.random((3, 2, 4))
+    last = kml.losses.binary_focal_loss(
+        y_true.swapaxes(1, 2), y_pred.swapaxes(1, 2), alpha=[0.1, 0.9]
+    )
+    value = kml.losses.binary_focal_loss(y_true, y_pred, alpha=[0.1, 0.9], axis=1)
+    np.testing.assert_allclose(value, last, rtol=1e-6)

@@ -300,6 +300,9 @@ def test_bad_arguments():
         model.compile(loss=Loss({"x": "mse", "y": "mse"}))
     with pytest.raises(ValueError, match="`loss_weights`"):
         model.compile(loss=("mse", "mse"), loss_weights={"a": 2})
+    focal = kml.losses.SparseCategoricalFocalLoss("learned", from_logits=True)
+    with pytest.raises(ValueError, match="`loss`.*JointModel.*raw_gamma"):
+        model.compile(loss=Loss(focal, "mse"))
     with pytest.raises(ValueError, match="shared variables"):
         kml.JointModel(net, net).compile({"a": "sgd", "b": "sgd"}, ("mse", "mse"))
 

@@ -282,3 +282,34 @@ def test_a_loss_can_be_saved_alone(tmp_path):
 def test_wrong_arguments():
     with pytest.raises(ValueError, match="`model`.*Keras model.*model=3"):
         kml.AdaptiveLossModel(3)
+
+
+@pytest.mark.filterwarnings("ignore:`build.. was called on layer:UserWarning")
+def test_a_subclassed_model_built_before_its_layers():
+    class Network(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.layer = keras.layers.Dense(1)
+
+        def call(self, x):
+            return self.layer(x)
+
+    model = kml.AdaptiveLossModel(Network())
+    model.compile(optimizer="adam", loss="mse")
+    model.build((None, 2))
+    model.fit(np.ones((4, 2)), np.ones((4, 1)), epochs=2, verbose=0)
+    assert int(model.optimizer.iterations) == 2
+
+
+def test_parameters_of_losses_in_a_list_are_found():
+    class Several(keras.losses.Loss):
+        def __init__(self, parts):
+            super().__init__()
+            self.parts = parts
+
+    focal = kml.losses.SparseCategoricalFocalLoss("learned", from_logits=True)
+    model = kml.AdaptiveLossModel(
+        keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    )
+    model.compile(loss=Several([focal]))
+    assert len(model.trainable_variables) == 3

@@ -532,3 +532,16 @@ def test_errors_at_the_first_batch():
     model.compile("sgd", losses())
     with pytest.raises(ValueError, match="named in `shared`"):
         model.train_on_batch(x, y)
+
+
+def test_a_loss_with_parameters_of_its_own_is_refused():
+    focal = kml.losses.SparseCategoricalFocalLoss("learned", from_logits=True)
+    model = kml.MultiTaskModel(network(), kml.losses.weighting.PCGrad())
+    with pytest.raises(ValueError, match="`loss`.*MultiTaskModel.*raw_gamma"):
+        model.compile(loss={**losses(), "kind": focal})
+
+
+def test_a_lambda_as_loss():
+    model = kml.MultiTaskModel(network(), kml.losses.weighting.PCGrad())
+    model.compile("sgd", {**losses(), "size": lambda t, p: tf.abs(t - p)})
+    assert np.isfinite(model.train_on_batch(*batch())).all()

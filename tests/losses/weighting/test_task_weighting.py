@@ -9,6 +9,7 @@ import scipy.optimize
 import tensorflow as tf
 
 import keras_metaloss as kml
+from keras_metaloss.losses.weighting.mgda import shortest_combination
 from keras_metaloss.losses.weighting.pc_grad import project_conflicts
 
 W = kml.losses.weighting
@@ -574,3 +575,26 @@ def test_weights_of_parallel_gradients():
 def test_wrong_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def shortest_length(products):
+    """Least `w' P w` over the simplex: the best of the faces' own minima."""
+    count, found = len(products), []
+    for face in range(1, 2**count):
+        chosen = [k for k in range(count) if face >> k & 1]
+        w = np.linalg.solve(products[np.ix_(chosen, chosen)], np.ones(len(chosen)))
+        w /= w.sum()
+        if (w >= 0).all():
+            found.append(w @ products[np.ix_(chosen, chosen)] @ w)
+    return min(found)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-2, 1e-3])
+def test_the_shortest_combination_of_nearly_opposing_gradients(size):
+    g = np.random.default_rng(0).normal(size=(3, 5))
+    g[2] = -g[0] - 0.3 * g[1] + 0.1 * g[2]
+    g[1] *= size
+    products = g @ g.T
+    w = shortest_combination(tf.constant(products)).numpy()
+    assert w.sum() == pytest.approx(1) and (w >= 0).all()
+    assert w @ products @ w == pytest.approx(shortest_length(products), rel=1e-3)
