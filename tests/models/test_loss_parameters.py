@@ -284,7 +284,7 @@ def test_wrong_arguments():
         kml.AdaptiveLossModel(3)
 
 
-@pytest.mark.filterwarnings("ignore:`build.. was called on layer:UserWarning")
+@pytest.mark.filterwarnings("ignore:`build... was called on layer:UserWarning")
 def test_a_subclassed_model_built_before_its_layers():
     class Network(keras.Model):
         def __init__(self):
