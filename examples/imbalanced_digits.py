@@ -75,7 +75,8 @@ def main() -> None:
     print(f"Balanced accuracy on the test set, mean and deviation, {seeds} seeds:")
     for name, values in recalls.items():
         scores = 100 * np.mean(values, axis=1)
-        print(f"  {name:<24}{scores.mean():5.1f} +- {scores.std(ddof=1):.1f} %")
+        spread = scores.std(ddof=1) if seeds > 1 else 0.0
+        print(f"  {name:<24}{scores.mean():5.1f} +- {spread:.1f} %")
     print(verdict(recalls))
     draw(recalls, pathlib.Path(arguments.out))
     print(f"Picture: {arguments.out}")

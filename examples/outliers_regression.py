@@ -145,7 +145,8 @@ def report(errors: dict[str, list], share: float) -> None:
     """Prints means and deviations, and which loss wins."""
     print(f"\nMean absolute error, {100 * share:.0f} % of training targets wrong:")
     for name, values in errors.items():
-        print(f"  {name:<20}{np.mean(values):.3f} +- {np.std(values, ddof=1):.3f}")
+        spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
+        print(f"  {name:<20}{np.mean(values):.3f} +- {spread:.3f}")
     best = min(errors, key=lambda name: np.mean(errors[name]))
     print(f"  lowest: {best}")
 
