@@ -186,6 +186,14 @@ def test_masked_tasks_of_different_length_weigh_the_same():
         assert together[name] == pytest.approx(expected, rel=1e-5), name
 
 
+def assert_adapt_is_call(learner):
+    model = kml.MetaModel(learner, kml.adaptation.MAML(2, 0.1))
+    model.compile(optimizer="sgd", loss="mse")
+    x, _ = line_episodes()
+    adapted = model.adapt(x["support_x"][0], x["support_y"][0])
+    np.testing.assert_allclose(adapted(x["query_x"][0]), model(x)[0], atol=1e-6)
+
+
 def test_adapt_knows_what_was_frozen_after_building():
     class Learner(keras.Model):
         def __init__(self):
@@ -201,21 +209,13 @@ def test_adapt_knows_what_was_frozen_after_building():
     learner = Learner()
     learner(np.zeros((1, 1)))
     learner.first.trainable = False
-    model = kml.MetaModel(learner, kml.adaptation.MAML(2, 0.1))
-    model.compile(optimizer="sgd", loss="mse")
-    x, _ = line_episodes()
-    adapted = model.adapt(x["support_x"][0], x["support_y"][0])
-    np.testing.assert_allclose(adapted(x["query_x"][0]), model(x)[0], atol=1e-6)
+    assert_adapt_is_call(learner)
 
 
 def test_adapt_copies_lambda_layers():
     layers = [keras.layers.Lambda(lambda t: 2 * t), keras.layers.Dense(1)]
     learner = keras.Sequential([keras.Input((1,)), *layers])
-    model = kml.MetaModel(learner, kml.adaptation.MAML(2, 0.1))
-    model.compile(optimizer="sgd", loss="mse")
-    x, _ = line_episodes()
-    adapted = model.adapt(x["support_x"][0], x["support_y"][0])
-    np.testing.assert_allclose(adapted(x["query_x"][0]), model(x)[0], atol=1e-6)
+    assert_adapt_is_call(learner)
 
 
 def test_sample_weights_weigh_tasks():

@@ -172,7 +172,15 @@ def test_export_of_a_model_that_saw_nothing(tmp_path):
 
 
 def test_another_backend():
-    code = "import keras; keras.backend.backend = lambda: 'jax'; import keras_metaloss"
+    code = """if True:
+        import keras
+        keras.backend.backend = lambda: "jax"
+        try:
+            import keras_metaloss
+        except ImportError as error:
+            assert isinstance(error, ValueError)
+            raise
+    """
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True
     )
