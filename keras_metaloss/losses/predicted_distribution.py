@@ -10,7 +10,14 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_metaloss.as_loss import FunctionLoss
+from keras_metaloss.losses.class_number_loss import ClassNumbers
+from keras_metaloss.losses.focal import (
+    BinaryFocalLoss,
+    CategoricalFocalLoss,
+    SparseCategoricalFocalLoss,
+)
 from keras_metaloss.losses.negative_log_likelihood import NegativeLogLikelihood
+from keras_metaloss.losses.robust import AdaptiveRobustLoss
 
 __all__ = ["HEADS", "Head", "head_for_loss", "is_class_index_loss", "predicted"]
 
@@ -31,8 +38,14 @@ _CLASSES = (
     keras.losses.SparseCategoricalCrossentropy,
     keras.losses.CategoricalCrossentropy,
     keras.losses.CategoricalFocalCrossentropy,
+    CategoricalFocalLoss,
+    SparseCategoricalFocalLoss,
 )
-_BINARY = (keras.losses.BinaryCrossentropy, keras.losses.BinaryFocalCrossentropy)
+_BINARY = (
+    keras.losses.BinaryCrossentropy,
+    keras.losses.BinaryFocalCrossentropy,
+    BinaryFocalLoss,
+)
 _VALUES = (
     keras.losses.MeanSquaredError,
     keras.losses.MeanAbsoluteError,
@@ -40,6 +53,7 @@ _VALUES = (
     keras.losses.MeanSquaredLogarithmicError,
     keras.losses.Huber,
     keras.losses.LogCosh,
+    AdaptiveRobustLoss,
 )
 # The same losses as functions; these take probabilities.
 _BY_FUNCTION = {
@@ -88,9 +102,9 @@ def head_for_loss(task: str, loss: keras.losses.Loss) -> Head:
 def is_class_index_loss(loss: keras.losses.Loss) -> bool:
     """Whether targets are class indices."""
     function = getattr(loss, "function", None)
-    return isinstance(loss, keras.losses.SparseCategoricalCrossentropy) or (
-        getattr(function, "__name__", "") == "sparse_categorical_crossentropy"
-    )
+    return isinstance(
+        loss, (keras.losses.SparseCategoricalCrossentropy, ClassNumbers)
+    ) or (getattr(function, "__name__", "") == "sparse_categorical_crossentropy")
 
 
 def predicted(head: Head, outputs: tf.Tensor) -> tfd.Distribution:

@@ -102,6 +102,18 @@ def test_missing_labels_count_nothing():
     )
 
 
+def test_our_focal_and_robust_losses_say_what_outputs_are():
+    """Gamma 0 is cross-entropy, and alpha 2 half the squared error."""
+    y_true, y_pred = batch()
+    y_true["a"][0] = -1
+    loss_a, loss_b = by_hand(y_true, y_pred)
+    expected = loss_a[1:].mean() + loss_b.mean() / 2 - 0.4 * information(y_pred)
+    focal = kml.losses.SparseCategoricalFocalLoss(gamma=0.0, from_logits=True)
+    robust = kml.losses.AdaptiveRobustLoss(alpha=2.0, learned=False)
+    value = Loss(focal, robust, beta=0.4)(y_true, y_pred)
+    assert float(value) == pytest.approx(expected, abs=1e-5)
+
+
 def test_no_label_at_all():
     y_true, y_pred = batch()
     y_true["a"][:] = -1
