@@ -11,6 +11,8 @@ import keras
 import pytest
 import tensorflow as tf
 
+# A process a core; more threads would only wait for each other.
+tf.config.threading.set_intra_op_parallelism_threads(1)
 # Two logical devices, for the tests of distribution.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_metaloss.checks import check_positive_integer
 from keras_metaloss.information import joint_density, mutual_information_terms
+from keras_metaloss.information.predicted.engine import Options
 
 __all__ = ["JointDistributionPlot"]
 
@@ -20,8 +21,9 @@ class JointDistributionPlot(keras.callbacks.Callback):
 
     On the left the joint distribution that the two networks predict for `x`: a curve
     for each class if one task is a number, a map if both are classes or both numbers.
-    On the right I(A;B) of `x`, below the lower of the entropies of classes, which it
-    cannot exceed. The file is written anew after every `every` epochs.
+    On the right I(A;B) of `x` by the estimator of the loss, below the lower of the
+    entropies of classes, which it cannot exceed. The file is written anew after every
+    `every` epochs.
 
     Args:
         filepath: the file; `{epoch}` in it gives each picture a name of its own.
@@ -76,12 +78,20 @@ class JointDistributionPlot(keras.callbacks.Callback):
 
     def _look(self, epoch):
         outputs = self.model.predict(self.x, verbose=0)
-        distributions = self.model.loss.distributions(outputs)
+        loss = self.model.loss
+        distributions = loss.distributions(outputs)
         a, b = (distributions[name] for name in self.pair)
-        terms = mutual_information_terms(a, b)
+        options = loss.options or Options()
+        terms = mutual_information_terms(a, b, **options._asdict())
+        information = terms.mutual_information
+        if loss.options is None:
+            information = loss.estimator(a, b)
         self.history["epoch"].append(epoch)
-        self.history["mutual_information"].append(float(terms.mutual_information))
-        return joint_density(a, b), terms
+        self.history["mutual_information"].append(float(information))
+        density = joint_density(
+            a, b, num_points=options.num_points, bandwidth=options.bandwidth
+        )
+        return density, terms
 
     def _draw(self, epoch, density, terms):
         # Not pyplot: nothing here is to be shown, and threads may draw.

@@ -230,9 +230,9 @@ def _count_on_line(points, radius, closed):
     return tf.where(within(own), count, tf.zeros_like(count))
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def _compiled_nearest(points, k, norm, groups):
     return _nearest_in_blocks(points, k, norm, groups, _COMPILED_SEARCHES_UP_TO)
 
 
-_compiled_count = tf.function(_count_in_blocks, jit_compile=True)
+_compiled_count = tf.function(_count_in_blocks, jit_compile=True, autograph=False)

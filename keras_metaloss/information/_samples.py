@@ -16,6 +16,7 @@ __all__ = [
     "check_neighbors",
     "check_same_length",
     "choice",
+    "nan_unless",
     "nan_unless_finite",
     "preprocessed",
 ]
@@ -63,6 +64,8 @@ def as_samples(name: str, value: Any, validate_args: bool = False) -> tf.Tensor:
             f"Received: {name}.shape={value.shape}"
         )
     _check_size(name, value)
+    if value.shape[0] is None:
+        value = nan_unless(tf.shape(value)[0] > 1, value)
     message = f"Expected argument `{name}` to hold finite numbers, without NaN or inf."
     if tf.executing_eagerly():
         finite = tf.math.is_finite(value)
@@ -126,6 +129,8 @@ def as_pair(
     x = as_samples("x", x, validate_args)
     y = as_samples("y", y, validate_args)
     check_same_length(x=x, y=y)
+    if None in (x.shape[0], y.shape[0]):
+        x = nan_unless(tf.shape(x)[0] == tf.shape(y)[0], x)
     if x.dtype != y.dtype:
         x, y = tf.cast(x, tf.float64), tf.cast(y, tf.float64)
     return preprocessed(x, preprocess), preprocessed(y, preprocess)
@@ -157,16 +162,24 @@ def normal_scores(x: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.math.is_finite(x), scores, tf.constant(np.nan, x.dtype))
 
 
+def nan_unless(condition: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """The value, or NaN in its place where a graph finds that it means nothing."""
+    return tf.where(condition, value, tf.constant(np.nan, value.dtype))
+
+
 def nan_unless_finite(value: tf.Tensor, *samples: tf.Tensor) -> tf.Tensor:
     """The estimate, or NaN if samples are not finite, as seen in a graph only."""
     if tf.executing_eagerly():
         return value
     finite = [tf.reduce_all(tf.math.is_finite(x)) for x in samples]
-    return tf.where(tf.reduce_all(finite), value, tf.constant(np.nan, value.dtype))
+    return nan_unless(tf.reduce_all(finite), value)
 
 
-def check_neighbors(n_neighbors: Any, samples: tf.Tensor) -> int:
-    """Returns `n_neighbors` as an `int`; it must be below the number of samples."""
+def check_neighbors(n_neighbors: Any, samples: tf.Tensor) -> tuple[int, tf.Tensor]:
+    """Returns `n_neighbors`, to be below the number of samples, and the samples.
+
+    Where only a graph knows the number and it is too small, the samples become NaN.
+    """
     n_neighbors = check_positive_integer("n_neighbors", n_neighbors)
     size = samples.shape[0]
     if size is not None and n_neighbors >= size:
@@ -174,4 +187,6 @@ def check_neighbors(n_neighbors: Any, samples: tf.Tensor) -> int:
             "Invalid value for argument `n_neighbors`. Expected fewer neighbours than "
             f"samples. Received: n_neighbors={n_neighbors}, with {size} samples"
         )
-    return n_neighbors
+    if size is None:
+        samples = nan_unless(tf.shape(samples)[0] > n_neighbors, samples)
+    return n_neighbors, samples

@@ -43,6 +43,17 @@ def _bounded_exp(x):
     return tf.exp(capped) * (1 + tf.maximum(x - _LARGEST_EXPONENT, 0))
 
 
+def _as_floats(name, value):
+    value = tf.convert_to_tensor(value)
+    if not value.dtype.is_floating:
+        # Their mean would be a whole number.
+        raise TypeError(
+            f"Expected argument `{name}` to be of a float dtype. "
+            f"Received: {name}.dtype={value.dtype.name}"
+        )
+    return value
+
+
 def lower_bound_barber_agakov(
     logu: Any, entropy: Any, name: str | None = None
 ) -> tf.Tensor:
@@ -56,6 +67,9 @@ def lower_bound_barber_agakov(
     Returns:
         `[...]`.
 
+    Raises:
+        TypeError: if `logu` is not of a float dtype.
+
     Example:
 
     >>> import keras_metaloss as kml
@@ -66,7 +80,7 @@ def lower_bound_barber_agakov(
         Barber and Agakov, "The IM algorithm", NeurIPS 2003. From
         `tfp.vi.mutual_information`.
     """
-    logu = tf.convert_to_tensor(logu)
+    logu = _as_floats("logu", logu)
     return tfp.vi.mutual_information.lower_bound_barber_agakov(logu, entropy, name)
 
 
@@ -562,6 +576,7 @@ def difference_of_entropies(
         `[...]`.
 
     Raises:
+        TypeError: if `log_conditional` is not of a float dtype.
         ValueError: if shapes differ.
 
     Example:
@@ -575,7 +590,7 @@ def difference_of_entropies(
         information", AISTATS 2020, equation 4.
     """
     with tf.name_scope(name or "difference_of_entropies"):
-        log_conditional = tf.convert_to_tensor(log_conditional)
+        log_conditional = _as_floats("log_conditional", log_conditional)
         log_marginal = tf.convert_to_tensor(log_marginal, log_conditional.dtype)
         if not log_conditional.shape.is_compatible_with(log_marginal.shape):
             raise ValueError(

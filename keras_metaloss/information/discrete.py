@@ -11,6 +11,7 @@ from keras_metaloss.information._samples import (
     as_labels,
     as_pair,
     check_same_length,
+    nan_unless,
     nan_unless_finite,
 )
 
@@ -52,7 +53,8 @@ def mutual_information_plug_in(a: Any, b: Any, name: str | None = None) -> tf.Te
         (2003), section 3.
     """
     with tf.name_scope(name or "mutual_information_plug_in"):
-        return tf.cast(_information(*_label_pair(a, b))[0], tf.float32)
+        a, b, is_pair = _label_pair(a, b)
+        return nan_unless(is_pair, tf.cast(_information(a, b)[0], tf.float32))
 
 
 def mutual_information_miller_madow(
@@ -86,10 +88,11 @@ def mutual_information_miller_madow(
         Miller, "Note on the bias of information estimates", 1955.
     """
     with tf.name_scope(name or "mutual_information_miller_madow"):
-        a, b = _label_pair(a, b)
+        a, b, is_pair = _label_pair(a, b)
         value, excess = _information(a, b)
         size = tf.cast(tf.shape(a)[0], value.dtype)
-        return tf.cast(value + (excess - 1) / (2 * size), tf.float32)
+        value += (excess - 1) / (2 * size)
+        return nan_unless(is_pair, tf.cast(value, tf.float32))
 
 
 def mutual_information_histogram(
@@ -142,9 +145,11 @@ def mutual_information_histogram(
 
 
 def _label_pair(a, b):
+    """Numbered labels, and whether they are as many, which a graph may find out."""
     a, b = as_labels("a", a), as_labels("b", b)
     check_same_length(a=a, b=b)
-    return _numbered(a), _numbered(b)
+    is_pair = (tf.size(a) == tf.size(b)) & (tf.size(a) > 1)
+    return _numbered(a), _numbered(b), is_pair
 
 
 def _cells(x, num_bins):

@@ -203,7 +203,7 @@ def entropy_kozachenko_leonenko(
     choice("norm", norm, ("max", "euclidean"))
     with tf.name_scope(name or "entropy_kozachenko_leonenko"):
         x = as_samples("x", x, validate_args)
-        k = check_neighbors(n_neighbors, x)
+        k, x = check_neighbors(n_neighbors, x)
         _, index = nearest(as_points(x), k, norm)
         dimensions = x.shape[1]
         # Computed again from the samples, for the gradient.

@@ -77,7 +77,7 @@ def mutual_information_ksg(
     choice("variant", variant, (1, 2))
     with tf.name_scope(name or "mutual_information_ksg"):
         x, y = as_pair(x, y, preprocess, validate_args)
-        k = check_neighbors(n_neighbors, x)
+        k, x = check_neighbors(n_neighbors, x)
         dtype = x.dtype
         x, y = as_points(x), as_points(y)
         distance, index = nearest(tf.concat([x, y], axis=1), k)

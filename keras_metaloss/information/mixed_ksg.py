@@ -69,7 +69,7 @@ def mutual_information_mixed_ksg(
     """
     with tf.name_scope(name or "mutual_information_mixed_ksg"):
         x, y = as_pair(x, y, preprocess, validate_args)
-        k = check_neighbors(n_neighbors, x)
+        k, x = check_neighbors(n_neighbors, x)
         dtype = x.dtype
         x, y = as_points(x), as_points(y)
         joint = tf.concat([x, y], axis=1)

@@ -15,6 +15,7 @@ from keras_metaloss.information._samples import (
     check_neighbors,
     check_same_length,
     choice,
+    nan_unless,
     nan_unless_finite,
     preprocessed,
 )
@@ -76,7 +77,9 @@ def mutual_information_ross(
         labels = as_labels("labels", labels)
         y = as_samples("y", y, validate_args)
         check_same_length(labels=labels, y=y)
-        k = check_neighbors(n_neighbors, y)
+        if None in (labels.shape[0], y.shape[0]):
+            y = nan_unless(tf.shape(labels)[0] == tf.shape(y)[0], y)
+        k, y = check_neighbors(n_neighbors, y)
         dtype = y.dtype
         y = as_points(preprocessed(y, preprocess))
         same_label = _occurrences(labels, y.dtype)

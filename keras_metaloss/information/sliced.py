@@ -69,7 +69,7 @@ def sliced_mutual_information(
     seed = check_seed(seed)
     with tf.name_scope(name or "sliced_mutual_information"):
         x, y = as_pair(x, y, preprocess, validate_args)
-        check_neighbors(n_neighbors, x)
+        _, x = check_neighbors(n_neighbors, x)
 
         def one(pair):
             u, v = pair

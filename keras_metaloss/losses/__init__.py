@@ -1,7 +1,7 @@
 """Losses that look across tasks, adapt to examples, or have parameters of their own."""
 
 from keras_metaloss.losses import weighting
-from keras_metaloss.losses.ada_loss import AdaLoss
+from keras_metaloss.losses.ada_loss import AdaLoss, ada_loss
 from keras_metaloss.losses.focal import (
     BinaryFocalLoss,
     CategoricalFocalLoss,
@@ -19,12 +19,19 @@ from keras_metaloss.losses.metric import (
     MultiSimilarityLoss,
     NPairLoss,
     TripletLoss,
+    contrastive_loss,
+    multi_similarity_loss,
+    n_pair_loss,
+    triplet_loss,
 )
 from keras_metaloss.losses.mutual_information import MutualInformationLoss
 from keras_metaloss.losses.negative_log_likelihood import NegativeLogLikelihood
 from keras_metaloss.losses.one_vs_rest import OneVsRest
 from keras_metaloss.losses.rapid_generalization import RapidGeneralizationLoss
-from keras_metaloss.losses.robust import AdaptiveRobustLoss
+from keras_metaloss.losses.robust import (
+    AdaptiveRobustLoss,
+    robust_negative_log_likelihood,
+)
 from keras_metaloss.losses.task_loss_variance import TaskLossVariance
 from keras_metaloss.losses.task_similarity import TaskSimilarityLoss
 from keras_metaloss.losses.trainable_loss import TrainableLoss
@@ -47,9 +54,15 @@ __all__ = [
     "TaskSimilarityLoss",
     "TrainableLoss",
     "TripletLoss",
+    "ada_loss",
     "binary_focal_loss",
     "categorical_focal_loss",
+    "contrastive_loss",
     "general_robust_loss",
+    "multi_similarity_loss",
+    "n_pair_loss",
+    "robust_negative_log_likelihood",
     "sparse_categorical_focal_loss",
+    "triplet_loss",
     "weighting",
 ]

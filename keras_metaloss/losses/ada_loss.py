@@ -14,7 +14,7 @@ from keras_metaloss.as_loss import as_loss
 from keras_metaloss.checks import check_positive_integer
 from keras_metaloss.losses.class_number_loss import ClassNumbers
 
-__all__ = ["AdaLoss", "GradientStatistics"]
+__all__ = ["AdaLoss", "GradientStatistics", "ada_loss"]
 
 _GRADIENTS = ("output", "last_layer", "parameters")
 _ALPHAS = ("norm", "standardized", "cosine")
@@ -30,6 +30,48 @@ class GradientStatistics(NamedTuple):
 
 # Their targets are whole numbers, which bfloat16 would round.
 _OF_CLASS_NUMBERS = (ClassNumbers, keras.losses.SparseCategoricalCrossentropy)
+
+
+def ada_loss(
+    y_true: Any,
+    y_pred: Any,
+    loss: keras.losses.Loss | str | Callable,
+    alpha: str | Callable = "norm",
+    direction: str = "hard",
+) -> tf.Tensor:
+    """Weighs each example's loss by the size of its gradient by the prediction.
+
+    `sigmoid(alpha_i) L_i`, with alpha_i made from the gradient of L_i by the
+    prediction; the weight is a constant for differentiation.
+
+    Args:
+        y_true: targets, as the loss takes them.
+        y_pred: predictions, as the loss takes them.
+        loss: a Keras loss, its name, or a function `(y_true, y_pred) -> values`.
+        alpha: `"norm"`, `"standardized"`, `"cosine"` or a function, see
+            `kml.losses.AdaLoss`.
+        direction: `"hard"` or `"easy"`.
+
+    Returns:
+        Tensor of the shape of what the loss returns.
+
+    Raises:
+        ValueError: if an argument is unknown.
+
+    Example:
+
+    >>> import keras_metaloss as kml
+    >>> y_true, y_pred = [[0.0], [0.0]], [[1.0], [3.0]]
+    >>> weighted = kml.losses.ada_loss(y_true, y_pred, "mse", alpha="standardized")
+    >>> weighted.numpy().round(3)                       # sigmoid(-+1) * [1, 9]
+    array([0.269, 6.58 ], dtype=float32)
+
+    Reference:
+        "Adaptive loss functions", section 4.2.
+    """
+    y_pred = keras.ops.convert_to_tensor(y_pred)
+    weigher = AdaLoss(loss, alpha=alpha, direction=direction)
+    return weigher.call(keras.ops.convert_to_tensor(y_true), y_pred)
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")

@@ -125,7 +125,7 @@ class MutualInformationLoss(keras.losses.Loss):
         self.heads = _heads(self.losses, heads)
         self.pairs = _pairs(self.losses, pairs)
         self.estimator = estimator
-        self._options = _options(estimator)
+        self.options = _options(estimator)
         self.beta = beta
         self.step = None
         if isinstance(beta, Schedule):
@@ -208,7 +208,7 @@ class MutualInformationLoss(keras.losses.Loss):
 
     def _information(self, y_pred, sample_weight):
         distributions = self.distributions(y_pred)
-        if self._options is None:
+        if self.options is None:
             information = {
                 (a, b): tf.convert_to_tensor(
                     self.estimator(distributions[a], distributions[b])
@@ -221,7 +221,7 @@ class MutualInformationLoss(keras.losses.Loss):
             sample_weight = tf.reshape(tf.cast(sample_weight, self.dtype), [-1])
             # A head may make several rows of one input.
             sample_weight = tf.repeat(sample_weight, rows // tf.size(sample_weight))
-        predictions = Predictions(distributions, sample_weight, self._options)
+        predictions = Predictions(distributions, sample_weight, self.options)
         information, entropies = predictions.terms(self.pairs, self.tasks)
         return (
             dict(zip(self.pairs, information, strict=True)),
@@ -353,10 +353,11 @@ def _options(estimator):
 
 def _check_schedule(schedule):
     """The highest value of a schedule at some steps."""
-    values = [float(schedule(step)) for step in (0, *(10**i for i in range(8)))]
+    steps = sorted({0, *(int(1.3**i) for i in range(70))})
+    values = [float(schedule(step)) for step in steps]
     if min(values) < 0:
         raise ValueError(
             "Invalid value for argument `beta`. Expected a schedule of numbers not "
-            f"below zero. Received: beta={schedule!r}, with values {values}"
+            f"below zero. Received: beta={schedule!r}, with the value {min(values)}"
         )
     return max(values)

@@ -16,12 +16,53 @@ from keras_metaloss.losses.robust_kernel import learned_energy
 from keras_metaloss.losses.same_rank import same_rank
 from keras_metaloss.losses.trainable_loss import TrainableLoss
 
-__all__ = ["AdaptiveRobustLoss"]
+__all__ = ["AdaptiveRobustLoss", "robust_negative_log_likelihood"]
 
 # The distribution has no mean at 0, and its logarithm no derivative at 2.
 _LOWEST, _HIGHEST = 0.001, 1.999
 # What keeps a perfect fit from an infinite likelihood.
 _LEAST_SCALE = 1e-5
+
+
+def robust_negative_log_likelihood(
+    y_true: Any, y_pred: Any, alpha: Any = 1.0, scale: Any = 1.0
+) -> tf.Tensor:
+    """Negative log likelihood of residuals under the density of the robust loss.
+
+    `rho(x; alpha, c) + log c + log Z(alpha)` in nats, with `x = y_true - y_pred` and
+    `rho` of `kml.losses.general_robust_loss`, averaged over the last axis.
+    Differentiable by all four arguments.
+
+    Args:
+        y_true: targets, `[..., D]`.
+        y_pred: predictions, `[..., D]`.
+        alpha: shape, between 0 and 2, both left out: one number or one a column `[D]`.
+        scale: c, above 0, one number or `[D]`.
+
+    Returns:
+        Tensor `[...]`.
+
+    Example:
+
+    >>> import keras_metaloss as kml
+    >>> nearly_normal = kml.losses.robust_negative_log_likelihood(
+    ...     [[0.0]], [[0.0]], alpha=1.999)
+    >>> round(float(nearly_normal[0]), 2)           # ln(2 pi) / 2
+    0.92
+
+    Reference:
+        Barron, "A General and Adaptive Robust Loss Function", 2019, equations 15-17.
+    """
+    y_pred = keras.ops.convert_to_tensor(y_pred)
+    result = y_pred.dtype
+    dtype = tf.float64 if result == tf.float64 else tf.float32
+    y_true = keras.ops.convert_to_tensor(y_true, dtype)
+    y_true, y_pred = same_rank(y_true, tf.cast(y_pred, dtype))
+    alpha = keras.ops.convert_to_tensor(alpha, dtype)
+    scale = keras.ops.convert_to_tensor(scale, dtype)
+    energy = learned_energy(y_true - y_pred, alpha, scale)
+    normalizer = tf.reduce_mean(tf.math.log(scale) + log_partition(alpha))
+    return tf.cast(energy + normalizer, result)
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
@@ -117,14 +158,9 @@ class AdaptiveRobustLoss(TrainableLoss):
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         if not self.learned:
             return general_robust_loss(y_true, y_pred, self._alpha, self._scale)
-        result = y_pred.dtype
-        dtype = tf.float64 if result == tf.float64 else tf.float32
-        y_true, y_pred = same_rank(tf.cast(y_true, dtype), tf.cast(y_pred, dtype))
-        alpha = tf.cast(_to_shape(self.parameter("raw_alpha")), dtype)
-        scale = tf.cast(_to_scale(self.parameter("raw_scale")), dtype)
-        energy = learned_energy(y_true - y_pred, alpha, scale)
-        normalizer = tf.reduce_mean(tf.math.log(scale) + log_partition(alpha))
-        return tf.cast(energy + normalizer, result)
+        alpha = _to_shape(self.parameter("raw_alpha"))
+        scale = _to_scale(self.parameter("raw_scale"))
+        return robust_negative_log_likelihood(y_true, y_pred, alpha, scale)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -222,18 +222,23 @@ class JointModel(TracedOnce, keras.Model):
     ) -> dict[str, tf.Tensor]:
         """Compiled metrics over the labels that are there."""
         y = self.loss.by_task("y", y)
-        y_pred = dict(y_pred)
+        y_pred, present = dict(y_pred), {}
         for name, loss in self.loss.losses.items():
             y[name], missing = missing_labels(loss, tf.convert_to_tensor(y[name]))
-            present = tf.reduce_any(
-                ~missing, axis=list(range(1, max(1, missing.shape.rank)))
-            )
             y_pred[name] = tf.identity(y_pred[name])
-            _compat.set_keras_mask(y_pred[name], present)
+            # As the loss does: a vector counts if all of it is there.
+            axes = list(range(y_pred[name].shape.rank - 1, missing.shape.rank))
+            present[name] = ~tf.reduce_any(missing, axis=axes)
+            _compat.set_keras_mask(y_pred[name], present[name])
         if sample_weight is not None and not keras.tree.is_nested(sample_weight):
             sample_weight = dict.fromkeys(self.tasks, sample_weight)
         if sample_weight is not None:
-            sample_weight = self.loss.by_task("sample_weight", sample_weight)
+            sample_weight = {
+                name: weight if weight is None else _spread(weight, present[name])
+                for name, weight in self.loss.by_task(
+                    "sample_weight", sample_weight
+                ).items()
+            }
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     @property
@@ -372,3 +377,11 @@ def _check_epochs(value):
             f"zero. Received: warmup_epochs={value!r}"
         )
     return value
+
+
+def _spread(weight, present):
+    """Weights of rows as those of all labels of the rows."""
+    weight = tf.convert_to_tensor(weight)
+    for _ in range(present.shape.rank - weight.shape.rank):
+        weight = weight[..., tf.newaxis]
+    return weight * tf.ones_like(present, weight.dtype)

@@ -90,6 +90,51 @@ def test_not_finite_in_a_graph_with_validate_args(name):
         estimate(tf.constant(spoiled(np.nan)), tf.constant(Y))
 
 
+OPEN = tf.TensorSpec([None], "float64")
+
+
+@pytest.mark.parametrize("name", [*PAIRS, "ross", "plug_in", "miller_madow"])
+def test_what_only_a_graph_can_see_gives_nan_or_an_error(name):
+    """Shapes that are known when it runs: no number comes out."""
+    labels = {
+        "ross": lambda x, y: info.mutual_information_ross(tf.cast(x, "int32"), y),
+        "plug_in": lambda *pair: info.mutual_information_plug_in(
+            *(tf.cast(v, "int32") for v in pair)
+        ),
+        "miller_madow": lambda *pair: info.mutual_information_miller_madow(
+            *(tf.cast(v, "int32") for v in pair)
+        ),
+    }
+    estimate = tf.function(PAIRS.get(name) or labels[name], input_signature=[OPEN] * 2)
+    assert np.isfinite(estimate(10 * X, Y))
+    pairs = [(X[:1], Y[:1]), (X, Y[:1]), (X[:1], Y), (X, Y[:299])]
+    if name in NEIGHBORS or name == "ross":
+        pairs.append((np.zeros(3), Y[:3]))  # as many neighbours as samples
+    for pair in pairs:
+        try:
+            value = estimate(*pair)
+        except tf.errors.InvalidArgumentError:
+            continue
+        assert np.isnan(value)
+
+
+def test_few_samples_of_an_entropy_in_a_graph():
+    @tf.function(input_signature=[OPEN])
+    def estimate(x):
+        return info.entropy_kozachenko_leonenko(x)
+
+    assert np.isfinite(estimate(X[:4]))
+    assert np.isnan(estimate(X[:3]))
+    assert np.isnan(estimate(X[:1]))
+
+
+def test_bounds_of_whole_numbers():
+    with pytest.raises(TypeError, match="`logu`.*float"):
+        info.lower_bound_barber_agakov([-1, -2], 2.0)
+    with pytest.raises(TypeError, match="`log_conditional`.*float"):
+        info.difference_of_entropies([-1, -2], [-3.0, -3.0])
+
+
 @pytest.mark.parametrize("name", PAIRS)
 def test_shapes(name):
     estimate = PAIRS[name]

@@ -117,6 +117,35 @@ FAMILIES = {
         tfd.Beta(1 + np.abs(m), 1 + s),
         lambda b: stats.beta.pdf(b, 1 + np.abs(m), 1 + s),
     ),
+    "gumbel": lambda m, s: (
+        tfd.Gumbel(m, s),
+        lambda b: stats.gumbel_r.pdf(b, m, s),
+    ),
+    "kumaraswamy": lambda m, s: (
+        tfd.Kumaraswamy(2 + tf.abs(m), 2 + s),
+        lambda b: (
+            (2 + np.abs(m))
+            * (2 + s)
+            * b ** (1 + np.abs(m))
+            * (1 - b ** (2 + np.abs(m))) ** (1 + s)
+        ),
+    ),
+    "logit-normal": lambda m, s: (
+        tfd.LogitNormal(m, s),
+        lambda b: stats.norm.pdf(special.logit(b), m, s) / (b * (1 - b)),
+    ),
+    "tanh": lambda m, s: (
+        tfd.TransformedDistribution(tfd.Normal(m, s), tfp.bijectors.Tanh()),
+        lambda b: stats.norm.pdf(np.arctanh(b), m, s) / (1 - b**2),
+    ),
+    "generalized-pareto": lambda m, s: (
+        tfd.GeneralizedPareto(m, s, np.float32(0.1)),
+        lambda b: stats.genpareto.pdf(b, 0.1, m, s),
+    ),
+    "uniform": lambda m, s: (
+        tfd.Uniform(m - s, m + s),
+        lambda b: stats.uniform.pdf(b, m - s, 2 * s),
+    ),
     "mixture": lambda m, s: (
         tfd.MixtureSameFamily(
             tfd.Categorical(probs=np.full((len(m), 2), 0.5, "float32")),
@@ -132,11 +161,19 @@ def test_any_density(family):
     probs, loc, scale = predictions("typical", rows=6)
     loc, scale = loc.astype("float32"), scale.astype("float32")
     b, density = FAMILIES[family](loc, scale)
-    inside = family in ("log-normal", "gamma", "beta")
-    end = {"beta": 1.0, "log-normal": 1e4}.get(family, 1e3 if not inside else 200.0)
-    knots = np.concatenate([loc, np.linspace(-20, 20, 41), [-100, 100, -end, end]])
-    if inside:
+    ends = {"log-normal": 1e4, "gamma": 200.0}
+    ends |= dict.fromkeys(("beta", "kumaraswamy", "logit-normal"), 1.0)
+    end = {"gumbel": 100.0, **ends}.get(family, 1e3)
+    steps = [loc, loc - scale, loc + scale, np.linspace(-20, 20, 41)]
+    knots = np.concatenate([*steps, [-100, 100, -end, end]])
+    if family in ends:
         knots = np.concatenate([[0, end], np.geomspace(1e-6, end, 60)])
+        if family == "kumaraswamy":
+            knots = np.geomspace(1e-4, 0.5, 20)
+        if end == 1.0:
+            knots = np.unique([*knots[knots < 0.5], *(1 - knots[knots < 0.5])])
+    if family == "tanh":
+        knots = np.tanh(np.linspace(-8, 8, 81))
     truth = integrated(probs, density, knots)
     a = tfd.Categorical(probs=tf.constant(probs, tf.float32))
     assert float(mutual_information(a, b)) == pytest.approx(truth, abs=2e-4)
@@ -144,8 +181,10 @@ def test_any_density(family):
         x = tf.constant(loc)
         tape.watch(x)
         value = mutual_information(a, FAMILIES[family](x, scale)[0])
-    if family not in ("gamma", "beta"):
-        gradient = tape.gradient(value, x)
+    gradient = tape.gradient(value, x)
+    if family in ("gamma", "beta"):
+        assert gradient is None  # their parameters here are arrays
+    elif family != "uniform":  # which has none within its support
         assert np.isfinite(gradient).all() and np.abs(gradient).max() > 1e-3
 
 
@@ -361,6 +400,78 @@ def test_finite_at_extremes(method, scale, spread):
     for tensor in (*terms, *gradients):
         assert np.isfinite(tensor).all(), (tensor, gradients)
     assert -1e-6 <= value <= np.log(3)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-6, 1.0, 1e15])
+@pytest.mark.parametrize(
+    "family", ["laplace", "logistic", "gumbel", "student", "log-normal", "mixture"]
+)
+def test_any_density_at_extremes(family, scale):
+    """Finite, or said to be beyond what can be integrated; no NaN in silence."""
+    inputs = [tf.constant([0.0, 1.0, 5.0]), tf.constant([1.0, 1.0, 3.0]) * scale]
+    a = tfd.Categorical(logits=[[0.0, 1.0], [2.0, 0.0], [0.0, 0.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        value = mutual_information(a, FAMILIES[family](*inputs)[0])
+    for tensor in (value, *tape.gradient(value, inputs)):
+        assert np.isfinite(tensor).all()
+    bound = kml.information.mutual_information_bounds(a, a).input_information
+    assert -1e-6 <= value <= bound + 1e-6
+    if scale <= 1e-6:
+        assert float(value) == pytest.approx(float(bound), abs=1e-5)
+
+
+def test_gradient_of_a_density_with_far_tails():
+    """Points at which a density of another row is used up overflow in its tails."""
+    inputs = [tf.constant([0.0, 5.0, -3.0]), tf.constant([0.3, 2.0, 1.0])]
+    a = tfd.Categorical(logits=[[0.0, 1.0], [2.0, 0.0], [0.0, 0.0]])
+
+    def function(family, inputs):
+        return mutual_information(a, family(*inputs))
+
+    for family, same in (
+        (tfd.LogNormal, tfd.Normal),
+        (tfd.LogitNormal, tfd.Normal),
+        (tfd.Gumbel, None),
+        (lambda m, s: tfd.Weibull(s, tf.exp(m)), None),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            value = function(family, inputs)
+        gradients = tape.gradient(value, inputs)
+        assert all(np.isfinite(g).all() for g in gradients)
+        if same is not None:
+            # A bijection of all rows changes nothing.
+            assert float(value) == pytest.approx(float(function(same, inputs)))
+
+
+def test_what_cannot_be_integrated_is_an_error():
+    a = tfd.Categorical(probs=[[0.9, 0.1], [0.1, 0.9]])
+    # Nearly all of its mass lies closer to 0 than any number.
+    with pytest.raises(ValueError, match="densities can be integrated"):
+        mutual_information(a, tfd.Gamma([1e-4, 2e-4], [1.0, 1.0]))
+    half = mutual_information(a, tfd.Beta([0.5, 2.0], [0.5, 3.0]))
+    assert 0 < float(half) < 0.4
+
+
+def test_a_triangular_scale_is_looked_at():
+    a = tfd.Categorical(probs=[[0.9, 0.1], [0.1, 0.9]])
+    scale = np.stack([np.eye(2), [[1.0, 0.0], [0.3, -1.0]]]).astype("float32")
+    with pytest.raises(ValueError, match="`scale_tril`"):
+        mutual_information(a, tfd.MultivariateNormalTriL(tf.zeros([2, 2]), scale))
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e15])
+def test_divergences_at_extremes(scale):
+    inputs = [tf.constant([[0.0, 1.0], [2.0, 3.0]]), tf.fill([2, 2], scale)]
+    a = tfd.Categorical(probs=[[0.9, 0.1], [0.1, 0.9]])
+    for method in ("pairwise_kl", "pairwise_bhattacharyya"):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            b = tfd.MultivariateNormalDiag(*inputs)
+            value = mutual_information(a, b, method)
+        for tensor in (value, *tape.gradient(value, inputs)):
+            assert np.isfinite(tensor).all()
 
 
 def test_zero_probabilities_have_finite_gradients():

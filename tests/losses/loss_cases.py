@@ -7,6 +7,7 @@ in float64 NumPy, example by example, from the definition of the loss.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -25,13 +26,18 @@ class Case:
     #: For a loss that treats a part of itself as a constant: the function of the
     #: predictions whose derivative its gradient is.
     frozen: Callable | None = None
+    #: The plain function of the same values.
+    function: Callable | None = None
 
 
-def case(cls, data, reference, frozen=None, **arguments):
+def case(cls, data, reference, frozen=None, function=None, **arguments):
     def make(**more):
         return cls(**{**arguments, **more})
 
-    return Case(make, data, reference, frozen)
+    if function is not None:
+        taken = {k: v for k, v in arguments.items() if k != "learned"}
+        function = functools.partial(function, **taken)
+    return Case(make, data, reference, frozen, function)
 
 
 # Data
@@ -237,51 +243,66 @@ AdaLoss = kml.losses.AdaLoss
 CROSS_ENTROPY = kml.losses.SparseCategoricalFocalLoss(
     0.0, from_logits=True, dtype="float64"
 )
-Triplet = kml.losses.TripletLoss
-Binary = kml.losses.BinaryFocalLoss
-Categorical = kml.losses.CategoricalFocalLoss
-Sparse = kml.losses.SparseCategoricalFocalLoss
+Triplet = functools.partial(case, kml.losses.TripletLoss, embeddings)
+Binary = functools.partial(case, kml.losses.BinaryFocalLoss, yes_no)
+Categorical = functools.partial(case, kml.losses.CategoricalFocalLoss)
+Sparse = functools.partial(case, kml.losses.SparseCategoricalFocalLoss, classes)
+
+LOSSES = kml.losses
 
 CASES = {
-    "binary_focal": case(Binary, yes_no, binary_focal(), **LOGITS),
-    "binary_focal_alpha": case(
-        *(Binary, yes_no, binary_focal(0.5, 0.25, 0.1)),
+    "binary_focal": Binary(binary_focal(), function=LOSSES.binary_focal_loss, **LOGITS),
+    "binary_focal_alpha": Binary(
+        binary_focal(0.5, 0.25, 0.1),
+        function=LOSSES.binary_focal_loss,
         **(LOGITS | {"gamma": 0.5, "alpha": 0.25, "label_smoothing": 0.1}),
     ),
-    "binary_focal_learned": case(
-        Binary, yes_no, binary_focal(), gamma="learned", **LOGITS
+    "binary_focal_learned": Binary(binary_focal(), gamma="learned", **LOGITS),
+    "categorical_focal": Categorical(
+        one_hot, focal(), function=LOSSES.categorical_focal_loss, **LOGITS
     ),
-    "categorical_focal": case(Categorical, one_hot, focal(), **LOGITS),
-    "categorical_focal_soft": case(
-        *(Categorical, soft, focal(0.7, ALPHA, 0.2)),
+    "categorical_focal_soft": Categorical(
+        soft,
+        focal(0.7, ALPHA, 0.2),
+        function=LOSSES.categorical_focal_loss,
         **(LOGITS | {"gamma": 0.7, "alpha": ALPHA, "label_smoothing": 0.2}),
     ),
-    "categorical_focal_probabilities": case(
-        Categorical, probabilities, focal(from_logits=False)
+    "categorical_focal_probabilities": Categorical(
+        probabilities,
+        focal(from_logits=False),
+        function=LOSSES.categorical_focal_loss,
     ),
-    "categorical_focal_learned": case(
-        Categorical, one_hot, focal(), gamma="learned", **LOGITS
+    "categorical_focal_learned": Categorical(
+        one_hot, focal(), gamma="learned", **LOGITS
     ),
-    "sparse_focal": case(Sparse, classes, focal(), **LOGITS),
-    "sparse_focal_alpha": case(
-        *(Sparse, classes, focal(1.0, ALPHA, 0.1)),
+    "sparse_focal": Sparse(
+        focal(), function=LOSSES.sparse_categorical_focal_loss, **LOGITS
+    ),
+    "sparse_focal_alpha": Sparse(
+        focal(1.0, ALPHA, 0.1),
+        function=LOSSES.sparse_categorical_focal_loss,
         **(LOGITS | {"gamma": 1.0, "alpha": ALPHA, "label_smoothing": 0.1}),
     ),
-    "sparse_focal_learned": case(Sparse, classes, focal(), gamma="learned", **LOGITS),
+    "sparse_focal_learned": Sparse(focal(), gamma="learned", **LOGITS),
     "robust": case(
-        *(kml.losses.AdaptiveRobustLoss, residuals, robust(-2.0, 1.7)),
+        *(LOSSES.AdaptiveRobustLoss, residuals, robust(-2.0, 1.7)),
+        function=LOSSES.general_robust_loss,
         **{"alpha": -2.0, "scale": 1.7, "learned": False},
     ),
     "robust_columns": case(
-        *(kml.losses.AdaptiveRobustLoss, residuals, robust([0.5, 1, -1], [1, 2, 3])),
+        *(LOSSES.AdaptiveRobustLoss, residuals, robust([0.5, 1, -1], [1, 2, 3])),
+        function=LOSSES.general_robust_loss,
         **{"alpha": [0.5, 1, -1], "scale": [1, 2, 3], "learned": False},
     ),
     "robust_learned": case(
-        kml.losses.AdaptiveRobustLoss, residuals, hyperbolic, scale=0.5
+        *(LOSSES.AdaptiveRobustLoss, residuals, hyperbolic),
+        function=LOSSES.robust_negative_log_likelihood,
+        scale=0.5,
     ),
     **{
         f"ada_{alpha}_{direction}": case(
             *(AdaLoss, classes, values, ada_frozen(values)),
+            function=LOSSES.ada_loss,
             **{"loss": CROSS_ENTROPY, "alpha": alpha, "direction": direction},
         )
         for alpha, direction, values in (
@@ -291,22 +312,34 @@ CASES = {
         )
     },
     "contrastive": case(
-        *(kml.losses.ContrastiveLoss, embeddings, by_anchor(contrastive_anchor)),
+        *(LOSSES.ContrastiveLoss, embeddings, by_anchor(contrastive_anchor)),
+        function=LOSSES.contrastive_loss,
         margin=1.5,
     ),
-    "contrastive_pairs": case(kml.losses.ContrastiveLoss, pairs, contrastive_pairs),
-    "triplet_all": case(Triplet, embeddings, triplet_anchor("all"), mining="all"),
-    "triplet_hard": case(Triplet, embeddings, triplet_anchor("hard"), mining="hard"),
-    "triplet_semi_hard": case(
-        Triplet, embeddings, triplet_anchor("semi-hard", 2), distance="squared"
+    "contrastive_pairs": case(
+        *(LOSSES.ContrastiveLoss, pairs, contrastive_pairs),
+        function=LOSSES.contrastive_loss,
+    ),
+    "triplet_all": Triplet(
+        triplet_anchor("all"), function=LOSSES.triplet_loss, mining="all"
+    ),
+    "triplet_hard": Triplet(
+        triplet_anchor("hard"), function=LOSSES.triplet_loss, mining="hard"
+    ),
+    "triplet_semi_hard": Triplet(
+        triplet_anchor("semi-hard", 2),
+        function=LOSSES.triplet_loss,
+        distance="squared",
     ),
     "n_pair": case(
-        *(kml.losses.NPairLoss, embeddings, by_anchor(n_pair_anchor)),
+        *(LOSSES.NPairLoss, embeddings, by_anchor(n_pair_anchor)),
+        function=LOSSES.n_pair_loss,
         regularization=0.02,
     ),
     "multi_similarity": case(
-        *(kml.losses.MultiSimilarityLoss, embeddings),
+        *(LOSSES.MultiSimilarityLoss, embeddings),
         by_anchor(multi_similarity_anchor),
+        function=LOSSES.multi_similarity_loss,
         **{"beta": 10.0, "base": 0.5, "epsilon": 0.3},
     ),
 }

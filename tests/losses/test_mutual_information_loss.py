@@ -193,6 +193,11 @@ def test_high_beta_warns():
     ramp = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 2.0)
     with pytest.warns(UserWarning, match="`beta` above 1"):
         Loss(CROSS_ENTROPY, "mse", beta=ramp)
+    bump = keras.optimizers.schedules.PiecewiseConstantDecay(
+        [300, 400], [0.1, 2.0, 0.1]
+    )
+    with pytest.warns(UserWarning, match="`beta` above 1"):
+        Loss(CROSS_ENTROPY, "mse", beta=bump)
     falling = keras.optimizers.schedules.PolynomialDecay(0.5, 10, -2.0)
     with pytest.raises(ValueError, match="schedule of numbers not\\s+below"):
         Loss(CROSS_ENTROPY, "mse", beta=falling)

@@ -92,6 +92,15 @@ def test_wrong_labels_never_give_a_number(name):
         assert np.isnan(float(metric.result()))
 
 
+@pytest.mark.parametrize("name", METRICS)
+def test_other_lengths(name):
+    metric = METRICS[name][0](2)
+    with pytest.raises(ValueError, match="as many samples"):
+        metric.update_state([0, 1, 1], [1])
+    with pytest.raises(ValueError, match="as many samples"):
+        metric.update_state([0, 1, 1], [1, 0, 1], sample_weight=[1.0])
+
+
 @pytest.mark.parametrize("num_classes", [0, True, 2.0, (), (2, 3, 4), (2, "a")])
 def test_wrong_numbers_of_classes(num_classes):
     with pytest.raises(ValueError, match="`num_classes`"):

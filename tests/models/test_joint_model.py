@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 from joint_cases import CROSS_ENTROPY, KINDS, data, joint_model, network
 
 import keras_metaloss as kml
@@ -144,6 +145,44 @@ def test_missing_labels_in_fit_and_metrics():
     assert logs["loss_b"] == pytest.approx(np.square(error).mean(), abs=1e-5)
     history = model.fit(x, y, epochs=2, verbose=0).history
     assert np.isfinite(list(history.values())).all()
+
+
+def test_metrics_of_partly_missing_labels():
+    """A vector counts if all of it is there, a pixel by itself."""
+    images = np.random.default_rng(0).normal(size=(6, 4, 4, 1)).astype("float32")
+    pixels, vectors = keras.Input((4, 4, 1)), keras.Input((4, 4, 1))
+    classes = keras.layers.Conv2D(3, 1)(pixels)
+    box = keras.layers.Dense(2)(keras.layers.Flatten()(vectors))
+    model = kml.JointModel(
+        {"a": keras.Model(pixels, classes), "b": keras.Model(vectors, box)}
+    )
+    heads = {"a": lambda z: tfp.distributions.Categorical(logits=z[:, 0, 0])}
+    losses = {"a": CROSS_ENTROPY, "b": "mse"}
+    model.compile(
+        loss=Loss(losses, beta=0, heads=heads),
+        metrics={"a": ["accuracy"], "b": ["mae"]},
+        weighted_metrics={"a": ["accuracy"]},
+    )
+    y = {
+        "a": np.random.default_rng(1).integers(0, 3, (6, 4, 4)),
+        "b": np.random.default_rng(2).normal(size=(6, 2)),
+    }
+    y["a"][:, :2, 1:] = -1
+    y["b"][1, 0] = y["b"][2] = np.nan
+    weights = np.arange(6.0)
+    logs = model.evaluate(
+        images, y, sample_weight=weights, batch_size=6, verbose=0, return_dict=True
+    )
+    outputs = model.predict(images, verbose=0)
+    known = y["a"] >= 0
+    hits = outputs["a"].argmax(axis=-1) == y["a"]
+    assert logs["a_accuracy"] == pytest.approx(hits[known].mean(), abs=1e-6)
+    shares = known * weights[:, np.newaxis, np.newaxis]
+    assert logs["a_weighted_accuracy"] == pytest.approx(
+        (hits * shares).sum() / shares.sum(), abs=1e-6
+    )
+    errors = np.abs(outputs["b"] - y["b"]).mean(axis=1)
+    assert logs["b_mae"] == pytest.approx(np.nanmean(errors), abs=1e-5)
 
 
 def test_inputs_of_each_network():

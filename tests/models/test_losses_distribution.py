@@ -18,8 +18,19 @@ LOSSES = {
     "ada": lambda: kml.losses.AdaLoss("mse"),
     "ada_last_layer": lambda: kml.losses.AdaLoss("mse", gradient="last_layer"),
     "ada_parameters": lambda: kml.losses.AdaLoss("mse", gradient="parameters"),
-    # Each replica compares the embeddings of its own half: equal halves.
+    "binary_focal": lambda: kml.losses.BinaryFocalLoss(from_logits=True),
+    "categorical_focal": lambda: kml.losses.CategoricalFocalLoss(from_logits=True),
+    "contrastive": lambda: kml.losses.ContrastiveLoss(),
     "triplet": lambda: kml.losses.TripletLoss(mining="hard"),
+    "n_pair": lambda: kml.losses.NPairLoss(),
+    "multi_similarity": lambda: kml.losses.MultiSimilarityLoss(),
+    "ada_standardized": lambda: kml.losses.AdaLoss("mse", alpha="standardized"),
+    "ada_cosine": lambda: kml.losses.AdaLoss("mse", alpha="cosine"),
+}
+# These compare the examples that a replica has: with equal halves they agree.
+WITHIN_A_REPLICA = {
+    *("contrastive", "triplet", "n_pair", "multi_similarity"),
+    *("ada_standardized", "ada_cosine"),
 }
 
 
@@ -36,12 +47,13 @@ def weights_after_training(name, strategy, run_eagerly):
     random = np.random.default_rng(0)
     x = random.normal(size=(8, 3)).astype("float32")
     y = np.array([0, 1, 2, 0, 1, 0, 2, 1])
-    if name == "triplet":
-        x, y = np.concatenate([x[:4]] * 2), np.concatenate([[0, 0, 1, 1]] * 2)
-        if strategy.num_replicas_in_sync == 1:
-            x, y = x[:4], y[:4]
     if name == "robust" or name.startswith("ada"):
         y = random.normal(size=(8, 3)).astype("float32")
+    elif name in ("binary_focal", "categorical_focal"):
+        y = np.eye(3, dtype="float32")[y]
+    if name in WITHIN_A_REPLICA:
+        halves = strategy.num_replicas_in_sync
+        x, y = (np.concatenate([values[:4]] * halves) for values in (x, y))
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
     history = model.fit(data, epochs=2, shuffle=False, verbose=0).history["loss"]
     return [np.array(history), *model.get_weights()]

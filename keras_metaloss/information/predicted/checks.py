@@ -12,7 +12,10 @@ __all__ = ["check_finite", "check_rows", "check_same_rows", "row_weights"]
 
 tfd = tfp.distributions
 
-_POSITIVE = ("scale", "scale_diag", "concentration", "rate", "df")
+_POSITIVE = (
+    *("scale", "scale_diag", "concentration", "rate", "df"),
+    *("concentration0", "concentration1"),
+)
 
 
 def check_rows(name: str, distribution: tfd.Distribution) -> None:
@@ -45,7 +48,7 @@ def check_finite(name: str, distribution: tfd.Distribution) -> None:
     for key, value in distribution.parameters.items():
         if isinstance(value, tfd.Distribution):
             check_finite(name, value)
-        elif key in ("probs", "logits", "loc", *_POSITIVE):
+        elif key in ("probs", "logits", "loc", "scale_tril", *_POSITIVE):
             _check_parameter(name, key, value, distribution)
 
 
@@ -58,6 +61,9 @@ def _check_parameter(name, key, value, distribution):
         good = np.isfinite(array.max(axis=-1)).all() and not np.isnan(array).any()
     elif key == "logits":
         good = not np.isnan(array).any()
+    elif key == "scale_tril":
+        diagonal = np.diagonal(array, axis1=-2, axis2=-1)
+        good = np.isfinite(array).all() and (diagonal > 0).all()
     elif key == "probs":
         good = ((array >= 0) & (array <= 1)).all()
         if not isinstance(distribution, tfd.Bernoulli):
@@ -70,6 +76,7 @@ def _check_parameter(name, key, value, distribution):
             "logits": "numbers, not all of a row minus infinity",
             "probs": "probabilities that sum to one",
             "loc": "finite numbers",
+            "scale_tril": "finite numbers, those of the diagonal above zero",
         }.get(key, "finite numbers above zero")
         raise ValueError(
             f"Invalid value for argument `{name}`. Expected `{key}` to be {expected}. "

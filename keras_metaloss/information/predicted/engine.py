@@ -8,9 +8,11 @@ import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from keras_metaloss.checks import check_non_negative, check_positive_integer
+from keras_metaloss.information._samples import nan_unless
 from keras_metaloss.information.predicted import pairwise, tables
 from keras_metaloss.information.predicted.branches import choose
 from keras_metaloss.information.predicted.checks import check_same_rows, row_weights
@@ -33,6 +35,8 @@ METHODS = ("auto", "quadrature", "pairwise_bhattacharyya", "pairwise_kl")
 
 # Panels of one variable, and of each of two: the table of two is their product.
 _KNOTS, _KNOTS_OF_TWO = 4096, 512
+# Part of the mass that panels may miss before there is no result.
+_MOST_LOST = 0.02
 
 
 class Options(NamedTuple):
@@ -122,7 +126,9 @@ class Predictions:
         information = [
             tf.where(several, found[pair], tf.zeros_like(found[pair])) for pair in pairs
         ]
-        return information, [found[(name,)] for name in names]
+        entropies = [found[(name,)] for name in names]
+        self._check_result([*information, *entropies])
+        return information, entropies
 
     def input_information(self, name: str) -> tf.Tensor:
         """I(A;X) of a class A with the input."""
@@ -136,6 +142,13 @@ class Predictions:
         """Cells of a single variable on the warped grid; those of a class are it."""
         head = self.heads[name]
         return _class_kernel(head) if self.is_class(name) else self._warped[name]
+
+    def fine_cells(self, name: str) -> Kernel:
+        """Cells that resolve all components, where values are at hand."""
+        kernel = self.cells(name)
+        if self.is_class(name) or is_resolved(kernel, self.weights):
+            return kernel
+        return panel_kernel(self.heads[name], _KNOTS_OF_TWO)
 
     def _method(self, *names):
         vectors = [n for n in names if isinstance(self.heads[n], VectorHead)]
@@ -213,8 +226,25 @@ class Predictions:
             for name in key
         ]
         if len(key) == 1:
-            return self._table_entropy(key[0], *kernels)
-        return self._table_information(key, *kernels)
+            value = self._table_entropy(key[0], *kernels)
+        else:
+            value = self._table_information(key, *kernels)
+        if not panels:
+            return value
+        lost = [
+            tf.linalg.tensordot(self.weights, *self._cast(kernel.error), axes=1)
+            for kernel in kernels
+        ]
+        return nan_unless(tf.reduce_max(lost) <= _MOST_LOST, value)
+
+    def _check_result(self, values):
+        """Raises a `ValueError` for NaN, where values are at hand."""
+        if any(hasattr(v, "numpy") and np.isnan(v.numpy()).any() for v in values):
+            distributions = {n: h.distribution for n, h in self.heads.items()}
+            raise ValueError(
+                "Expected distributions with finite parameters whose densities can be "
+                f"integrated. Received: {distributions}"
+            )
 
     def _value_by_pairs(self, key):
         if len(key) == 2:

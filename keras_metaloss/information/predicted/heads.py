@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -26,6 +27,8 @@ _MVN = (
 )
 # Below this part of the spread of the batch, float32 has no room for a component.
 _SMALLEST_SCALE = 1e-6
+# Log densities below this count nothing, and their derivatives may be infinite.
+_LOWEST_LOG_DENSITY, _NOTHING = -1e3, -1e30
 _LARGEST_Z = 1e12
 
 
@@ -54,6 +57,7 @@ class ScalarHead:
         log_volume: from points `[G]` to `log |d value / d point|`.
         reach: how many scales the tails go.
         knots: multiples of a scale at which panels begin and end.
+        edges: where densities may jump, `[E]`, in the head's own coordinate.
         distribution: the TFP distribution.
     """
 
@@ -64,6 +68,7 @@ class ScalarHead:
     log_volume: Callable[[tf.Tensor], tf.Tensor]
     reach: float
     knots: tuple[float, ...]
+    edges: tf.Tensor
     distribution: tfd.Distribution
 
 
@@ -101,8 +106,6 @@ def head_of(
     if isinstance(distribution, _CLASSES):
         return ClassHead(_wide(distribution.probs_parameter()), distribution)
     distribution = smoothed(name, distribution, bandwidth)
-    if isinstance(distribution, tfd.Normal):
-        return _normal_head(distribution)
     if distribution.event_shape.rank == 0:
         if not distribution.dtype.is_floating or _is_discrete(distribution):
             raise ValueError(
@@ -110,7 +113,7 @@ def head_of(
                 "finitely many classes or with a density. Received: "
                 f"{name}={distribution!r}"
             )
-        return _density_head(distribution)
+        return _scalar_head(distribution)
     return VectorHead(distribution)
 
 
@@ -161,6 +164,41 @@ def _rule_of_thumb(loc):
     return spread * count**power + tf.zeros_like(loc)
 
 
+def _scalar_head(distribution):
+    if isinstance(distribution, tfd.Normal):
+        return _normal_head(distribution)
+    if _is_pushed(distribution):
+        return _pushed_head(distribution)
+    return _density_head(distribution)
+
+
+def _is_pushed(distribution):
+    """Whether all rows are seen through one and the same bijector, `LogNormal` say."""
+    return (
+        isinstance(distribution, tfd.TransformedDistribution)
+        and distribution.bijector.experimental_batch_shape().rank == 0
+        and not isinstance(distribution.bijector, tfp.bijectors.AbsoluteValue)
+        and distribution.distribution.batch_shape.rank == 1
+        and distribution.distribution.event_shape.rank == 0
+    )
+
+
+def _pushed_head(distribution):
+    """A bijector changes what points stand for, not the density in their coordinate."""
+    head, bijector = _scalar_head(distribution.distribution), distribution.bijector
+
+    def log_volume(points):
+        slope = bijector.forward_log_det_jacobian(head.value(points), event_ndims=0)
+        return head.log_volume(points) + slope
+
+    return dataclasses.replace(
+        head,
+        value=lambda points: bijector.forward(head.value(points)),
+        log_volume=log_volume,
+        distribution=distribution,
+    )
+
+
 def _normal_head(distribution):
     loc, scale = _wide(distribution.loc), _wide(distribution.scale)
     loc, scale = tf.broadcast_to(loc, _rows(distribution)), scale + tf.zeros_like(loc)
@@ -182,15 +220,22 @@ def _normal_head(distribution):
         lambda points: tf.math.log(spread) + tf.zeros_like(points),
         6.5,
         (-6.0, -3.0, -1.0, 1.0, 3.0, 6.0),
+        tf.zeros([0], loc.dtype),
         distribution,
     )
 
 
 def _density_head(distribution):
     """Any density: points run over all reals by the bijector of its support."""
+    distribution = _with_room(distribution)
     loc, scale = _places(distribution)
     bijector = distribution.experimental_default_event_space_bijector()
-    if bijector is None or bijector.experimental_batch_shape().rank != 0:
+    low, high = tf.constant([[-math.inf], [math.inf]], distribution.dtype)
+    if bijector is not None and bijector.experimental_batch_shape().rank != 0:
+        low, high = _support(bijector)
+        bijector = None
+    if bijector is None:
+        # Points are the same for all rows.
         bijector = tfp.bijectors.Identity()
     places = bijector.inverse(loc)
     widths = scale * tf.exp(bijector.inverse_log_det_jacobian(loc, event_ndims=0))
@@ -204,13 +249,31 @@ def _density_head(distribution):
         slope = bijector.forward_log_det_jacobian(at, event_ndims=0)
         return slope + tf.math.log(spread) + tf.zeros_like(points)
 
-    def log_density(points):
-        log_prob = distribution.log_prob(value(points)[:, tf.newaxis])
-        return tf.transpose(_wide(log_prob) + log_volume(points)[:, tf.newaxis])
+    inside = _one_a_row(distribution, loc)
+    edges = tf.concat([low, high], axis=0)
+    edges = _wide(tf.where(tf.math.is_finite(edges), edges, inside[0]))
 
-    heavy = isinstance(_component(distribution), _HEAVY_TAILS)
-    outer = (20.0, 100.0, 1e3, 1e4) if heavy else (12.0, 25.0)
-    knots = (1.0, 3.0, 6.0, *outer)
+    def log_density(points):
+        values, volumes = value(points)[:, tf.newaxis], log_volume(points)
+        first = tf.stop_gradient(distribution.log_prob(values))
+        # Outside of the support TFP gives minus infinity, NaN, or what the formula
+        # does. A row that is NaN inside has parameters that are, and stays so.
+        counts = (first > _LOWEST_LOG_DENSITY) & (first < math.inf)
+        counts &= (values >= low) & (values <= high)
+        counts |= tf.math.is_nan(distribution.log_prob(inside))
+        log_prob = distribution.log_prob(tf.where(counts, values, inside))
+        log_prob = tf.where(counts, log_prob, _NOTHING)
+        return tf.transpose(_wide(log_prob) + volumes[:, tf.newaxis])
+
+    part = _component(distribution)
+    knots = (1.0, 3.0, 6.0)
+    if isinstance(part, _HEAVY_TAILS):
+        knots = (*knots, 20.0, 100.0, 1e3, 1e4)
+    else:
+        knots = (*knots, 12.0, 25.0)
+    if not isinstance(part, _LOC_SCALE):
+        # Of a skewed density most may lie close together.
+        knots = (0.03, 0.1, 0.3, *knots)
     return ScalarHead(
         tf.stop_gradient((places - centre) / spread),
         tf.stop_gradient(widths / spread),
@@ -219,8 +282,42 @@ def _density_head(distribution):
         log_volume,
         knots[-1],
         (*(-knot for knot in reversed(knots)), 0.0, *knots),
+        (bijector.inverse(edges) - centre) / spread,
         distribution,
     )
+
+
+def _with_room(distribution):
+    """The distribution, no component narrower than what the dtype has room for."""
+    part = _component(distribution)
+    if not isinstance(part, _LOC_SCALE):
+        return distribution
+    loc, scale = _places(distribution)
+    # Points come back in the units of the variable, rounded as its numbers are.
+    least = 10 * _SMALLEST_SCALE * _centre_and_spread(loc, scale)[1]
+    least = tf.maximum(least, 20 * np.finfo(loc.dtype.as_numpy_dtype).eps * _size(loc))
+    part = part.copy(scale=tf.maximum(part.scale, tf.cast(least, part.scale.dtype)))
+    if _is_mixture(distribution):
+        return distribution.copy(components_distribution=part)
+    return part
+
+
+def _support(bijector):
+    """Ends of the support of each row, `[N]`, where it has one of its own."""
+    far = tf.constant([[-1e30], [1e30]], bijector.dtype)
+    low, high = tf.unstack(tf.stop_gradient(bijector.forward(far)))
+    known = low < high
+    return tf.where(known, low, -math.inf), tf.where(known, high, math.inf)
+
+
+def _size(x):
+    return tf.reduce_max(tf.abs(x))
+
+
+def _one_a_row(distribution, places):
+    """A value within the support of each row, `[N]`."""
+    rows = tf.reshape(places, [distribution.batch_shape_tensor()[0], -1])
+    return tf.cast(rows[:, 0], distribution.dtype)
 
 
 def _places(distribution):
@@ -245,8 +342,13 @@ def _mean_and_width(distribution):
 
 
 def _component(distribution):
-    mixture = isinstance(distribution, tfd.MixtureSameFamily)
-    return distribution.components_distribution if mixture else distribution
+    if _is_mixture(distribution):
+        return distribution.components_distribution
+    return distribution
+
+
+def _is_mixture(distribution):
+    return isinstance(distribution, tfd.MixtureSameFamily)
 
 
 def _centre_and_spread(loc, scale):
@@ -285,7 +387,7 @@ def _is_independent_normal(distribution):
 
 def _is_discrete(distribution):
     bijector = distribution.experimental_default_event_space_bijector()
-    return bijector is None and not isinstance(distribution, tfd.MixtureSameFamily)
+    return bijector is None and not _is_mixture(distribution)
 
 
 def _rows(distribution):

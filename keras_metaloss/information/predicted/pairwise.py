@@ -39,6 +39,8 @@ def divergences(name: str, head: Head, kind: str) -> tf.Tensor:
         result = _bhattacharyya(distribution)
         if result is not None:
             return result
+    elif _has_normal_components(distribution):
+        return _normal_kl(distribution)
     try:
         return _wide(
             tfd.kl_divergence(distribution[:, tf.newaxis], distribution[tf.newaxis])
@@ -99,15 +101,13 @@ def _log_weights(weights):
 
 def _bhattacharyya(distribution):
     """`-log` of the integral of the root of p q, or `None` without a closed form."""
-    if isinstance(distribution, (tfd.Normal, tfd.MultivariateNormalDiag)):
+    if _has_normal_components(distribution):
         return _normal(distribution)
     if isinstance(distribution, tfd.MultivariateNormalTriL):
         return _multivariate(distribution)
     inner = distribution
     if isinstance(distribution, tfd.Independent):
         inner = distribution.distribution
-        if isinstance(inner, tfd.Normal):
-            return _normal(distribution)
     if isinstance(inner, tfd.Bernoulli):
         probs = inner.probs_parameter()
         return _categorical(tf.stack([1 - probs, probs], axis=-1))
@@ -116,14 +116,32 @@ def _bhattacharyya(distribution):
     return None
 
 
-def _normal(distribution):
-    """Components independent of each other."""
+def _has_normal_components(distribution):
+    """Whether it is normal, its components independent of each other."""
+    if isinstance(distribution, tfd.Independent):
+        return isinstance(distribution.distribution, tfd.Normal)
+    return isinstance(distribution, (tfd.Normal, tfd.MultivariateNormalDiag))
+
+
+def _normal_kl(distribution):
+    loc, scale = _loc_and_scale(distribution)
+    difference = (loc[:, tf.newaxis] - loc) / scale
+    log_ratio = tf.math.log(scale[:, tf.newaxis]) - tf.math.log(scale)
+    variances = tf.math.expm1(2 * log_ratio) - 2 * log_ratio
+    return 0.5 * tf.reduce_sum(tf.square(difference) + variances, axis=-1)
+
+
+def _loc_and_scale(distribution):
+    """`[N, D]`, in units of the spread of the batch: no square leaves the range."""
     loc, scale = _wide(distribution.mean()), _wide(distribution.stddev())
     loc, scale = (tf.reshape(x, [tf.shape(x)[0], -1]) for x in (loc, scale))
-    # In units of the spread of the batch, so that no square leaves the range.
     unit = tf.reduce_max(loc, axis=0) - tf.reduce_min(loc, axis=0)
     unit = tf.stop_gradient(tf.maximum(unit, tf.reduce_max(scale, axis=0)))
-    loc, scale = (loc - loc[:1]) / unit, tf.maximum(scale / unit, _SMALLEST_SCALE)
+    return (loc - loc[:1]) / unit, tf.maximum(scale / unit, _SMALLEST_SCALE)
+
+
+def _normal(distribution):
+    loc, scale = _loc_and_scale(distribution)
     difference = loc[:, tf.newaxis] - loc
     both = tf.sqrt(tf.square(scale[:, tf.newaxis]) + tf.square(scale))
     ratio = scale[:, tf.newaxis] / scale

@@ -62,7 +62,7 @@ def panel_kernel(head: ScalarHead, max_knots: int) -> Kernel:
     dtype = head.locs.dtype
     offsets = tf.constant(head.knots, dtype)
     knots = head.locs[:, tf.newaxis] + head.scales[:, tf.newaxis] * offsets
-    knots = tf.sort(tf.reshape(knots, [-1]))
+    knots = tf.sort(tf.concat([tf.reshape(knots, [-1]), head.edges], axis=0))
     count = tf.size(knots)
     kept = tf.minimum(count, max_knots)
     # 64 bits: rank times rank overflows 32.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,48 +10,58 @@ import tensorflow as tf
 
 from keras_metaloss.losses.class_number_loss import ClassNumbers
 
-__all__ = ["EmbeddingLoss", "distances", "masked_mean", "squared_distances"]
+__all__ = [
+    "EmbeddingLoss",
+    "distances",
+    "masked_mean",
+    "over_anchors",
+    "squared_distances",
+]
 
 
 class EmbeddingLoss(ClassNumbers, keras.losses.Loss):
-    """Base class: `anchor_losses` gets masks of positives and negatives.
+    """Base class: targets are class numbers.
 
-    Every example is an anchor in turn. Its positives are the other examples of its
-    class, its negatives those of other classes; an anchor that lacks what the loss
-    compares has loss 0.
+    With several replicas each compares the examples of its own share of a batch.
     """
-
-    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        if y_pred.shape.rank != 2:
-            raise ValueError(
-                f"Expected embeddings of shape [B, D]. Received: "
-                f"y_pred.shape={tuple(y_pred.shape)}"
-            )
-        dtype = tf.float64 if y_pred.dtype == tf.float64 else tf.float32
-        labels = tf.reshape(y_true, [-1])
-        same = tf.equal(labels[:, tf.newaxis], labels)
-        others = tf.logical_not(tf.eye(tf.shape(labels)[0], dtype=tf.bool))
-        values = self.anchor_losses(
-            tf.cast(y_pred, dtype),
-            tf.logical_and(same, others),
-            tf.logical_not(same),
-        )
-        return tf.cast(values, y_pred.dtype)
-
-    def anchor_losses(
-        self, embeddings: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor
-    ) -> tf.Tensor:
-        """Loss of each anchor, `[B]`.
-
-        Args:
-            embeddings: `[B, D]`.
-            positive: `[B, B]`, whether j is a positive of anchor i.
-            negative: `[B, B]`, whether j is a negative of anchor i.
-        """
-        raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "dtype": self.dtype}
+
+
+def over_anchors(
+    anchor_losses: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor],
+    y_true: Any,
+    y_pred: Any,
+) -> tf.Tensor:
+    """Loss of each example of a batch, compared with the others, `[B]`.
+
+    Every example is an anchor in turn. Its positives are the other examples of its
+    class, its negatives those of other classes.
+
+    Args:
+        anchor_losses: function of embeddings `[B, D]` and two masks `[B, B]`, whether j
+            is a positive of anchor i, and whether a negative.
+        y_true: class numbers, `[B]`.
+        y_pred: embeddings, `[B, D]`.
+
+    Raises:
+        ValueError: if embeddings are of another rank.
+    """
+    labels = tf.reshape(keras.ops.convert_to_tensor(y_true), [-1])
+    y_pred = keras.ops.convert_to_tensor(y_pred)
+    if y_pred.shape.rank != 2:
+        raise ValueError(
+            "Expected embeddings of shape [B, D]. Received: "
+            f"y_pred.shape={tuple(y_pred.shape)}"
+        )
+    dtype = tf.float64 if y_pred.dtype == tf.float64 else tf.float32
+    same = tf.equal(labels[:, tf.newaxis], labels)
+    others = tf.logical_not(tf.eye(tf.shape(labels)[0], dtype=tf.bool))
+    values = anchor_losses(
+        tf.cast(y_pred, dtype), tf.logical_and(same, others), tf.logical_not(same)
+    )
+    return tf.cast(values, y_pred.dtype)
 
 
 def squared_distances(embeddings: tf.Tensor) -> tf.Tensor:

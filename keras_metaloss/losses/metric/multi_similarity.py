@@ -8,9 +8,71 @@ import keras
 import tensorflow as tf
 
 from keras_metaloss.checks import check_non_negative
-from keras_metaloss.losses.metric.embedding_loss import EmbeddingLoss
+from keras_metaloss.losses.metric.embedding_loss import EmbeddingLoss, over_anchors
 
-__all__ = ["MultiSimilarityLoss"]
+__all__ = ["MultiSimilarityLoss", "multi_similarity_loss"]
+
+
+def multi_similarity_loss(
+    y_true: Any,
+    y_pred: Any,
+    alpha: float = 2.0,
+    beta: float = 50.0,
+    base: float = 0.5,
+    epsilon: float = 0.1,
+) -> tf.Tensor:
+    """Mines and weighs pairs by their similarity, compared with others'.
+
+    `1/a log(1 + sum_p exp(-a (S_p - base))) + 1/b log(1 + sum_n exp(b (S_n - base)))`
+    for one anchor, with S its cosine similarity to others. Of its positives those count
+    with `S_p < max_n S_n + epsilon`, of its negatives those with
+    `S_n > min_p S_p - epsilon`; without either it is 0.
+
+    Args:
+        y_true: class numbers, `[B]`.
+        y_pred: embeddings, `[B, D]`; brought to length 1 here.
+        alpha: a, how sharply positives are weighed; above 0.
+        beta: b, how sharply negatives are weighed; above 0.
+        base: similarity that parts them.
+        epsilon: margin of the mining.
+
+    Returns:
+        Tensor `[B]`.
+
+    Raises:
+        ValueError: if embeddings are of another rank.
+
+    Example:
+
+    >>> import keras_metaloss as kml
+    >>> labels, embeddings = [0, 0, 1], [[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]
+    >>> loss = kml.losses.multi_similarity_loss(labels, embeddings, 1.0, 1.0, base=1.0)
+    >>> loss.numpy().round(4)                                       # 2 ln(2)
+    array([1.3863, 1.3863, 0.    ], dtype=float32)
+
+    Reference:
+        Wang et al., "Multi-Similarity Loss with General Pair Weighting for Deep Metric
+        Learning", 2019, equations 11, 12, 15.
+    """
+
+    def anchor_losses(embeddings, positive, negative):
+        unit = tf.math.l2_normalize(embeddings, axis=1)
+        similarity = tf.matmul(unit, unit, transpose_b=True)
+        low, high = similarity.dtype.min, similarity.dtype.max
+        hardest_negative = tf.reduce_max(
+            tf.where(negative, similarity, low), axis=1, keepdims=True
+        )
+        hardest_positive = tf.reduce_min(
+            tf.where(positive, similarity, high), axis=1, keepdims=True
+        )
+        positive &= similarity < hardest_negative + epsilon
+        negative &= similarity > hardest_positive - epsilon
+        above = similarity - base
+        pull = _log_one_plus_sum(-alpha * above, positive) / alpha
+        push = _log_one_plus_sum(beta * above, negative) / beta
+        return pull + push
+
+    return over_anchors(anchor_losses, y_true, y_pred)
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
@@ -68,22 +130,10 @@ class MultiSimilarityLoss(EmbeddingLoss):
         self.base = float(base)
         self.epsilon = check_non_negative("epsilon", epsilon)
 
-    def anchor_losses(self, embeddings, positive, negative):
-        unit = tf.math.l2_normalize(embeddings, axis=1)
-        similarity = tf.matmul(unit, unit, transpose_b=True)
-        low, high = similarity.dtype.min, similarity.dtype.max
-        hardest_negative = tf.reduce_max(
-            tf.where(negative, similarity, low), axis=1, keepdims=True
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return multi_similarity_loss(
+            y_true, y_pred, self.alpha, self.beta, self.base, self.epsilon
         )
-        hardest_positive = tf.reduce_min(
-            tf.where(positive, similarity, high), axis=1, keepdims=True
-        )
-        positive &= similarity < hardest_negative + self.epsilon
-        negative &= similarity > hardest_positive - self.epsilon
-        above = similarity - self.base
-        pull = _log_one_plus_sum(-self.alpha * above, positive) / self.alpha
-        push = _log_one_plus_sum(self.beta * above, negative) / self.beta
-        return pull + push
 
     def get_config(self) -> dict[str, Any]:
         return {

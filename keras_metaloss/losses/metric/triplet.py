@@ -12,10 +12,90 @@ from keras_metaloss.losses.metric.embedding_loss import (
     EmbeddingLoss,
     distances,
     masked_mean,
+    over_anchors,
     squared_distances,
 )
 
-__all__ = ["TripletLoss"]
+__all__ = ["TripletLoss", "triplet_loss"]
+
+_MINING = ("all", "hard", "semi-hard")
+_DISTANCES = ("euclidean", "squared")
+
+
+def triplet_loss(
+    y_true: Any,
+    y_pred: Any,
+    margin: float = 1.0,
+    mining: str = "semi-hard",
+    distance: str = "euclidean",
+) -> tf.Tensor:
+    """A positive nearer to the anchor than a negative, by a margin.
+
+    `max(d(a, p) - d(a, n) + margin, 0)` for anchor a, positive p and negative n,
+    averaged over the triplets that `mining` takes; 0 without one.
+
+    Args:
+        y_true: class numbers, `[B]`.
+        y_pred: embeddings, `[B, D]`.
+        margin: how much nearer.
+        mining: `"all"`, `"hard"` or `"semi-hard"`, see `kml.losses.TripletLoss`.
+        distance: `"euclidean"` or `"squared"`.
+
+    Returns:
+        Tensor `[B]`.
+
+    Raises:
+        ValueError: if `mining` or `distance` is unknown, or embeddings are of another
+            rank.
+
+    Example:
+
+    >>> import keras_metaloss as kml
+    >>> embeddings = [[0.0], [2.0], [3.0]]
+    >>> kml.losses.triplet_loss([0, 0, 1], embeddings, mining="hard").numpy()
+    array([0., 2., 0.], dtype=float32)
+
+    Reference:
+        Schroff et al., "FaceNet", 2015, equation 3 (semi-hard, squared distance);
+        Hermans et al., "In Defense of the Triplet Loss", 2017, equations 5, 7.
+    """
+    _check("mining", mining, _MINING)
+    _check("distance", distance, _DISTANCES)
+    over_triplets = {"all": _all, "hard": _hard, "semi-hard": _semi_hard}[mining]
+
+    def anchor_losses(embeddings, positive, negative):
+        apart = squared_distances(embeddings)
+        if distance == "euclidean":
+            apart = distances(apart)
+        return over_triplets(apart, positive, negative, margin)
+
+    return over_anchors(anchor_losses, y_true, y_pred)
+
+
+def _hard(apart, positive, negative, margin):
+    farthest = _extreme(tf.reduce_max, apart, positive)
+    nearest = _extreme(tf.reduce_min, apart, negative)
+    values = tf.maximum(farthest - nearest + margin, 0.0)
+    is_triplet = _any(positive) & _any(negative)
+    return tf.where(is_triplet, values, tf.zeros_like(values))
+
+
+def _all(apart, positive, negative, margin):
+    values = apart[:, :, tf.newaxis] - apart[:, tf.newaxis, :] + margin
+    is_triplet = positive[:, :, tf.newaxis] & negative[:, tf.newaxis, :]
+    return masked_mean(tf.maximum(values, 0.0), is_triplet, axis=[1, 2])
+
+
+def _semi_hard(apart, positive, negative, margin):
+    ordered = tf.sort(tf.where(negative, apart, apart.dtype.max), axis=1)
+    nearest = tf.searchsorted(ordered, tf.stop_gradient(apart), side="right")
+    # Where no negative is farther than the positive, the farthest of them.
+    last = tf.math.count_nonzero(negative, axis=1, keepdims=True, dtype=tf.int32) - 1
+    nearest = tf.minimum(nearest, tf.maximum(last, 0))
+    chosen = tf.gather(ordered, nearest, batch_dims=1)
+    values = tf.maximum(apart - chosen + margin, 0.0)
+    is_triplet = positive & _any(negative)[:, tf.newaxis]
+    return masked_mean(values, is_triplet, axis=1)
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
@@ -31,7 +111,7 @@ class TripletLoss(EmbeddingLoss):
         mining: `"all"` triplets of the batch; `"hard"`: the farthest positive and the
             nearest negative; `"semi-hard"`: for each positive the nearest negative that
             is farther than it, or the farthest negative if none is. Memory grows with
-            B^3, for `"hard"` with B^2.
+            B^2, for `"all"` with B^3.
         distance: `"euclidean"`, or its square, `"squared"`, for embeddings of length 1
             as in FaceNet.
         name: name of the loss.
@@ -67,46 +147,11 @@ class TripletLoss(EmbeddingLoss):
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.margin = check_non_negative("margin", margin)
-        for argument, value, allowed in (
-            ("mining", mining, ("all", "hard", "semi-hard")),
-            ("distance", distance, ("euclidean", "squared")),
-        ):
-            if value not in allowed:
-                raise ValueError(
-                    f"Invalid value for argument `{argument}`. Expected one of "
-                    f"{list(allowed)}. Received: {argument}={value!r}"
-                )
-        self.mining = mining
-        self.distance = distance
+        self.mining = _check("mining", mining, _MINING)
+        self.distance = _check("distance", distance, _DISTANCES)
 
-    def anchor_losses(self, embeddings, positive, negative):
-        apart = squared_distances(embeddings)
-        if self.distance == "euclidean":
-            apart = distances(apart)
-        if self.mining == "hard":
-            farthest = _extreme(tf.reduce_max, apart, positive)
-            nearest = _extreme(tf.reduce_min, apart, negative)
-            values = tf.maximum(farthest - nearest + self.margin, 0.0)
-            is_triplet = _any(positive) & _any(negative)
-            return tf.where(is_triplet, values, tf.zeros_like(values))
-        to_positive, to_negative = apart[:, :, tf.newaxis], apart[:, tf.newaxis, :]
-        is_negative = tf.broadcast_to(
-            negative[:, tf.newaxis, :], tf.shape(to_positive + to_negative)
-        )
-        if self.mining == "all":
-            values = tf.maximum(to_positive - to_negative + self.margin, 0.0)
-            is_triplet = tf.logical_and(positive[:, :, tf.newaxis], is_negative)
-            return masked_mean(values, is_triplet, axis=[1, 2])
-        is_farther = tf.logical_and(is_negative, to_negative > to_positive)
-        wide = tf.broadcast_to(to_negative, tf.shape(is_farther))
-        chosen = tf.where(
-            _any(is_farther),
-            _extreme(tf.reduce_min, wide, is_farther),
-            _extreme(tf.reduce_max, wide, is_negative),
-        )
-        values = tf.maximum(apart - chosen + self.margin, 0.0)
-        is_triplet = tf.logical_and(positive, _any(negative)[:, tf.newaxis])
-        return masked_mean(values, is_triplet, axis=1)
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return triplet_loss(y_true, y_pred, self.margin, self.mining, self.distance)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -126,3 +171,12 @@ def _extreme(reduce, values, mask):
 
 def _any(mask):
     return tf.reduce_any(mask, axis=-1)
+
+
+def _check(argument, value, allowed):
+    if value not in allowed:
+        raise ValueError(
+            f"Invalid value for argument `{argument}`. Expected one of "
+            f"{list(allowed)}. Received: {argument}={value!r}"
+        )
+    return value

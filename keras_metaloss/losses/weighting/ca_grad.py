@@ -70,7 +70,7 @@ class CAGrad(TaskWeighting):
 
 
 # Compiled, for outside of XLA a loop over single numbers costs a hundred times as much.
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def conflict_averse_turn(products: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
     """What CAGrad adds to the weights of the mean gradient, `c |g_0| / |g_w| w`.
 

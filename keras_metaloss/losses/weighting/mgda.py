@@ -87,7 +87,7 @@ class MGDA(TaskWeighting):
 
 
 # Compiled, for outside of XLA a loop over single numbers costs a hundred times as much.
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def shortest_combination(products: tf.Tensor) -> tf.Tensor:
     """Weights `[K]` of the shortest convex combination of K vectors.
 
