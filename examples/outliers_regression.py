@@ -28,6 +28,8 @@ import keras_metaloss as kml
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+PLAIN = ("MSE", "MAE", "Huber")
+
 
 def settings() -> dict[str, list]:
     """Each family of losses, and the members that tuning chooses from."""
@@ -142,13 +144,29 @@ def run(make_loss, split: dict[str, tuple], seed: int, epochs: int) -> dict:
 
 
 def report(errors: dict[str, list], share: float) -> None:
-    """Prints means and deviations, and which loss wins."""
+    """Prints means and deviations, and whether a loss wins."""
     print(f"\nMean absolute error, {100 * share:.0f} % of training targets wrong:")
     for name, values in errors.items():
         spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
         print(f"  {name:<20}{np.mean(values):.3f} +- {spread:.3f}")
-    best = min(errors, key=lambda name: np.mean(errors[name]))
-    print(f"  lowest: {best}")
+    print(verdict(errors))
+
+
+def verdict(errors: dict[str, list]) -> str:
+    """Whether a loss that adapts beats the best plain one by more than chance."""
+    plain, ours = (
+        min(names, key=lambda name: np.mean(errors[name]))
+        for names in (PLAIN, set(errors) - set(PLAIN))
+    )
+    gain = np.subtract(errors[plain], errors[ours])
+    text = f"  {ours} is {gain.mean():+.3f} better than {plain}, the best plain loss"
+    if len(gain) < 2:
+        return f"{text}; one seed says nothing."
+    error = 2 * gain.std(ddof=1) / len(gain) ** 0.5
+    if abs(gain.mean()) <= error:
+        return f"{text}: not by two standard errors ({error:.3f})."
+    winner = ours if gain.mean() > 0 else plain
+    return f"{text}: {winner} wins by two standard errors ({error:.3f}) or more."
 
 
 def draw(errors: dict, last: dict[str, dict], path: pathlib.Path) -> None:

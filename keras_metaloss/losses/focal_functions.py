@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from typing import Any
 
@@ -173,7 +174,7 @@ def sparse_categorical_focal_loss(
 
     Args:
         y_true: class numbers in [0, C), `[...]` or with an axis of length 1 where the
-            classes are.
+            classes are. Others give NaN, or on a CPU an error.
         y_pred: probabilities (scaled to sum to 1), or logits with `from_logits`,
             `[..., C]`.
         gamma: how much less the well classified count: a number not below zero.
@@ -203,13 +204,19 @@ def sparse_categorical_focal_loss(
         smoothed = categorical_focal_loss(
             targets, y_pred, gamma, alpha, from_logits, label_smoothing
         )
-        return tf.cast(smoothed, result)
+        return tf.cast(_nan_unless_class(labels, y_pred, smoothed), result)
     logits = y_pred if from_logits else log_probabilities(y_pred)
     values = focal_of_log_odds(label_log_odds(labels, logits), gamma)
     if alpha is not None:
         alpha = _weights(alpha, y_pred, -1)
         values *= alpha if alpha.shape.rank == 0 else tf.gather(alpha, labels)
-    return tf.cast(values, result)
+    return tf.cast(_nan_unless_class(labels, y_pred, values), result)
+
+
+def _nan_unless_class(labels, y_pred, values):
+    """XLA would take the nearest class for one that is not there."""
+    is_class = (labels >= 0) & (labels < tf.shape(y_pred)[-1])
+    return tf.where(is_class, values, tf.constant(math.nan, values.dtype))
 
 
 def _weights(alpha, y_pred, axis):

@@ -12,7 +12,12 @@ import tensorflow as tf
 
 from keras_metaloss.losses.same_rank import same_rank
 
-__all__ = ["general_robust_loss", "log_partition", "robust_energy"]
+__all__ = [
+    "check_columns",
+    "general_robust_loss",
+    "log_partition",
+    "robust_energy",
+]
 
 # Below this the quotient expm1(t) / t is a polynomial, smooth at t = 0.
 _SERIES_REACH = 0.3
@@ -44,6 +49,9 @@ def general_robust_loss(
     Returns:
         Tensor `[...]`.
 
+    Raises:
+        ValueError: if alpha or scale are not one number or one a column.
+
     Example:
 
     >>> import keras_metaloss as kml
@@ -63,12 +71,26 @@ def general_robust_loss(
     result = y_pred.dtype
     dtype = tf.float64 if result == tf.float64 else tf.float32
     y_true, y_pred = same_rank(tf.cast(y_true, dtype), tf.cast(y_pred, dtype))
+    check_columns(y_pred, alpha=alpha, scale=scale)
     x = (y_true - y_pred) / keras.ops.convert_to_tensor(scale, dtype)
     if isinstance(alpha, numbers.Number):
         values = _energy_at(x, float(alpha))
     else:
         values = robust_energy(x, keras.ops.convert_to_tensor(alpha, dtype))
     return tf.cast(tf.reduce_mean(values, axis=-1), result)
+
+
+def check_columns(y_pred: tf.Tensor, **parameters: Any) -> None:
+    """Raises a `ValueError` for parameters of another number of columns."""
+    columns = y_pred.shape[-1]
+    for name, value in parameters.items():
+        shape = tuple(tf.convert_to_tensor(value).shape)
+        if shape not in ((), (1,), (columns,)) and columns is not None:
+            raise ValueError(
+                f"Invalid value for argument `{name}`. Expected one number or one a "
+                f"column of predictions. Received: {name}={value!r}, with "
+                f"{columns} columns"
+            )
 
 
 def robust_energy(x: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:

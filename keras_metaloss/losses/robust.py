@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_metaloss.losses.general_robust_loss import (
+    check_columns,
     general_robust_loss,
     log_partition,
 )
@@ -42,6 +43,9 @@ def robust_negative_log_likelihood(
     Returns:
         Tensor `[...]`.
 
+    Raises:
+        ValueError: if alpha or scale are not one number or one a column.
+
     Example:
 
     >>> import keras_metaloss as kml
@@ -58,6 +62,7 @@ def robust_negative_log_likelihood(
     dtype = tf.float64 if result == tf.float64 else tf.float32
     y_true = keras.ops.convert_to_tensor(y_true, dtype)
     y_true, y_pred = same_rank(y_true, tf.cast(y_pred, dtype))
+    check_columns(y_pred, alpha=alpha, scale=scale)
     alpha = keras.ops.convert_to_tensor(alpha, dtype)
     scale = keras.ops.convert_to_tensor(scale, dtype)
     energy = learned_energy(y_true - y_pred, alpha, scale)

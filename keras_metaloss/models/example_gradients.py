@@ -34,8 +34,11 @@ def parameter_statistics(
         y: targets, `[N, ...]`.
         chunk_size: how many examples' gradients are held at a time.
         with_cosines: whether to compare them with their mean.
-    """
 
+    Raises:
+        ValueError: if a recurrent layer is not unrolled.
+    """
+    _check_unrolled(network)
     # Read here: inside of loops a replica does not know its copy of a variable.
     every = network.variables
     values = {id(v): tf.convert_to_tensor(v.value) for v in every}
@@ -139,6 +142,19 @@ def last_layer_statistics(
         mean = tf.reduce_sum(gradients, axis=0)
         products = tf.reduce_sum(gradients * mean, axis=[1, 2])
     return _statistics(squares, products, [mean] if with_cosines else None)
+
+
+def _check_unrolled(network):
+    looped = [
+        layer.name
+        for layer in _compat.flatten_layers(network)
+        if isinstance(layer, keras.layers.RNN) and not layer.unroll
+    ]
+    if looped:
+        raise ValueError(
+            "An `AdaLoss(gradient='parameters')` needs recurrent layers with "
+            f"`unroll=True`. Received: a network with the layers {looped} without it"
+        )
 
 
 def _check_last(network, calls):

@@ -34,6 +34,9 @@ class LossParameters(TracedOnce):
     which restore weights restore them too. It also computes, for a
     `kml.losses.AdaLoss`, gradients of each example by weights of the network.
 
+    `keras.models.clone_model` makes a plain `keras.Sequential` of such a one, which
+    says so when it is trained; `Mine.from_config(model.get_config())` keeps the class.
+
     An optimizer with weight decay would decay them as well: call
     `optimizer.exclude_from_weight_decay(var_list=loss.trainable_variables)` first.
 

@@ -9,6 +9,23 @@ import pytest
 from PIL import Image
 
 
+def test_the_verdict_on_outliers():
+    errors = {
+        "MSE": [1.0, 1.1],
+        "MAE": [0.7, 0.8],
+        "Huber": [0.9, 0.9],
+        "adaptive robust": [0.6, 0.7],
+        "AdaLoss (easy)": [0.9, 0.9],
+    }
+    verdict = outliers_regression.verdict(errors)
+    assert "adaptive robust is +0.100 better than MAE" in verdict
+    assert "adaptive robust wins" in verdict
+    errors["adaptive robust"] = [0.8, 0.6]
+    assert "not by two standard errors" in outliers_regression.verdict(errors)
+    errors["adaptive robust"] = [1.0, 1.1]
+    assert "MAE wins" in outliers_regression.verdict(errors)
+
+
 def check_picture(path):
     with Image.open(path) as picture:
         assert np.asarray(picture).std() > 1
@@ -25,4 +42,5 @@ def test_imbalanced_digits(run_main, tmp_path):
 def test_outliers_regression_on_the_built_in_set(run_main, tmp_path):
     output = run_main(outliers_regression)
     assert "diabetes: 442 rows" in output
+    assert "the best plain loss; one seed says nothing" in output
     check_picture(tmp_path / "saved_models" / "outliers_regression.png")

@@ -208,6 +208,22 @@ def test_parameters_of_the_wrapped_loss_are_trained():
     assert loss.loss.scale != pytest.approx(1.0, abs=1e-3)
 
 
+def test_recurrent_layers_have_to_be_unrolled():
+    x = np.random.default_rng(0).normal(size=(8, 5, 3)).astype("float32")
+    for unroll in (False, True):
+        network = keras.Sequential(
+            [keras.Input((5, 3)), keras.layers.LSTM(4, unroll=unroll)]
+        )
+        model = kml.AdaptiveLossModel(network)
+        model.compile(loss=AdaLoss("mse", gradient="parameters"))
+        if unroll:
+            history = model.fit(x, x[:, 0, :1], verbose=0).history
+            assert np.isfinite(history["loss"]).all()
+        else:
+            with pytest.raises(ValueError, match="`unroll=True`.*lstm"):
+                model.fit(x, x[:, 0, :1], verbose=0)
+
+
 def test_what_the_gradients_need():
     inputs = keras.Input((3,))
     heads = [keras.layers.Dense(2)(inputs), keras.layers.Dense(2)(inputs)]

@@ -360,6 +360,21 @@ def test_targets_of_another_shape():
         kml.losses.CategoricalFocalLoss()(np.ones((4, 1)), np.ones((4, 5)) / 5)
 
 
+@pytest.mark.parametrize("label", [-1, 3])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_a_class_that_is_not_there(label, label_smoothing):
+    loss = kml.losses.SparseCategoricalFocalLoss(
+        from_logits=True, label_smoothing=label_smoothing, reduction=None
+    )
+    compiled = tf.function(loss, jit_compile=True)
+    values = compiled(tf.constant([label, 2]), tf.zeros([2, 3])).numpy()
+    assert np.isnan(values[0]) and np.isfinite(values[1])
+    try:
+        assert np.isnan(loss(tf.constant([label, 2]), tf.zeros([2, 3]))[0])
+    except tf.errors.InvalidArgumentError:
+        pass
+
+
 def test_binary_weights_along_another_axis():
     rng = np.random.default_rng(0)
     y_true, y_pred = rng.integers(0, 2, (3, 2, 4)), rng.random((3, 2, 4))

@@ -6,6 +6,7 @@ import keras
 import mpmath
 import numpy as np
 import pytest
+import scipy.stats
 import tensorflow as tf
 
 import keras_metaloss as kml
@@ -276,3 +277,23 @@ def test_trained_and_saved_with_a_model(tmp_path):
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         Robust(**arguments)
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_parameters_of_other_columns_than_there_are(learned):
+    loss = Robust([0.5, 1.0, 1.5], learned=learned)
+    assert loss([[0.0, 0.0, 0.0]], [[1.0, 1.0, 1.0]]).shape == ()
+    with pytest.raises(ValueError, match="`alpha`.*1 columns"):
+        loss([[0.0]], [[1.0]])
+    with pytest.raises(ValueError, match="`scale`.*2 columns"):
+        Robust(scale=[1.0, 2.0, 3.0], learned=learned)([[0.0, 0.0]], [[1.0, 1.0]])
+
+
+def test_the_likelihood_of_a_nearly_normal_distribution():
+    residual = np.linspace(-3, 3, 13)[:, np.newaxis]
+    value = kml.losses.robust_negative_log_likelihood(
+        np.zeros_like(residual), residual, alpha=2 - 1e-9, scale=0.5**0.5
+    )
+    # Barron's c is such that alpha = 2 is a normal distribution of deviation c.
+    expected = -scipy.stats.norm.logpdf(residual[:, 0], 0, 0.5**0.5)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)

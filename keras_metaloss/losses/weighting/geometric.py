@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -18,8 +20,9 @@ class GeometricLossStrategy(TaskWeighting):
     `L = (prod_k L_k)^(1/K)`, so that task k has the weight `L / (K L_k)`: what counts
     is by which factor a loss falls.
 
-    Losses must be positive. A loss of exactly zero (a batch with no label for the task)
-    is left out of the mean. A loss that goes towards zero takes all the weight.
+    Losses must be positive, a negative one gives NaN. A loss of exactly zero (a batch
+    with no label for the task) is left out of the mean. A loss that goes towards zero
+    takes all the weight.
 
     Args:
         name: name of the layer.
@@ -39,6 +42,7 @@ class GeometricLossStrategy(TaskWeighting):
     def objective(self, losses: tf.Tensor) -> tf.Tensor:
         present = tf.not_equal(losses, 0)
         safe = tf.maximum(tf.where(present, losses, 1.0), tiny(losses.dtype))
+        safe = tf.where(losses < 0, tf.constant(math.nan, losses.dtype), safe)
         count = tf.reduce_sum(tf.cast(present, losses.dtype))
         mean = tf.exp(tf.reduce_sum(tf.math.log(safe)) / tf.maximum(count, 1.0))
         return tf.where(count > 0, mean, 0.0)

@@ -80,6 +80,12 @@ def test_geometric_weights_are_the_derivative_of_the_geometric_mean():
 # Uncertainty
 
 
+def test_a_geometric_mean_of_a_negative_loss_is_nan():
+    weighting = attached(W.GeometricLossStrategy())
+    assert np.isnan(weighting.objective(tf.constant([1.0, -1.0, 2.0])))
+    assert np.isnan(weighting.weigh(tf.constant([1.0, -1.0, 2.0])).shared).any()
+
+
 @pytest.mark.parametrize("classification", [(), ("a", "b", "c"), ("b",)])
 def test_uncertainty_is_best_at_the_closed_form(float64, classification):
     losses = tf.constant([0.2, 1.0, 30.0], "float64")
