@@ -16,6 +16,7 @@ __all__ = [
     "check_neighbors",
     "check_same_length",
     "choice",
+    "in_units_of_range",
     "nan_unless",
     "nan_unless_finite",
     "preprocessed",
@@ -147,6 +148,17 @@ def preprocessed(x: tf.Tensor, preprocess: str | None) -> tf.Tensor:
     if preprocess == "rank":
         return normal_scores(x)
     return x
+
+
+def in_units_of_range(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Columns from their first sample on, over their range, and that range `[D]`.
+
+    Squares of what is very small or large would leave the range of the dtype.
+    """
+    x = x - x[:1]
+    size = tf.stop_gradient(tf.reduce_max(tf.abs(x), axis=0))
+    size = tf.where(size > 0, size, tf.ones_like(size))
+    return x / size, size
 
 
 def normal_scores(x: tf.Tensor) -> tf.Tensor:

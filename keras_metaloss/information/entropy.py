@@ -14,6 +14,7 @@ from keras_metaloss.information._samples import (
     as_samples,
     check_neighbors,
     choice,
+    in_units_of_range,
     nan_unless_finite,
 )
 
@@ -151,12 +152,13 @@ def entropy_gaussian(
         Cover and Thomas, "Elements of information theory", theorem 8.4.1.
     """
     with tf.name_scope(name or "entropy_gaussian"):
-        x = as_samples("x", x, validate_args)
+        x, size = in_units_of_range(as_samples("x", x, validate_args))
         spread = tf.linalg.eigvalsh(tfp.stats.covariance(x))
         # What rounding leaves of a zero eigenvalue counts as zero.
         floor = x.shape[1] * np.finfo(x.dtype.as_numpy_dtype).eps * spread[-1]
         spread = tf.where(spread > floor, spread, tf.zeros_like(spread))
         value = tf.reduce_sum(tf.math.log(2 * math.pi * math.e * spread)) / 2
+        value += tf.reduce_sum(tf.math.log(size))
         return nan_unless_finite(value, x)
 
 

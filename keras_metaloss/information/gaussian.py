@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_metaloss.information._samples import as_pair
+from keras_metaloss.information._samples import as_pair, in_units_of_range
 
 __all__ = [
     "gaussian_information",
@@ -62,9 +62,8 @@ def mutual_information_gaussian(
         x, y = as_pair(x, y, preprocess, validate_args)
         dtype = x.dtype
         x, y = tf.cast(x, tf.float64), tf.cast(y, tf.float64)
-        both = tf.concat([x, y], axis=1)
         # Constant columns become exactly zero, whatever their mean rounds to.
-        both -= both[:1]
+        both, _ = in_units_of_range(tf.concat([x, y], axis=1))
         both -= tf.reduce_mean(both, axis=0)
         size = tf.cast(tf.shape(both)[0], both.dtype)
         covariance = tf.matmul(both, both, transpose_a=True) / size

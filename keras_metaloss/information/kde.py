@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_metaloss.information._samples import as_pair, as_samples
+from keras_metaloss.information._samples import (
+    as_pair,
+    as_samples,
+    in_units_of_range,
+)
 
 __all__ = ["entropy_kde", "mutual_information_kde"]
 
@@ -60,9 +64,11 @@ def entropy_kde(
     _check_bandwidth(bandwidth)
     with tf.name_scope(name or "entropy_kde"):
         x = as_samples("x", x, validate_args)
-        h = _bandwidths(x, bandwidth, x.shape[1])
+        x, size = in_units_of_range(x)
+        h = _bandwidths(x, size, bandwidth, x.shape[1])
         log_density = _log_densities([x / _not_zero(h)], leave_one_out)[0]
-        return tf.reduce_sum(tf.math.log(h)) - tf.reduce_mean(log_density)
+        log_h = tf.reduce_sum(tf.math.log(h) + tf.math.log(size))
+        return log_h - tf.reduce_mean(log_density)
 
 
 def mutual_information_kde(
@@ -112,8 +118,10 @@ def mutual_information_kde(
     with tf.name_scope(name or "mutual_information_kde"):
         x, y = as_pair(x, y, preprocess, validate_args)
         dimensions = x.shape[1] + y.shape[1]
-        x /= _not_zero(_bandwidths(x, bandwidth, dimensions))
-        y /= _not_zero(_bandwidths(y, bandwidth, dimensions))
+        x, y = (
+            z / _not_zero(_bandwidths(z, size, bandwidth, dimensions))
+            for z, size in map(in_units_of_range, (x, y))
+        )
         log_x, log_y, log_xy = _log_densities([x, y], leave_one_out)
         return tf.reduce_mean(log_xy - log_x - log_y)
 
@@ -134,16 +142,16 @@ def _check_bandwidth(bandwidth):
         )
 
 
-def _bandwidths(x, bandwidth, dimensions):
-    """`[D]`, for a density of so many dimensions in all."""
+def _bandwidths(x, units, bandwidth, dimensions):
+    """`[D]`, for a density of so many dimensions in all, in units of the columns."""
     if not isinstance(bandwidth, str):
-        return tf.fill([x.shape[1]], tf.constant(bandwidth, x.dtype))
+        return tf.constant(bandwidth, x.dtype) / units
     size = tf.cast(tf.shape(x)[0], x.dtype)
     factor = size ** (-1 / (dimensions + 4))
     if bandwidth == "silverman":
         factor *= (4 / (dimensions + 2)) ** (1 / (dimensions + 4))
     # The sample deviation, N - 1 below; zero has no gradient through the root.
-    variance = tf.math.reduce_variance(x - x[:1], axis=0) * size / (size - 1)
+    variance = tf.math.reduce_variance(x, axis=0) * size / (size - 1)
     positive = variance > 0
     deviation = tf.sqrt(tf.where(positive, variance, tf.ones_like(variance)))
     return factor * tf.where(positive, deviation, tf.zeros_like(deviation))

@@ -200,6 +200,26 @@ def test_two_constants():
         assert np.isnan(compiled(tf.constant(constant), tf.constant(constant)))
 
 
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_scale_does_not_matter(name, dtype):
+    x, y = X.astype(dtype), (X + Y).astype(dtype)
+    expected = float(PAIRS[name](x, y))
+    for scale in {"float32": (1e-25, 1e25), "float64": (1e-200, 1e200)}[dtype]:
+        # Of both: neighbours are near in units that the two share.
+        scale = np.array(scale, dtype)
+        value = float(PAIRS[name](scale * x, scale * y))
+        assert value == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", SINGLES)
+def test_entropy_moves_with_the_scale(name):
+    expected = float(SINGLES[name](X))
+    for scale in (1e-200, 1e200):
+        value = float(SINGLES[name](scale * X))
+        assert value - np.log(scale) == pytest.approx(expected, abs=1e-6)
+
+
 def test_a_small_spread_is_no_constant():
     """By Gao's published code, where all samples lie within every radius in x."""
     x, y = np.arange(4.0), np.array([0.0, 1.1, 2.3, 3.6])
