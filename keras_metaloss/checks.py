@@ -4,9 +4,26 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["check_non_negative", "check_positive_integer", "check_seed"]
+__all__ = [
+    "check_choice",
+    "check_non_negative",
+    "check_positive_integer",
+    "check_seed",
+]
+
+
+def check_choice(name: str, value: Any, allowed: Iterable) -> Any:
+    """Returns `value` if it is one of `allowed`, or raises a `ValueError`."""
+    allowed = tuple(allowed)
+    if value not in allowed:
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected one of {allowed}. "
+            f"Received: {name}={value!r}"
+        )
+    return value
 
 
 def check_positive_integer(name: str, value: Any) -> int:

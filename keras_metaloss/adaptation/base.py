@@ -20,6 +20,7 @@ from keras_metaloss.adaptation.normalization import (
     batch_normalizations,
 )
 from keras_metaloss.adaptation.per_step import PerStepNormalization
+from keras_metaloss.checks import check_choice
 
 __all__ = ["Adaptation", "Adapted", "Task"]
 
@@ -112,13 +113,10 @@ class Adaptation(keras.layers.Layer):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        if normalization not in NORMALIZATIONS:
-            raise ValueError(
-                "Invalid value for argument `normalization`. Expected one of "
-                f"{NORMALIZATIONS}. Received: normalization={normalization!r}"
-            )
         self.loss = loss
-        self.normalization = normalization
+        self.normalization = check_choice(
+            "normalization", normalization, NORMALIZATIONS
+        )
         self._functional = None
         self.built = True
 

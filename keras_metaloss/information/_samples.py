@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_metaloss.checks import check_positive_integer
+from keras_metaloss.checks import check_choice, check_positive_integer
 
 __all__ = [
     "as_labels",
@@ -15,7 +15,6 @@ __all__ = [
     "as_samples",
     "check_neighbors",
     "check_same_length",
-    "choice",
     "in_units_of_range",
     "nan_unless",
     "nan_unless_finite",
@@ -23,16 +22,6 @@ __all__ = [
 ]
 
 PREPROCESS = (None, "standardize", "rank")
-
-
-def choice(name: str, value: Any, allowed: tuple) -> Any:
-    """Returns `value` if it is one of `allowed`, or raises a `ValueError`."""
-    if value not in allowed:
-        raise ValueError(
-            f"Invalid value for argument `{name}`. Expected one of {allowed}. "
-            f"Received: {name}={value!r}"
-        )
-    return value
 
 
 def as_samples(name: str, value: Any, validate_args: bool = False) -> tf.Tensor:
@@ -126,7 +115,7 @@ def as_pair(
     x: Any, y: Any, preprocess: str | None = None, validate_args: bool = False
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Paired samples as `[N, Dx]` and `[N, Dy]` of one dtype, preprocessed."""
-    choice("preprocess", preprocess, PREPROCESS)
+    check_choice("preprocess", preprocess, PREPROCESS)
     x = as_samples("x", x, validate_args)
     y = as_samples("y", y, validate_args)
     check_same_length(x=x, y=y)

@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from keras_metaloss.checks import check_choice
 from keras_metaloss.information._neighbors import as_points, nearest
 from keras_metaloss.information._samples import (
     as_samples,
     check_neighbors,
-    choice,
     in_units_of_range,
     nan_unless_finite,
 )
@@ -202,7 +202,7 @@ def entropy_kozachenko_leonenko(
         Kozachenko and Leonenko, 1987; Kraskov, Stoegbauer and Grassberger, Physical
         Review E 69 (2004), equation 20.
     """
-    choice("norm", norm, ("max", "euclidean"))
+    check_choice("norm", norm, ("max", "euclidean"))
     with tf.name_scope(name or "entropy_kozachenko_leonenko"):
         x = as_samples("x", x, validate_args)
         k, x = check_neighbors(n_neighbors, x)

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_metaloss.checks import check_positive_integer, check_seed
+from keras_metaloss.checks import check_choice, check_positive_integer, check_seed
 from keras_metaloss.information import bounds
-from keras_metaloss.information._samples import check_same_length, choice
+from keras_metaloss.information._samples import check_same_length
 from keras_metaloss.information.critics import ConcatCritic, SeparableCritic
 
 __all__ = ["MutualInformationEstimator"]
@@ -49,7 +49,7 @@ class CriticModel(keras.Model):
     def __init__(self, critic: keras.layers.Layer, bound: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.critic = critic
-        self.bound = choice("bound", bound, tuple(_BOUNDS))
+        self.bound = check_choice("bound", bound, tuple(_BOUNDS))
         self.information = keras.metrics.Mean(name="mutual_information")
         self.log_moving_mean = None
         if bound == "mine":
@@ -160,9 +160,9 @@ class MutualInformationEstimator:
         critic: str | keras.layers.Layer = "separable",
         optimizer: Any = None,
     ) -> None:
-        self.bound = choice("bound", bound, tuple(_BOUNDS))
+        self.bound = check_choice("bound", bound, tuple(_BOUNDS))
         if isinstance(critic, str):
-            critic = _CRITICS[choice("critic", critic, tuple(_CRITICS))]()
+            critic = _CRITICS[check_choice("critic", critic, tuple(_CRITICS))]()
         if not isinstance(critic, keras.layers.Layer):
             raise ValueError(
                 "Invalid value for argument `critic`. Expected 'separable', 'concat' "

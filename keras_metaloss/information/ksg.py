@@ -6,11 +6,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_metaloss.checks import check_choice
 from keras_metaloss.information._neighbors import as_points, count_within, nearest
 from keras_metaloss.information._samples import (
     as_pair,
     check_neighbors,
-    choice,
     nan_unless_finite,
 )
 from keras_metaloss.information._ties import guard_ties
@@ -74,7 +74,7 @@ def mutual_information_ksg(
         Kraskov, Stoegbauer and Grassberger, "Estimating mutual information", Physical
         Review E 69 (2004), equations 8 and 9.
     """
-    choice("variant", variant, (1, 2))
+    check_choice("variant", variant, (1, 2))
     with tf.name_scope(name or "mutual_information_ksg"):
         x, y = as_pair(x, y, preprocess, validate_args)
         k, x = check_neighbors(n_neighbors, x)

@@ -8,8 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_metaloss.checks import check_positive_integer, check_seed
-from keras_metaloss.information._samples import choice
+from keras_metaloss.checks import check_choice, check_positive_integer, check_seed
 
 __all__ = ["entropy_mixture"]
 
@@ -74,7 +73,7 @@ def entropy_mixture(
         Kolchinsky and Tracey, "Estimating mixture entropy with pairwise distances",
         Entropy 19 (2017), equations 10, 15 and 20.
     """
-    choice("method", method, _METHODS)
+    check_choice("method", method, _METHODS)
     with tf.name_scope(name or "entropy_mixture"):
         if method == "monte_carlo":
             number = check_positive_integer("num_samples", num_samples)

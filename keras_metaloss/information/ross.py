@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_metaloss.checks import check_choice
 from keras_metaloss.information._neighbors import as_points, count_within, nearest
 from keras_metaloss.information._samples import (
     PREPROCESS,
@@ -14,7 +15,6 @@ from keras_metaloss.information._samples import (
     as_samples,
     check_neighbors,
     check_same_length,
-    choice,
     nan_unless,
     nan_unless_finite,
     preprocessed,
@@ -72,7 +72,7 @@ def mutual_information_ross(
         Ross, "Mutual information between discrete and continuous data sets", PLoS ONE
         9 (2014), equation 2.
     """
-    choice("preprocess", preprocess, PREPROCESS)
+    check_choice("preprocess", preprocess, PREPROCESS)
     with tf.name_scope(name or "mutual_information_ross"):
         labels = as_labels("labels", labels)
         y = as_samples("y", y, validate_args)

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_metaloss.as_loss import as_loss
-from keras_metaloss.checks import check_positive_integer
+from keras_metaloss.checks import check_choice, check_positive_integer
 from keras_metaloss.losses.class_number_loss import ClassNumbers
 
 __all__ = ["AdaLoss", "GradientStatistics", "ada_loss"]
@@ -137,11 +137,11 @@ class AdaLoss(keras.losses.Loss):
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.loss = as_loss("loss", loss)
-        self.gradient = _one_of("gradient", gradient, _GRADIENTS)
+        self.gradient = check_choice("gradient", gradient, _GRADIENTS)
         if not callable(alpha):
-            alpha = _one_of("alpha", alpha, _ALPHAS)
+            alpha = check_choice("alpha", alpha, _ALPHAS)
         self.alpha = alpha
-        self.direction = _one_of("direction", direction, ("hard", "easy"))
+        self.direction = check_choice("direction", direction, ("hard", "easy"))
         self.chunk_size = check_positive_integer("chunk_size", chunk_size)
         self._given = _Given()
 
@@ -262,12 +262,3 @@ class _Given(threading.local):
 
     def __reduce__(self):
         return (_Given, ())
-
-
-def _one_of(name, value, allowed):
-    if value not in allowed:
-        raise ValueError(
-            f"Invalid value for argument `{name}`. Expected one of {list(allowed)}. "
-            f"Received: {name}={value!r}"
-        )
-    return value

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_metaloss import _compat
 from keras_metaloss.adaptation import Adaptation
+from keras_metaloss.checks import check_choice
 from keras_metaloss.layers import ContextVector
 
 __all__ = ["TASK_EXECUTIONS", "TaskExecution", "choose_task_execution"]
@@ -93,11 +94,7 @@ def choose_task_execution(
     Raises:
         ValueError: if `requested` is unknown, or wrong for the adaptation.
     """
-    if requested not in TASK_EXECUTIONS:
-        raise ValueError(
-            "Invalid value for argument `task_execution`. Expected one of "
-            f"{TASK_EXECUTIONS}. Received: task_execution={requested!r}"
-        )
+    check_choice("task_execution", requested, TASK_EXECUTIONS)
     if requested == "vectorized" and not adaptation.vectorizable:
         raise ValueError(
             "Invalid value for argument `task_execution`. Expected another one for "

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_metaloss.checks import check_non_negative, check_positive_integer, check_seed
+from keras_metaloss.checks import (
+    check_choice,
+    check_non_negative,
+    check_positive_integer,
+    check_seed,
+)
 from keras_metaloss.tasks.pipeline import batches_dataset
 
 __all__ = ["FunctionTasks", "sinusoid"]
@@ -147,12 +152,7 @@ def sinusoid(
             {"amplitude": (0.1, 5.0), "frequency": (0.8, 1.2), "phase": (0.0, np.pi)},
         ),
     }
-    if variant not in waves:
-        raise ValueError(
-            f"Invalid value for argument `variant`. Expected one of {tuple(waves)}. "
-            f"Received: variant={variant!r}"
-        )
-    function, parameters = waves[variant]
+    function, parameters = waves[check_choice("variant", variant, waves)]
     return FunctionTasks(function, parameters, (-5.0, 5.0), shots, queries, seed=seed)
 
 

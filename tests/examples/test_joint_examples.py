@@ -57,7 +57,7 @@ def molecules(tmp_path):
 
 
 @pytest.mark.slow
-def test_wine_without_data(run_main, tmp_path):
+def test_wine_without_data(run_main, eager, tmp_path):
     pytest.importorskip("sklearn")
     output = run_main(joint_wine)
     assert "come with scikit-learn" in output

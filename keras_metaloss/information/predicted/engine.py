@@ -11,7 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_metaloss.checks import check_non_negative, check_positive_integer
+from keras_metaloss.checks import (
+    check_choice,
+    check_non_negative,
+    check_positive_integer,
+)
 from keras_metaloss.information._samples import nan_unless
 from keras_metaloss.information.predicted import pairwise, tables
 from keras_metaloss.information.predicted.branches import choose
@@ -49,11 +53,7 @@ class Options(NamedTuple):
 
     def checked(self) -> Options:
         """Itself, or a `ValueError` that names what is wrong."""
-        if self.method not in METHODS:
-            raise ValueError(
-                f"Invalid value for argument `method`. Expected one of {METHODS}. "
-                f"Received: method={self.method!r}"
-            )
+        check_choice("method", self.method, METHODS)
         if check_positive_integer("num_points", self.num_points) < 16:
             raise ValueError(
                 "Invalid value for argument `num_points`. Expected at least 16. "

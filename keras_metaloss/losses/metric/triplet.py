@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_metaloss.checks import check_non_negative
+from keras_metaloss.checks import check_choice, check_non_negative
 from keras_metaloss.losses.metric.embedding_loss import (
     EmbeddingLoss,
     distances,
@@ -59,8 +59,8 @@ def triplet_loss(
         Schroff et al., "FaceNet", 2015, equation 3 (semi-hard, squared distance);
         Hermans et al., "In Defense of the Triplet Loss", 2017, equations 5, 7.
     """
-    _check("mining", mining, _MINING)
-    _check("distance", distance, _DISTANCES)
+    check_choice("mining", mining, _MINING)
+    check_choice("distance", distance, _DISTANCES)
     over_triplets = {"all": _all, "hard": _hard, "semi-hard": _semi_hard}[mining]
 
     def anchor_losses(embeddings, positive, negative):
@@ -147,8 +147,8 @@ class TripletLoss(EmbeddingLoss):
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.margin = check_non_negative("margin", margin)
-        self.mining = _check("mining", mining, _MINING)
-        self.distance = _check("distance", distance, _DISTANCES)
+        self.mining = check_choice("mining", mining, _MINING)
+        self.distance = check_choice("distance", distance, _DISTANCES)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return triplet_loss(y_true, y_pred, self.margin, self.mining, self.distance)
@@ -171,12 +171,3 @@ def _extreme(reduce, values, mask):
 
 def _any(mask):
     return tf.reduce_any(mask, axis=-1)
-
-
-def _check(argument, value, allowed):
-    if value not in allowed:
-        raise ValueError(
-            f"Invalid value for argument `{argument}`. Expected one of "
-            f"{list(allowed)}. Received: {argument}={value!r}"
-        )
-    return value

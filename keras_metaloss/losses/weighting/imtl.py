@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_metaloss.checks import check_choice
 from keras_metaloss.losses.weighting.base import TaskWeighting, TaskWeights
 from keras_metaloss.losses.weighting.numerics import epsilon, gradient_norms, tiny
 
@@ -60,12 +61,7 @@ class IMTL(TaskWeighting):
 
     def __init__(self, balance: str = "both", *, name: str | None = None) -> None:
         super().__init__(name=name)
-        if balance not in _BALANCES:
-            raise ValueError(
-                f"Invalid value for argument `balance`. Expected one of {_BALANCES}. "
-                f"Received: balance={balance!r}"
-            )
-        self.balance = balance
+        self.balance = check_choice("balance", balance, _BALANCES)
 
     @property
     def needs_gradients(self) -> bool:

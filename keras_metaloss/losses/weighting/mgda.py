@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_metaloss.checks import check_choice
 from keras_metaloss.losses.weighting.base import TaskWeighting, TaskWeights
 from keras_metaloss.losses.weighting.numerics import epsilon, gradient_norms, tiny
 from keras_metaloss.losses.weighting.simplex import minimize_on_simplex
@@ -60,12 +61,9 @@ class MGDA(TaskWeighting):
         self, normalization: str | None = None, *, name: str | None = None
     ) -> None:
         super().__init__(name=name)
-        if normalization not in _NORMALIZATIONS:
-            raise ValueError(
-                "Invalid value for argument `normalization`. Expected one of "
-                f"{_NORMALIZATIONS}. Received: normalization={normalization!r}"
-            )
-        self.normalization = normalization
+        self.normalization = check_choice(
+            "normalization", normalization, _NORMALIZATIONS
+        )
 
     def weigh(
         self, losses: tf.Tensor, products: tf.Tensor | None = None
