@@ -208,11 +208,18 @@ def measured(
             "interval": 100 * results["accuracy_ci95"],
             "train_accuracy": 100 * history.history["accuracy"][-1],
             "minutes": minutes,
-            "cores": len(os.sched_getaffinity(0)),
+            "cores": cores(),
             "steps": steps,
         }
         cells.append(cell)
     return cells
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def step_seconds(

@@ -18,6 +18,7 @@ __all__ = [
     "compiled_metrics",
     "exact_moments",
     "flatten_layers",
+    "is_injective",
     "keras_mask",
     "loss_is_being_trained",
     "loss_tracker",
@@ -43,6 +44,11 @@ if keras.backend.backend() != "tensorflow":
 def flatten_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Every layer inside `model`, nested ones too, `model` itself left out."""
     return list(model._flatten_layers(include_self=False))
+
+
+def is_injective(bijector: Any) -> bool:
+    """Whether a bijector of TFP, or a chain of them, maps no two values to one."""
+    return bijector._is_injective
 
 
 def trusted_layers() -> contextlib.AbstractContextManager:

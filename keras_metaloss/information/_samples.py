@@ -130,7 +130,7 @@ def preprocessed(x: tf.Tensor, preprocess: str | None) -> tf.Tensor:
     """Each column standardised, replaced by its normal scores, or left alone."""
     if preprocess == "standardize":
         # Constant columns become exactly zero, whatever their mean rounds to.
-        x -= x[:1]
+        x, _ = in_units_of_range(x)
         mean = tf.reduce_mean(x, axis=0)
         deviation = tf.math.reduce_std(x, axis=0)
         return tf.math.divide_no_nan(x - mean, deviation)

@@ -68,8 +68,8 @@ def general_robust_loss(
     """
     y_pred = tf.convert_to_tensor(y_pred)
     y_true = keras.ops.convert_to_tensor(y_true, y_pred.dtype)
-    result = y_pred.dtype
-    dtype = tf.float64 if result == tf.float64 else tf.float32
+    dtype = tf.float64 if y_pred.dtype == tf.float64 else tf.float32
+    result = y_pred.dtype if y_pred.dtype.is_floating else dtype
     y_true, y_pred = same_rank(tf.cast(y_true, dtype), tf.cast(y_pred, dtype))
     check_columns(y_pred, alpha=alpha, scale=scale)
     x = (y_true - y_pred) / keras.ops.convert_to_tensor(scale, dtype)
@@ -84,8 +84,8 @@ def check_columns(y_pred: tf.Tensor, **parameters: Any) -> None:
     """Raises a `ValueError` for parameters of another number of columns."""
     columns = y_pred.shape[-1]
     for name, value in parameters.items():
-        shape = tuple(tf.convert_to_tensor(value).shape)
-        if shape not in ((), (1,), (columns,)) and columns is not None:
+        shape = tf.convert_to_tensor(value).shape
+        if not any(shape.is_compatible_with(s) for s in ([], [1], [columns])):
             raise ValueError(
                 f"Invalid value for argument `{name}`. Expected one number or one a "
                 f"column of predictions. Received: {name}={value!r}, with "

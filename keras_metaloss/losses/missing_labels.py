@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from keras_metaloss.losses.metric.embedding_loss import EmbeddingLoss
 from keras_metaloss.losses.predicted_distribution import is_class_index_loss
 
-__all__ = ["LabelledLoss", "labelled_loss", "missing_labels"]
+__all__ = ["LabelledLoss", "labelled_loss", "missing_labels", "same_rank_as"]
 
 
 class LabelledLoss(NamedTuple):
@@ -39,6 +40,9 @@ def missing_labels(
         missing = tf.math.is_nan(y_true)
     if is_class_index_loss(loss) and not y_true.dtype.is_unsigned:
         missing = missing | (y_true < 0)
+    if isinstance(loss, EmbeddingLoss):
+        # It leaves them out of its comparisons; 0 would be a class.
+        return y_true, missing
     return tf.where(missing, tf.zeros_like(y_true), y_true), missing
 
 
@@ -59,11 +63,11 @@ def labelled_loss(
     values = loss.call(y_true, y_pred)
     axes = list(range(values.shape.rank, missing.shape.rank))
     present = tf.cast(~tf.reduce_any(missing, axis=axes), values.dtype)
-    present = tf.broadcast_to(_rank(present, values), tf.shape(values))
+    present = tf.broadcast_to(same_rank_as(present, values), tf.shape(values))
     weights = present
     if sample_weight is not None:
         sample_weight = tf.cast(sample_weight, values.dtype)
-        weights = present * _rank(sample_weight, values)
+        weights = present * same_rank_as(sample_weight, values)
     count = tf.reduce_sum(present)
     rows = tf.reduce_sum(values * weights, axis=list(range(1, values.shape.rank)))
     mean = tf.math.divide_no_nan(tf.reduce_sum(rows), count)
@@ -71,10 +75,10 @@ def labelled_loss(
     return LabelledLoss(tf.math.divide_no_nan(rows * total, count), mean, count)
 
 
-def _rank(tensor, values):
+def same_rank_as(tensor: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     """Adds or removes axes of length one at the end."""
-    while tensor.shape.rank < values.shape.rank:
+    while tensor.shape.rank < other.shape.rank:
         tensor = tensor[..., tf.newaxis]
-    while tensor.shape.rank > values.shape.rank:
+    while tensor.shape.rank > other.shape.rank:
         tensor = tf.squeeze(tensor, axis=-1)
     return tensor

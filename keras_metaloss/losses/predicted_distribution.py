@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_metaloss.as_loss import FunctionLoss
+from keras_metaloss.losses.ada_loss import AdaLoss
 from keras_metaloss.losses.class_number_loss import ClassNumbers
 from keras_metaloss.losses.focal import (
     BinaryFocalLoss,
@@ -101,6 +102,8 @@ def head_for_loss(task: str, loss: keras.losses.Loss) -> Head:
 
 def is_class_index_loss(loss: keras.losses.Loss) -> bool:
     """Whether targets are class indices."""
+    if isinstance(loss, AdaLoss):
+        loss = loss.loss
     function = getattr(loss, "function", None)
     return isinstance(
         loss, (keras.losses.SparseCategoricalCrossentropy, ClassNumbers)

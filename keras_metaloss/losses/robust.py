@@ -58,13 +58,15 @@ def robust_negative_log_likelihood(
         Barron, "A General and Adaptive Robust Loss Function", 2019, equations 15-17.
     """
     y_pred = keras.ops.convert_to_tensor(y_pred)
-    result = y_pred.dtype
-    dtype = tf.float64 if result == tf.float64 else tf.float32
+    dtype = tf.float64 if y_pred.dtype == tf.float64 else tf.float32
+    result = y_pred.dtype if y_pred.dtype.is_floating else dtype
     y_true = keras.ops.convert_to_tensor(y_true, dtype)
     y_true, y_pred = same_rank(y_true, tf.cast(y_pred, dtype))
     check_columns(y_pred, alpha=alpha, scale=scale)
-    alpha = keras.ops.convert_to_tensor(alpha, dtype)
-    scale = keras.ops.convert_to_tensor(scale, dtype)
+    # Not the variables themselves, which the gradient by hand would not know.
+    alpha, scale = (
+        tf.cast(keras.ops.convert_to_tensor(x, dtype), dtype) for x in (alpha, scale)
+    )
     energy = learned_energy(y_true - y_pred, alpha, scale)
     normalizer = tf.reduce_mean(tf.math.log(scale) + log_partition(alpha))
     return tf.cast(energy + normalizer, result)

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_metaloss import _compat
-from keras_metaloss.losses.missing_labels import missing_labels
+from keras_metaloss.losses.missing_labels import missing_labels, same_rank_as
 from keras_metaloss.losses.mutual_information import MutualInformationLoss
 from keras_metaloss.losses.trainable_loss import check_no_parameters
 from keras_metaloss.models.joint_batches import check_joint_batch, first_rows
@@ -227,7 +227,8 @@ class JointModel(TracedOnce, keras.Model):
             y[name], missing = missing_labels(loss, tf.convert_to_tensor(y[name]))
             y_pred[name] = tf.identity(y_pred[name])
             # As the loss does: a vector counts if all of it is there.
-            axes = list(range(y_pred[name].shape.rank - 1, missing.shape.rank))
+            first = max(1, y_pred[name].shape.rank - 1)
+            axes = list(range(first, missing.shape.rank))
             present[name] = ~tf.reduce_any(missing, axis=axes)
             _compat.set_keras_mask(y_pred[name], present[name])
         if sample_weight is not None and not keras.tree.is_nested(sample_weight):
@@ -381,7 +382,5 @@ def _check_epochs(value):
 
 def _spread(weight, present):
     """Weights of rows as those of all labels of the rows."""
-    weight = tf.convert_to_tensor(weight)
-    for _ in range(present.shape.rank - weight.shape.rank):
-        weight = weight[..., tf.newaxis]
+    weight = same_rank_as(tf.convert_to_tensor(weight), present)
     return weight * tf.ones_like(present, weight.dtype)

@@ -47,6 +47,22 @@ def test_what_cannot_be_drawn():
         kml.callbacks.JointDistributionPlot("p.png", x, every=0)
 
 
+@pytest.mark.parametrize(
+    "b",
+    [
+        tfd.Laplace([-1.0, 1.0, 5.0], [1e-4, 1e-4, 1.0]),
+        tfd.Normal([-1.0, 1.0, -1.0], [1e-4, 1e-3, 1e-4]),
+    ],
+    ids=["laplace", "equal rows"],
+)
+def test_joint_density_of_narrow_rows(b):
+    a = tfd.Categorical(probs=[[0.9, 0.1], [0.3, 0.7], [0.5, 0.5]])
+    found = kml.information.joint_density(a, b)
+    assert np.isfinite(found.density).all() and (np.diff(found.b) >= 0).all()
+    mass = np.trapezoid(found.density, found.b, axis=1)
+    np.testing.assert_allclose(mass, a.probs.numpy().mean(axis=0), atol=0.03)
+
+
 def test_joint_density():
     a = tfd.Categorical(probs=[[0.9, 0.1], [0.3, 0.7]])
     b = tfd.LogNormal([0.0, 1.0], [0.5, 0.3])

@@ -212,6 +212,16 @@ def test_the_scale_does_not_matter(name, dtype):
         assert value == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("name", ["gaussian", "histogram", "kde", "ksg", "mixed_ksg"])
+def test_standardized_data_of_any_scale(name):
+    x, y = X.astype("float32"), (X + Y).astype("float32")
+    expected = float(PAIRS[name](x, y, preprocess="standardize"))
+    for scale in (1e-25, 1e25):
+        scaled = np.float32(scale) * x
+        value = float(PAIRS[name](scaled, y, preprocess="standardize"))
+        assert value == pytest.approx(expected, abs=1e-3)
+
+
 @pytest.mark.parametrize("name", SINGLES)
 def test_entropy_moves_with_the_scale(name):
     expected = float(SINGLES[name](X))

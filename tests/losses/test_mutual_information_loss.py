@@ -114,6 +114,21 @@ def test_our_focal_and_robust_losses_say_what_outputs_are():
     assert float(value) == pytest.approx(expected, abs=1e-5)
 
 
+def test_missing_labels_of_wrapped_and_of_embedding_losses():
+    y_true, y_pred = batch()
+    y_true["a"][0] = -1
+    known = {name: values[1:] for name, values in y_true.items()}
+    for wrapped in (
+        kml.losses.AdaLoss(CROSS_ENTROPY),
+        kml.losses.TripletLoss(mining="all"),
+    ):
+        loss = Loss(wrapped, "mse", beta=0, heads={"a": "logits"})
+        part = loss.parts(y_true, y_pred).losses["a"]
+        fewer = {name: values[1:] for name, values in y_pred.items()}
+        expected = loss.parts(known, fewer).losses["a"].mean
+        assert float(part.mean) == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_no_label_at_all():
     y_true, y_pred = batch()
     y_true["a"][:] = -1

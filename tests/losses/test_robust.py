@@ -289,6 +289,28 @@ def test_parameters_of_other_columns_than_there_are(learned):
         Robust(scale=[1.0, 2.0, 3.0], learned=learned)([[0.0, 0.0]], [[1.0, 1.0]])
 
 
+def test_the_likelihood_has_derivatives_by_keras_variables():
+    alpha, scale = keras.Variable(1.0), keras.Variable([0.5, 2.0])
+    with tf.GradientTape() as tape:
+        value = kml.losses.robust_negative_log_likelihood(
+            [[0.0, 1.0]], [[3.0, 1.0]], alpha, scale
+        )
+    for gradient in tape.gradient(value, [alpha.value, scale.value]):
+        assert np.isfinite(gradient).all() and np.any(gradient)
+
+
+def test_whole_numbers_and_unknown_lengths():
+    assert float(kml.losses.general_robust_loss([[0]], [[1]])[0]) == pytest.approx(
+        2**0.5 - 1
+    )
+
+    @tf.function(input_signature=[tf.TensorSpec([None])])
+    def value(alpha):
+        return kml.losses.general_robust_loss([[0.0, 0.0]], [[1.0, 1.0]], alpha)
+
+    assert float(value([1.0, 1.0])[0]) == pytest.approx(2**0.5 - 1)
+
+
 def test_the_likelihood_of_a_nearly_normal_distribution():
     residual = np.linspace(-3, 3, 13)[:, np.newaxis]
     value = kml.losses.robust_negative_log_likelihood(

@@ -181,6 +181,16 @@ def test_metrics_of_partly_missing_labels():
     assert logs["a_weighted_accuracy"] == pytest.approx(
         (hits * shares).sum() / shares.sum(), abs=1e-6
     )
+    model.make_test_function(force=True)
+    columns = model.evaluate(
+        images,
+        y,
+        sample_weight=weights[:, np.newaxis],
+        batch_size=6,
+        verbose=0,
+        return_dict=True,
+    )
+    assert columns == pytest.approx(logs)
     errors = np.abs(outputs["b"] - y["b"]).mean(axis=1)
     assert logs["b_mae"] == pytest.approx(np.nanmean(errors), abs=1e-5)
 

@@ -17,6 +17,8 @@ _POSITIVE = (
     *("concentration0", "concentration1"),
 )
 
+_OF_ANY_CONCENTRATION = (tfd.GeneralizedPareto, tfd.GeneralizedExtremeValue)
+
 
 def check_rows(name: str, distribution: tfd.Distribution) -> None:
     """Raises a `ValueError` unless the batch shape is `[N]`."""
@@ -48,6 +50,8 @@ def check_finite(name: str, distribution: tfd.Distribution) -> None:
     for key, value in distribution.parameters.items():
         if isinstance(value, tfd.Distribution):
             check_finite(name, value)
+        elif key == "concentration" and isinstance(distribution, _OF_ANY_CONCENTRATION):
+            continue
         elif key in ("probs", "logits", "loc", "scale_tril", *_POSITIVE):
             _check_parameter(name, key, value, distribution)
 

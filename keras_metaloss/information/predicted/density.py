@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,6 +70,8 @@ def joint_density(
     values, kernels = [], []
     for name in distributions:
         cells = predictions.fine_cells(name)
+        if not predictions.is_class(name):
+            cells = _with_width(cells)
         if predictions.is_class(name):
             values.append(tf.range(cells.mass.shape[1]))
             kernels.append(cells.mass)
@@ -80,3 +83,13 @@ def joint_density(
     kernels = [tf.cast(kernel, predictions.weights.dtype) for kernel in kernels]
     density = joint_table(*kernels, predictions.weights)
     return JointDensity(*(np.asarray(x) for x in (*values, density)))
+
+
+def _with_width(cells):
+    """Without the empty cells between knots that coincide."""
+    wide = cells.log_widths > -math.inf
+    return cells._replace(
+        points=tf.boolean_mask(cells.points, wide),
+        log_widths=tf.boolean_mask(cells.log_widths, wide),
+        mass=tf.boolean_mask(cells.mass, wide, axis=1),
+    )

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from keras_metaloss import _compat
 from keras_metaloss.information.predicted.checks import check_finite, check_rows
 
 __all__ = ["ClassHead", "ScalarHead", "VectorHead", "head_of", "smoothed"]
@@ -107,6 +108,7 @@ def head_of(
         return ClassHead(_wide(distribution.probs_parameter()), distribution)
     distribution = smoothed(name, distribution, bandwidth)
     if distribution.event_shape.rank == 0:
+        _check_precision(name, distribution)
         if not distribution.dtype.is_floating or _is_discrete(distribution):
             raise ValueError(
                 f"Invalid value for argument `{name}`. Expected a distribution over "
@@ -115,6 +117,16 @@ def head_of(
             )
         return _scalar_head(distribution)
     return VectorHead(distribution)
+
+
+def _check_precision(name, distribution):
+    if distribution.dtype in (tf.float16, tf.bfloat16) and not isinstance(
+        distribution, tfd.Normal
+    ):
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected a density of float32 or "
+            f"float64. Received: {name}={distribution!r}"
+        )
 
 
 def smoothed(
@@ -177,7 +189,7 @@ def _is_pushed(distribution):
     return (
         isinstance(distribution, tfd.TransformedDistribution)
         and distribution.bijector.experimental_batch_shape().rank == 0
-        and not isinstance(distribution.bijector, tfp.bijectors.AbsoluteValue)
+        and _compat.is_injective(distribution.bijector)
         and distribution.distribution.batch_shape.rank == 1
         and distribution.distribution.event_shape.rank == 0
     )
@@ -229,8 +241,8 @@ def _density_head(distribution):
     """Any density: points run over all reals by the bijector of its support."""
     distribution = _with_room(distribution)
     loc, scale = _places(distribution)
-    bijector = distribution.experimental_default_event_space_bijector()
-    low, high = tf.constant([[-math.inf], [math.inf]], distribution.dtype)
+    bijector = _event_bijector(distribution)
+    low, high = (tf.constant([x], distribution.dtype) for x in (-math.inf, math.inf))
     if bijector is not None and bijector.experimental_batch_shape().rank != 0:
         low, high = _support(bijector)
         bijector = None
@@ -249,7 +261,8 @@ def _density_head(distribution):
         slope = bijector.forward_log_det_jacobian(at, event_ndims=0)
         return slope + tf.math.log(spread) + tf.zeros_like(points)
 
-    inside = _one_a_row(distribution, loc)
+    # Off the middle, where a density may have a cusp.
+    inside = _one_a_row(distribution, bijector.forward(places + 0.1 * widths))
     edges = tf.concat([low, high], axis=0)
     edges = _wide(tf.where(tf.math.is_finite(edges), edges, inside[0]))
 
@@ -293,13 +306,26 @@ def _with_room(distribution):
     if not isinstance(part, _LOC_SCALE):
         return distribution
     loc, scale = _places(distribution)
+    centre, spread = _centre_and_spread(loc, scale)
     # Points come back in the units of the variable, rounded as its numbers are.
-    least = 10 * _SMALLEST_SCALE * _centre_and_spread(loc, scale)[1]
-    least = tf.maximum(least, 20 * np.finfo(loc.dtype.as_numpy_dtype).eps * _size(loc))
-    part = part.copy(scale=tf.maximum(part.scale, tf.cast(least, part.scale.dtype)))
+    places = tf.stop_gradient(_wide(part.loc))
+    rounding = 8 * np.finfo(loc.dtype.as_numpy_dtype).eps
+    least = rounding * (tf.abs(places - centre) + tf.abs(centre))
+    least = tf.maximum(least, _SMALLEST_SCALE**2 * spread)
+    part = part.copy(scale=tf.maximum(part.scale, tf.cast(least, part.dtype)))
     if _is_mixture(distribution):
         return distribution.copy(components_distribution=part)
     return part
+
+
+def _event_bijector(distribution):
+    """From all reals to the support, or `None`."""
+    try:
+        bijector = distribution.experimental_default_event_space_bijector()
+    except NotImplementedError:
+        return None
+    is_usable = bijector is not None and _compat.is_injective(bijector)
+    return bijector if is_usable else None
 
 
 def _support(bijector):
@@ -308,10 +334,6 @@ def _support(bijector):
     low, high = tf.unstack(tf.stop_gradient(bijector.forward(far)))
     known = low < high
     return tf.where(known, low, -math.inf), tf.where(known, high, math.inf)
-
-
-def _size(x):
-    return tf.reduce_max(tf.abs(x))
 
 
 def _one_a_row(distribution, places):
@@ -334,11 +356,18 @@ def _places(distribution):
 
 def _mean_and_width(distribution):
     try:
-        return distribution.mean(), distribution.stddev()
+        mean, width = distribution.mean(), distribution.stddev()
     except NotImplementedError:
-        half = tf.cast(0.5, distribution.dtype)
-        low, high = distribution.quantile(0.3 * half), distribution.quantile(1.7 * half)
-        return distribution.quantile(half), (high - low) / 2
+        mean = width = tf.constant(math.nan, distribution.dtype)
+    try:
+        low, middle, high = (
+            distribution.quantile(tf.constant(q, distribution.dtype))
+            for q in (0.15, 0.5, 0.85)
+        )
+    except NotImplementedError:
+        return mean, width
+    exists = tf.math.is_finite(mean) & tf.math.is_finite(width)
+    return tf.where(exists, mean, middle), tf.where(exists, width, (high - low) / 2)
 
 
 def _component(distribution):
@@ -386,7 +415,7 @@ def _is_independent_normal(distribution):
 
 
 def _is_discrete(distribution):
-    bijector = distribution.experimental_default_event_space_bijector()
+    bijector = _event_bijector(distribution)
     return bijector is None and not _is_mixture(distribution)
 
 

@@ -68,8 +68,9 @@ def contrastive_loss(y_true: Any, y_pred: Any, margin: float = 1.0) -> tf.Tensor
     dtype = tf.float64 if y_pred.dtype == tf.float64 else tf.float32
     pairs = tf.cast(y_pred, dtype)
     squares = tf.reduce_sum(tf.square(pairs[:, 0] - pairs[:, 1]), axis=-1)
-    alike = tf.equal(tf.reshape(keras.ops.convert_to_tensor(y_true), [-1]), 1)
-    return tf.cast(pair_losses(squares, alike), y_pred.dtype)
+    labels = tf.cast(keras.ops.convert_to_tensor(y_true), tf.int32)
+    values = pair_losses(squares, tf.equal(tf.reshape(labels, [-1]), 1))
+    return tf.cast(values, y_pred.dtype if y_pred.dtype.is_floating else dtype)
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")

@@ -42,13 +42,15 @@ def over_anchors(
     Args:
         anchor_losses: function of embeddings `[B, D]` and two masks `[B, B]`, whether j
             is a positive of anchor i, and whether a negative.
-        y_true: class numbers, `[B]`.
+        y_true: class numbers, `[B]`. An example with a negative one, no label, takes no
+            part.
         y_pred: embeddings, `[B, D]`.
 
     Raises:
         ValueError: if embeddings are of another rank.
     """
-    labels = tf.reshape(keras.ops.convert_to_tensor(y_true), [-1])
+    labels = tf.cast(keras.ops.convert_to_tensor(y_true), tf.int32)
+    labels = tf.reshape(labels, [-1])
     y_pred = keras.ops.convert_to_tensor(y_pred)
     if y_pred.shape.rank != 2:
         raise ValueError(
@@ -57,11 +59,10 @@ def over_anchors(
         )
     dtype = tf.float64 if y_pred.dtype == tf.float64 else tf.float32
     same = tf.equal(labels[:, tf.newaxis], labels)
-    others = tf.logical_not(tf.eye(tf.shape(labels)[0], dtype=tf.bool))
-    values = anchor_losses(
-        tf.cast(y_pred, dtype), tf.logical_and(same, others), tf.logical_not(same)
-    )
-    return tf.cast(values, y_pred.dtype)
+    known = labels >= 0
+    pairs = known[:, tf.newaxis] & known & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
+    values = anchor_losses(tf.cast(y_pred, dtype), same & pairs, ~same & pairs)
+    return tf.cast(values, y_pred.dtype if y_pred.dtype.is_floating else dtype)
 
 
 def squared_distances(embeddings: tf.Tensor) -> tf.Tensor:

@@ -43,6 +43,27 @@ def test_finite_in_value_and_gradient(name, batch):
         assert float(value) == 0.0
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_an_example_without_a_label_takes_no_part(name):
+    embeddings = np.random.default_rng(0).normal(size=(6, 3)).astype("float32")
+    labels = np.array([0, 0, 1, 1, 0, -1])
+    loss = type(LOSSES[name]).from_config(
+        {**LOSSES[name].get_config(), "reduction": None}
+    )
+    values = loss(labels, embeddings)
+    np.testing.assert_allclose(values[:5], loss(labels[:5], embeddings[:5]), rtol=1e-5)
+    assert float(values[5]) == 0
+
+
+def test_booleans_and_whole_numbers():
+    pairs = [[[0.0], [0.5]], [[0.0], [0.5]]]
+    values = kml.losses.contrastive_loss([True, False], pairs)
+    np.testing.assert_allclose(values, [0.125, 0.125])
+    values = kml.losses.triplet_loss([0, 0, 1], [[0], [2], [3]], mining="hard")
+    np.testing.assert_allclose(values, [0.0, 2.0, 0.0])
+    assert values.dtype == "float32"
+
+
 def test_duplicate_pair_of_a_siamese_network():
     pairs = tf.ones((2, 2, 3))
     with tf.GradientTape() as tape:
