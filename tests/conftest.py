@@ -6,12 +6,14 @@ import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# A process a core; more threads would only wait for each other. Processes that tests
+# start inherit it, so that they add up numbers in the same order.
+os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 
 import keras
 import pytest
 import tensorflow as tf
 
-# A process a core; more threads would only wait for each other.
 tf.config.threading.set_intra_op_parallelism_threads(1)
 # Two logical devices, for the tests of distribution.
 tf.config.set_logical_device_configuration(
