@@ -12,6 +12,8 @@ import tensorflow as tf
 from keras.src.backend.common import name_scope
 from tensorflow.python.eager import record
 
+from keras_metaloss.dtypes import wide_dtype
+
 __all__ = [
     "calls_replaced",
     "compiled_loss_weights",
@@ -111,7 +113,7 @@ def exact_moments() -> Iterator[None]:
 
 def _moments(x, axes, keepdims=False, synchronized=False):
     dtype = x.dtype
-    x = tf.cast(x, tf.float64 if dtype == tf.float64 else tf.float32)
+    x = tf.cast(x, wide_dtype(dtype))
     mean = tf.reduce_mean(x, axes, keepdims=True)
     variance = tf.reduce_mean(tf.square(x - mean), axes, keepdims=keepdims)
     mean = mean if keepdims else tf.squeeze(mean, axes)

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_metaloss.as_loss import as_loss
+from keras_metaloss.dtypes import wide_dtype
 
 __all__ = ["InnerLoss", "example_losses"]
 
@@ -28,7 +29,7 @@ def example_losses(
     Returns:
         Tensor `[N]`.
     """
-    dtype = tf.float64 if y_pred.dtype == tf.float64 else tf.float32
+    dtype = wide_dtype(y_pred.dtype)
     values = loss.call(tf.cast(y_true, dtype), tf.cast(y_pred, dtype))
     if values.shape.rank == 0:
         raise ValueError(

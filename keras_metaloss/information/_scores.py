@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["Scores", "scores_of"]
+__all__ = ["Scores", "floats_of", "scores_of"]
 
 
 class Scores:
@@ -62,6 +62,17 @@ class Scores:
         return rows * (self.columns() - 1)
 
 
+def floats_of(name: str, value: Any) -> tf.Tensor:
+    """The value as a tensor of floats: the mean of integers would be a whole number."""
+    value = tf.convert_to_tensor(value)
+    if not value.dtype.is_floating:
+        raise TypeError(
+            f"Expected argument `{name}` to be of a float dtype. "
+            f"Received: {name}.dtype={value.dtype.name}"
+        )
+    return value
+
+
 def scores_of(
     logu: Any,
     joint_sample_mask: Any = None,
@@ -69,12 +80,7 @@ def scores_of(
     name: str = "logu",
 ) -> Scores:
     """Checks a score matrix and its mask; the default mask is the diagonal."""
-    logu = tf.convert_to_tensor(logu)
-    if not logu.dtype.is_floating:
-        raise TypeError(
-            f"Expected argument `{name}` to be of a float dtype. "
-            f"Received: {name}.dtype={logu.dtype.name}"
-        )
+    logu = floats_of(name, logu)
     if logu.dtype.size < 4:
         logu = tf.cast(logu, tf.float32)
     rows, columns = _matrix_shape(name, logu)

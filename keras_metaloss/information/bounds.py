@@ -16,7 +16,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_metaloss.checks import check_non_negative
-from keras_metaloss.information._scores import scores_of
+from keras_metaloss.information._scores import floats_of, scores_of
 
 __all__ = [
     "club",
@@ -41,17 +41,6 @@ _LARGEST_EXPONENT = 40.0
 def _bounded_exp(x):
     capped = tf.minimum(x, _LARGEST_EXPONENT)
     return tf.exp(capped) * (1 + tf.maximum(x - _LARGEST_EXPONENT, 0))
-
-
-def _as_floats(name, value):
-    value = tf.convert_to_tensor(value)
-    if not value.dtype.is_floating:
-        # Their mean would be a whole number.
-        raise TypeError(
-            f"Expected argument `{name}` to be of a float dtype. "
-            f"Received: {name}.dtype={value.dtype.name}"
-        )
-    return value
 
 
 def lower_bound_barber_agakov(
@@ -80,7 +69,7 @@ def lower_bound_barber_agakov(
         Barber and Agakov, "The IM algorithm", NeurIPS 2003. From
         `tfp.vi.mutual_information`.
     """
-    logu = _as_floats("logu", logu)
+    logu = floats_of("logu", logu)
     return tfp.vi.mutual_information.lower_bound_barber_agakov(logu, entropy, name)
 
 
@@ -590,7 +579,7 @@ def difference_of_entropies(
         information", AISTATS 2020, equation 4.
     """
     with tf.name_scope(name or "difference_of_entropies"):
-        log_conditional = _as_floats("log_conditional", log_conditional)
+        log_conditional = floats_of("log_conditional", log_conditional)
         log_marginal = tf.convert_to_tensor(log_marginal, log_conditional.dtype)
         if not log_conditional.shape.is_compatible_with(log_marginal.shape):
             raise ValueError(

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_metaloss.as_loss import as_loss
 from keras_metaloss.checks import check_choice, check_positive_integer
+from keras_metaloss.dtypes import wide_dtype
 from keras_metaloss.losses.class_number_loss import ClassNumbers
 
 __all__ = ["AdaLoss", "GradientStatistics", "ada_loss"]
@@ -216,7 +217,7 @@ class AdaLoss(keras.losses.Loss):
         return -alpha if self.direction == "easy" else alpha
 
     def _by_output(self, y_true, y_pred):
-        wide = tf.float64 if y_pred.dtype == tf.float64 else tf.float32
+        wide = wide_dtype(y_pred.dtype)
         y_pred = tf.stop_gradient(tf.cast(y_pred, wide))
         with tf.GradientTape() as tape:
             tape.watch(y_pred)

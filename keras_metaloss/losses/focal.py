@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_metaloss.checks import check_non_negative
+from keras_metaloss.dtypes import wide_dtype
 from keras_metaloss.losses.class_number_loss import ClassNumbers
 from keras_metaloss.losses.focal_functions import (
     binary_focal_loss,
@@ -79,7 +80,7 @@ class _FocalLoss(TrainableLoss):
         if self._gamma != "learned":
             return type(self)._values(y_true, y_pred, self._gamma, self.alpha, *shared)
         gamma = tf.nn.softplus(self.parameter("raw_gamma"))
-        fixed = tf.cast(tf.stop_gradient(gamma), _inner_dtype(y_pred))
+        fixed = tf.cast(tf.stop_gradient(gamma), wide_dtype(y_pred.dtype))
         values = type(self)._values(y_true, y_pred, fixed, self.alpha, *shared)
         likelihood = type(self)._likelihood(
             y_true, tf.stop_gradient(y_pred), gamma, *shared
@@ -302,7 +303,3 @@ class SparseCategoricalFocalLoss(ClassNumbers, _FocalLoss):
         super().__init__(
             gamma, alpha, from_logits, label_smoothing, axis, name, reduction, dtype
         )
-
-
-def _inner_dtype(y_pred):
-    return tf.float64 if y_pred.dtype == tf.float64 else tf.float32

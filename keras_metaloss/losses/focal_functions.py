@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_metaloss.losses.as_floats import as_floats
 from keras_metaloss.losses.focal_kernels import (
     binary_focal_terms,
     class_focal_terms,
@@ -24,7 +25,6 @@ from keras_metaloss.losses.same_rank import same_rank
 
 __all__ = [
     "as_classes_last",
-    "as_floats",
     "binary_focal_loss",
     "categorical_focal_loss",
     "class_numbers",
@@ -237,17 +237,6 @@ def class_numbers(y_true: Any, y_pred: Any, axis: int) -> tf.Tensor:
     if labels.shape.rank == y_pred.shape.rank:
         labels = tf.squeeze(labels, axis=axis)
     return tf.cast(labels, tf.int32)
-
-
-def as_floats(y_true: Any, y_pred: Any) -> tuple[tf.Tensor, tf.Tensor, tf.DType]:
-    """Both as float32 or float64, and the dtype of the result."""
-    y_pred = tf.convert_to_tensor(y_pred)
-    result = y_pred.dtype
-    # Half precision cannot hold the logarithms to more than two digits.
-    dtype = tf.float64 if result == tf.float64 else tf.float32
-    result = result if result.is_floating else dtype
-    y_true = keras.ops.convert_to_tensor(y_true, dtype)
-    return y_true, tf.cast(y_pred, dtype), result
 
 
 def as_classes_last(tensor: tf.Tensor, axis: int) -> tf.Tensor:

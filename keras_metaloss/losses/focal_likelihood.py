@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from keras_metaloss.losses.as_floats import as_floats
 from keras_metaloss.losses.focal_functions import (
     as_classes_last,
-    as_floats,
     class_numbers,
     focal_of_log_odds,
 )

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_metaloss.losses.as_floats import as_floats
 from keras_metaloss.losses.same_rank import same_rank
 
 __all__ = [
@@ -66,17 +67,14 @@ def general_robust_loss(
     Reference:
         Barron, "A General and Adaptive Robust Loss Function", 2019, equations 8, 9.
     """
-    y_pred = tf.convert_to_tensor(y_pred)
-    y_true = keras.ops.convert_to_tensor(y_true, y_pred.dtype)
-    dtype = tf.float64 if y_pred.dtype == tf.float64 else tf.float32
-    result = y_pred.dtype if y_pred.dtype.is_floating else dtype
-    y_true, y_pred = same_rank(tf.cast(y_true, dtype), tf.cast(y_pred, dtype))
+    y_true, y_pred, result = as_floats(y_true, y_pred)
+    y_true, y_pred = same_rank(y_true, y_pred)
     check_columns(y_pred, alpha=alpha, scale=scale)
-    x = (y_true - y_pred) / keras.ops.convert_to_tensor(scale, dtype)
+    x = (y_true - y_pred) / keras.ops.convert_to_tensor(scale, y_pred.dtype)
     if isinstance(alpha, numbers.Number):
         values = _energy_at(x, float(alpha))
     else:
-        values = robust_energy(x, keras.ops.convert_to_tensor(alpha, dtype))
+        values = robust_energy(x, keras.ops.convert_to_tensor(alpha, x.dtype))
     return tf.cast(tf.reduce_mean(values, axis=-1), result)
 
 

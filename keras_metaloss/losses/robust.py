@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_metaloss.losses.as_floats import as_floats
 from keras_metaloss.losses.general_robust_loss import (
     check_columns,
     general_robust_loss,
@@ -57,15 +58,13 @@ def robust_negative_log_likelihood(
     Reference:
         Barron, "A General and Adaptive Robust Loss Function", 2019, equations 15-17.
     """
-    y_pred = keras.ops.convert_to_tensor(y_pred)
-    dtype = tf.float64 if y_pred.dtype == tf.float64 else tf.float32
-    result = y_pred.dtype if y_pred.dtype.is_floating else dtype
-    y_true = keras.ops.convert_to_tensor(y_true, dtype)
-    y_true, y_pred = same_rank(y_true, tf.cast(y_pred, dtype))
+    y_true, y_pred, result = as_floats(y_true, y_pred)
+    y_true, y_pred = same_rank(y_true, y_pred)
     check_columns(y_pred, alpha=alpha, scale=scale)
     # Not the variables themselves, which the gradient by hand would not know.
     alpha, scale = (
-        tf.cast(keras.ops.convert_to_tensor(x, dtype), dtype) for x in (alpha, scale)
+        tf.cast(keras.ops.convert_to_tensor(x, y_pred.dtype), y_pred.dtype)
+        for x in (alpha, scale)
     )
     energy = learned_energy(y_true - y_pred, alpha, scale)
     normalizer = tf.reduce_mean(tf.math.log(scale) + log_partition(alpha))

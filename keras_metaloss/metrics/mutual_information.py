@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_metaloss.checks import check_positive_integer
+from keras_metaloss.information._samples import check_same_length
 from keras_metaloss.information.entropy import entropy_plug_in
 
 __all__ = ["MutualInformation", "NormalizedMutualInformation"]
@@ -45,7 +46,7 @@ class _Counts(keras.metrics.Metric):
         true = tf.cast(tf.reshape(true, [-1]), tf.int64)
         predicted = tf.cast(tf.reshape(predicted, [-1]), tf.int64)
         weight = _weights(sample_weight, true)
-        _check_same_length(y_true=true, y_pred=predicted, sample_weight=weight)
+        check_same_length(y_true=true, y_pred=predicted, sample_weight=weight)
         valid = (true >= 0) & (true < self.sizes[0])
         valid &= (predicted >= 0) & (predicted < self.sizes[1])
         valid &= (tf.size(true) == tf.size(predicted)) & (
@@ -83,15 +84,6 @@ class _Counts(keras.metrics.Metric):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_classes": self.num_classes}
-
-
-def _check_same_length(**vectors):
-    lengths = {name: vector.shape[0] for name, vector in vectors.items()}
-    if len(set(lengths.values()) - {None}) > 1:
-        raise ValueError(
-            "Expected `y_true`, `y_pred` and `sample_weight` of as many samples. "
-            f"Received: {lengths}"
-        )
 
 
 def _weights(sample_weight, samples):

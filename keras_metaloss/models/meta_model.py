@@ -26,7 +26,12 @@ from keras_metaloss.models.episodes import (
 )
 from keras_metaloss.models.export import export_adapt_and_predict
 from keras_metaloss.models.jit import check_jit, check_jit_support
-from keras_metaloss.models.outer_loss import is_separable, query_weights, set_loss_step
+from keras_metaloss.models.outer_loss import (
+    is_separable,
+    query_shares,
+    query_weights,
+    set_loss_step,
+)
 from keras_metaloss.models.phases import with_phases
 from keras_metaloss.models.task_execution import choose_task_execution
 from keras_metaloss.models.task_intervals import TaskIntervals
@@ -433,10 +438,7 @@ class MetaModel(TracedOnce, keras.Model):
         )
         if x.get("query_mask") is not None:
             # Metrics take a mask for weights: here each task counts the same.
-            mask = tf.cast(x["query_mask"], tf.float32)
-            weights = tf.math.divide_no_nan(
-                mask, tf.reduce_sum(mask, axis=1, keepdims=True)
-            )
+            weights = query_shares(x["query_mask"])
             for tensor in keras.tree.flatten(y_pred):
                 _compat.set_keras_mask(tensor, weights)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_metaloss.as_loss import FunctionLoss, as_loss
 from keras_metaloss.losses import RapidGeneralizationLoss
 
-__all__ = ["is_separable", "query_weights", "set_loss_step"]
+__all__ = ["is_separable", "query_shares", "query_weights", "set_loss_step"]
 
 # Losses of Keras whose value for an example depends on that example alone. Others
 # (Circle, Dice over a batch, a user's own) may look across the batch.
@@ -54,6 +54,16 @@ def is_separable(loss: Any) -> bool:
     )
 
 
+def query_shares(mask: Any) -> tf.Tensor:
+    """What each query counts within its task, `[T, Q]`: real ones alike, sum 1.
+
+    Args:
+        mask: `[T, Q]`, true for real queries.
+    """
+    mask = tf.cast(mask, tf.float32)
+    return tf.math.divide_no_nan(mask, tf.reduce_sum(mask, axis=1, keepdims=True))
+
+
 def query_weights(mask: Any, sample_weight: Any, y_pred: Any) -> Any:
     """Weights of queries that make the mean loss a mean over tasks.
 
@@ -72,8 +82,7 @@ def query_weights(mask: Any, sample_weight: Any, y_pred: Any) -> Any:
         return None
     share = 1.0
     if mask is not None:
-        mask = tf.cast(mask, tf.float32)
-        share = tf.math.divide_no_nan(mask, tf.reduce_mean(mask, axis=1, keepdims=True))
+        share = query_shares(mask) * tf.cast(tf.shape(mask)[1], tf.float32)
     if keras.tree.is_nested(sample_weight):
         return keras.tree.map_structure(
             lambda w, y: _fit(_per_query(w) * share, y), sample_weight, y_pred

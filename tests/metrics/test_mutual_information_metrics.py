@@ -95,9 +95,9 @@ def test_wrong_labels_never_give_a_number(name):
 @pytest.mark.parametrize("name", METRICS)
 def test_other_lengths(name):
     metric = METRICS[name][0](2)
-    with pytest.raises(ValueError, match="as many samples"):
+    with pytest.raises(ValueError, match="same number of samples"):
         metric.update_state([0, 1, 1], [1])
-    with pytest.raises(ValueError, match="as many samples"):
+    with pytest.raises(ValueError, match="same number of samples"):
         metric.update_state([0, 1, 1], [1, 0, 1], sample_weight=[1.0])
 
 

@@ -358,16 +358,28 @@ def _mean_and_width(distribution):
     try:
         mean, width = distribution.mean(), distribution.stddev()
     except NotImplementedError:
-        mean = width = tf.constant(math.nan, distribution.dtype)
+        return _middle_and_width(distribution)
+    exists = tf.math.is_finite(mean) & tf.math.is_finite(width)
+
+    def instead():
+        middle, half = _middle_and_width(distribution)
+        return tf.where(exists, mean, middle), tf.where(exists, width, half)
+
+    # Quantiles take long, and few densities lack a mean.
+    return tf.cond(tf.reduce_all(exists), lambda: (mean, width), instead)
+
+
+def _middle_and_width(distribution):
+    """Median, and half of what 70 % lie in; NaN where it has no quantiles."""
     try:
         low, middle, high = (
             distribution.quantile(tf.constant(q, distribution.dtype))
             for q in (0.15, 0.5, 0.85)
         )
     except NotImplementedError:
-        return mean, width
-    exists = tf.math.is_finite(mean) & tf.math.is_finite(width)
-    return tf.where(exists, mean, middle), tf.where(exists, width, (high - low) / 2)
+        nothing = tf.fill(_rows(distribution), np.nan)
+        return (tf.cast(nothing, distribution.dtype),) * 2
+    return middle, (high - low) / 2
 
 
 def _component(distribution):

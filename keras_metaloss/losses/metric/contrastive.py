@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_metaloss.checks import check_non_negative
+from keras_metaloss.dtypes import result_dtype, wide_dtype
 from keras_metaloss.losses.metric.embedding_loss import (
     EmbeddingLoss,
     distances,
@@ -65,12 +66,11 @@ def contrastive_loss(y_true: Any, y_pred: Any, margin: float = 1.0) -> tf.Tensor
             "Expected two embeddings a pair, [B, 2, D]. Received: "
             f"y_pred.shape={tuple(y_pred.shape)}"
         )
-    dtype = tf.float64 if y_pred.dtype == tf.float64 else tf.float32
-    pairs = tf.cast(y_pred, dtype)
+    pairs = tf.cast(y_pred, wide_dtype(y_pred.dtype))
     squares = tf.reduce_sum(tf.square(pairs[:, 0] - pairs[:, 1]), axis=-1)
     labels = tf.cast(keras.ops.convert_to_tensor(y_true), tf.int32)
     values = pair_losses(squares, tf.equal(tf.reshape(labels, [-1]), 1))
-    return tf.cast(values, y_pred.dtype if y_pred.dtype.is_floating else dtype)
+    return tf.cast(values, result_dtype(y_pred.dtype))
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_metaloss.dtypes import result_dtype, wide_dtype
 from keras_metaloss.losses.class_number_loss import ClassNumbers
 
 __all__ = [
@@ -57,12 +58,13 @@ def over_anchors(
             "Expected embeddings of shape [B, D]. Received: "
             f"y_pred.shape={tuple(y_pred.shape)}"
         )
-    dtype = tf.float64 if y_pred.dtype == tf.float64 else tf.float32
     same = tf.equal(labels[:, tf.newaxis], labels)
     known = labels >= 0
     pairs = known[:, tf.newaxis] & known & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
-    values = anchor_losses(tf.cast(y_pred, dtype), same & pairs, ~same & pairs)
-    return tf.cast(values, y_pred.dtype if y_pred.dtype.is_floating else dtype)
+    values = anchor_losses(
+        tf.cast(y_pred, wide_dtype(y_pred.dtype)), same & pairs, ~same & pairs
+    )
+    return tf.cast(values, result_dtype(y_pred.dtype))
 
 
 def squared_distances(embeddings: tf.Tensor) -> tf.Tensor:
