@@ -14,6 +14,8 @@ import keras
 import pytest
 import tensorflow as tf
 
+# Tracing makes many objects that live on: to look for garbage every 700 is in vain.
+gc.set_threshold(100_000, 20, 20)
 tf.config.threading.set_intra_op_parallelism_threads(1)
 # Two logical devices, for the tests of distribution.
 tf.config.set_logical_device_configuration(

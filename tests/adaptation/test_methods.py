@@ -90,7 +90,7 @@ def padded(episodes, extra=2):
 def test_a_padded_episode_gives_what_the_unpadded_gives(name):
     episodes = image_episodes()
     wide = padded(episodes)
-    model = build(name)
+    model = build(name, run_eagerly=True)
     count = episodes[1].shape[1]
     np.testing.assert_allclose(model(wide[0])[:, :count], model(episodes[0]), atol=1e-5)
     expected = plain_step(name, episodes, run_eagerly=True)
@@ -197,7 +197,7 @@ def test_several_inputs_and_outputs_and_segmentation_shapes(name):
     episode = {"support_x": inputs(5), "support_y": targets(5), "query_x": inputs(4)}
     query_y = targets(4)
     first = model.train_on_batch(episode, query_y)
-    for _ in range(5):
+    for _ in range(2):
         last = model.train_on_batch(episode, query_y)
     assert last[0] < first[0]
     outputs = model.predict_on_batch(episode)

@@ -59,7 +59,7 @@ def molecules(tmp_path):
 @pytest.mark.slow
 def test_wine_without_data(run_main, eager, tmp_path):
     pytest.importorskip("sklearn")
-    output = run_main(joint_wine)
+    output = run_main(joint_wine, "--rows", 64)
     assert "come with scikit-learn" in output
     is_complete(output)
     with Image.open(tmp_path / "saved_models" / "joint_wine.png") as picture:
@@ -68,7 +68,7 @@ def test_wine_without_data(run_main, eager, tmp_path):
 
 def test_wine_with_data(run_main, eager, wines, monkeypatch):
     monkeypatch.setenv("KERAS_METALOSS_DATA", str(wines))
-    output = run_main(joint_wine)
+    output = run_main(joint_wine, "--rows", 64)
     assert "120 wines from" in output
     is_complete(output)
 
@@ -83,7 +83,7 @@ def test_wines_of_one_group_stay_on_one_side(wines):
 
 
 def test_molecules_with_data(run_main, eager, molecules):
-    output = run_main(joint_molecules, "--data", molecules)
+    output = run_main(joint_molecules, "--data", molecules, "--rows", 64)
     assert "1 assays of [200] molecules" in output
     is_complete(output)
 
@@ -99,7 +99,7 @@ def test_molecules_miss_values(molecules):
 
 def test_molecules_without_data(run_main, eager):
     pytest.importorskip("sklearn")
-    output = run_main(joint_molecules)
+    output = run_main(joint_molecules, "--rows", 64)
     assert "come with scikit-learn" in output
     is_complete(output)
 
