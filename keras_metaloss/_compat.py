@@ -25,6 +25,7 @@ __all__ = [
     "loss_is_being_trained",
     "loss_tracker",
     "outside_of_the_graph",
+    "plain_bias_of_images",
     "set_keras_mask",
     "trusted_layers",
     "unscale_loss_for_distribution",
@@ -102,13 +103,36 @@ def exact_moments() -> Iterator[None]:
     `tf.nn.moments` treats the mean inside the variance as a constant: right once,
     wrong when differentiated twice. Batch, layer and group normalisation use it.
     """
-    module = keras.src.backend.nn
-    original = module.moments
-    module.moments = _moments
+    with _replaced(keras.src.backend.nn, "moments", _moments):
+        yield
+
+
+@contextlib.contextmanager
+def plain_bias_of_images() -> Iterator[None]:
+    """Within the context `keras.ops.add` adds a bias to images as any two tensors.
+
+    As `BiasAdd` it fails now and then, once differentiated twice: on a CPU TensorFlow
+    merges the gradient of the bias with a gradient of the kernel that may depend on
+    it ("nodes in a cycle").
+    """
+    original = keras.src.backend.numpy.add
+
+    def add(x1, x2):
+        both = tf.is_tensor(x1) and tf.is_tensor(x2) and x1.dtype == x2.dtype
+        return tf.add(x1, x2) if both and x1.shape.rank == 4 else original(x1, x2)
+
+    with _replaced(keras.src.backend.numpy, "add", add):
+        yield
+
+
+@contextlib.contextmanager
+def _replaced(module, name, function):
+    original = getattr(module, name)
+    setattr(module, name, function)
     try:
         yield
     finally:
-        module.moments = original
+        setattr(module, name, original)
 
 
 def _moments(x, axes, keepdims=False, synchronized=False):

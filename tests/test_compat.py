@@ -10,6 +10,20 @@ import tensorflow as tf
 from keras_metaloss import _compat
 
 
+def test_a_bias_of_images_is_added_as_any_tensor():
+    images, bias = tf.ones([1, 2, 2, 3]), tf.reshape(tf.range(3.0), [1, 1, 1, 3])
+
+    @tf.function(autograph=False)
+    def add():
+        return keras.ops.add(images, bias)
+
+    with _compat.plain_bias_of_images():
+        graph = add.get_concrete_function().graph
+    assert "BiasAdd" not in {op.type for op in graph.get_operations()}
+    np.testing.assert_array_equal(add(), images + bias)
+    assert keras.ops.add(images, 1.0).shape == images.shape
+
+
 def second_derivative(layer, x, direction):
     """Derivative of the gradient of `sum(layer(x)^3)` along a direction."""
     with tf.GradientTape() as outer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -134,9 +135,12 @@ class GradientAdaptation(Adaptation):
     ) -> tuple[Weights, Any]:
         """Gradients of the inner loss in the adapted weights; the state after it."""
         chosen = self.chosen(adapted.weights)
+        twice = training and self.differentiates_twice
+        bias = _compat.plain_bias_of_images() if twice else contextlib.nullcontext()
         with tf.GradientTape() as tape:
             tape.watch(chosen)
-            output = self.support_pass(task, adapted, training=training)
+            with bias:
+                output = self.support_pass(task, adapted, training=training)
             loss = inner_loss(
                 task.support_y, output.outputs, task.support_mask, output.penalties
             )

@@ -7,37 +7,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_metaloss import _compat
 from keras_metaloss.as_loss import as_loss
 from keras_metaloss.dtypes import wide_dtype
 
-__all__ = ["InnerLoss", "example_losses"]
-
-
-def example_losses(
-    loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor
-) -> tf.Tensor:
-    """Loss of each example, `[N]`: without reduction and without replica scaling.
-
-    Values of a loss that has further axes (pixels, time steps) are averaged over
-    them. Computed in float32, or in float64 for float64 predictions.
-
-    Args:
-        loss: a Keras loss whose `call` gives a value an example.
-        y_true: targets, `[N, ...]`.
-        y_pred: predictions, `[N, ...]`.
-
-    Returns:
-        Tensor `[N]`.
-    """
-    dtype = wide_dtype(y_pred.dtype)
-    values = loss.call(tf.cast(y_true, dtype), tf.cast(y_pred, dtype))
-    if values.shape.rank == 0:
-        raise ValueError(
-            "Invalid value for argument `loss`. Expected a loss whose `call` returns "
-            "one value an example. Received a scalar from: "
-            f"loss={loss}"
-        )
-    return tf.reduce_mean(values, axis=list(range(1, values.shape.rank)))
+__all__ = ["InnerLoss"]
 
 
 class InnerLoss:
@@ -79,14 +53,19 @@ class InnerLoss:
             penalties: scalars to add, weight regularisation for instance.
         """
         terms = [
-            weight * _masked_mean(example_losses(loss, target, output), mask)
-            for loss, weight, target, output in self._pairs(y_true, y_pred)
+            weight * _mean_loss(loss, target, output, mask)
+            for loss, weight, target, output in self.pairs(y_true, y_pred)
         ]
         total = tf.add_n(terms)
         return tf.add_n([total, *(tf.cast(p, total.dtype) for p in penalties)])
 
-    def _pairs(self, y_true, y_pred):
+    def pairs(self, y_true: Any, y_pred: Any) -> list[tuple]:
+        """Loss, weight, target and prediction of each output that has a loss."""
         outputs = keras.tree.flatten(y_pred)
+        names = self._output_names or []
+        if isinstance(y_true, dict) and isinstance(y_pred, (list, tuple)):
+            # In the order of the outputs, not of the alphabet.
+            y_true = [y_true[name] for name in names if name in y_true]
         targets = keras.tree.flatten(y_true)
         losses = self._per_output(self._losses, y_pred)
         weights = self._per_output(self._weights, y_pred, default=1.0)
@@ -110,7 +89,13 @@ class InnerLoss:
             return [values] * count
         if isinstance(values, dict):
             names = sorted(y_pred) if isinstance(y_pred, dict) else self._output_names
-            return [values.get(name, default) for name in names or values]
+            names = names or list(values)
+            if not set(values) <= set(names):
+                raise ValueError(
+                    "Expected losses and weights of outputs of the learner, "
+                    f"{sorted(names)}. Received: {sorted(values)}"
+                )
+            return [values.get(name, default) for name in names]
         return list(values)
 
 
@@ -120,10 +105,33 @@ def _resolve(loss):
     return as_loss("loss", getattr(loss, "intra_task_loss", loss))
 
 
-def _masked_mean(values, mask):
-    if mask is None:
+def _mean_loss(loss, y_true, y_pred, mask):
+    values = _values(loss, y_true, y_pred)
+    counted = _compat.keras_mask(values)  # false for what `ignore_class` says
+    if mask is None and counted is None:
         return tf.reduce_mean(values)
-    weights = tf.cast(mask, values.dtype)
+    if mask is None:
+        weights = tf.cast(counted, values.dtype)
+    elif counted is None:
+        values = tf.reduce_mean(values, axis=list(range(1, values.shape.rank)))
+        weights = tf.cast(mask, values.dtype)
+    else:
+        rest = [1] * (values.shape.rank - 1)
+        real = tf.reshape(tf.cast(mask, values.dtype), [-1, *rest])
+        weights = tf.cast(counted, values.dtype) * real
     return tf.math.divide_no_nan(
         tf.reduce_sum(values * weights), tf.reduce_sum(weights)
     )
+
+
+def _values(loss, y_true, y_pred):
+    """Losses `[N, ...]`, not reduced, in float32 or float64."""
+    dtype = wide_dtype(y_pred.dtype)
+    values = loss.call(tf.cast(y_true, dtype), tf.cast(y_pred, dtype))
+    if values.shape.rank == 0:
+        raise ValueError(
+            "Invalid value for argument `loss`. Expected a loss whose `call` returns "
+            "one value an example. Received a scalar from: "
+            f"loss={loss}"
+        )
+    return values

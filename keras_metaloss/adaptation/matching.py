@@ -71,12 +71,15 @@ class MatchingNetwork(MetricAdaptation):
             for axis in embedding_shape:
                 size *= axis
             # Without a seed Keras keeps a random one, which files do not restore.
+            dtype = keras.config.floatx()
+            settings = {"seed": 0, "dtype": dtype}
             self.support_reader = keras.layers.Bidirectional(
-                keras.layers.LSTM(size, return_sequences=True, seed=0),
+                keras.layers.LSTM(size, return_sequences=True, **settings),
                 merge_mode="sum",
+                dtype=dtype,
             )
             self.support_reader.build((None, None, size))
-            self.query_reader = keras.layers.LSTMCell(size, seed=0)
+            self.query_reader = keras.layers.LSTMCell(size, **settings)
             self.query_reader.build((None, 2 * size))
 
     def memorize(
@@ -138,10 +141,8 @@ def class_logsumexp(scores: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
         scores: `[T, Q, S]`.
         classes: `[T, S, C]`, weights of the examples in each class.
     """
-    counted = tf.reduce_sum(classes, axis=-1)[:, tf.newaxis, :] > 0
-    scores = tf.where(counted, scores, tf.constant(-1e9, scores.dtype))
-    top = tf.stop_gradient(tf.reduce_max(scores, axis=-1, keepdims=True))
-    shares = tf.matmul(tf.exp(scores - top), classes)
-    # A class far behind has a share that rounds to zero: still a finite logit.
-    smallest = tf.constant(1e-30, scores.dtype)
-    return tf.math.log(tf.maximum(shares, smallest)) + top
+    counted = classes > 0
+    logs = tf.math.log(tf.where(counted, classes, tf.ones_like(classes)))
+    scores = scores[..., tf.newaxis] + logs[:, tf.newaxis]
+    scores = tf.where(counted[:, tf.newaxis], scores, tf.constant(-1e9, scores.dtype))
+    return tf.reduce_logsumexp(scores, axis=2)

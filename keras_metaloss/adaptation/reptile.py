@@ -85,8 +85,12 @@ class Reptile(LoopedAdaptation):
     def adapt(self, task: Task, inner_loss: InnerLoss, *, training: bool) -> Adapted:
         batch = None
         if self.batch_size is not None:
-            updates = tf.convert_to_tensor(self.updates) if training else tf.constant(0)
-            batch = _Batches(task, self.batch_size, updates)
+            # Without training a prediction depends on its task alone.
+            seed = tf.constant(0)
+            if training:
+                updates = tf.convert_to_tensor(self.updates)
+                seed = tf.cast(task.stream, tf.int32) * 1009 + updates
+            batch = _Batches(task, self.batch_size, seed)
         return self.descend(task, inner_loss, training=training, batch=batch)
 
     def get_config(self) -> dict[str, Any]:
@@ -96,19 +100,26 @@ class Reptile(LoopedAdaptation):
 class _Batches:
     """Examples of a support set, a few a step; a new order each time through."""
 
-    def __init__(self, task: Task, size: int, updates: tf.Tensor) -> None:
+    def __init__(self, task: Task, size: int, seed: tf.Tensor) -> None:
         self._task = task
         first = keras.tree.flatten(task.support_x)[0]
         self._examples = first.shape[0] or tf.shape(first)[0]
         static = isinstance(self._examples, int)
         self._size = (min if static else tf.minimum)(size, self._examples)
-        self._seed = tf.cast(task.stream, tf.int32) * 1009 + updates
+        self._seed = seed
+        self._rounds = self._examples // self._size
+        if task.support_mask is not None:
+            real = tf.reduce_sum(tf.cast(task.support_mask, tf.int32))
+            self._rounds = tf.maximum(real // self._size, 1)
 
     def __call__(self, step: tf.Tensor) -> Task:
-        rounds = self._examples // self._size
-        seed = tf.stack([self._seed, step // rounds])
-        order = tf.argsort(tf.random.stateless_uniform([self._examples], seed))
-        rows = tf.gather(order, step % rounds * self._size + tf.range(self._size))
+        seed = tf.stack([self._seed, step // self._rounds])
+        places = tf.random.stateless_uniform([self._examples], seed)
+        if self._task.support_mask is not None:
+            # Padded examples come last, where no batch takes them that can do without.
+            places += 2.0 * (1.0 - tf.cast(self._task.support_mask, places.dtype))
+        first = step % self._rounds * self._size
+        rows = tf.gather(tf.argsort(places), first + tf.range(self._size))
         x, y = keras.tree.map_structure(
             lambda t: tf.gather(t, rows), (self._task.support_x, self._task.support_y)
         )

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_metaloss import _compat
 from keras_metaloss.as_loss import as_loss
 from keras_metaloss.checks import check_non_negative
 from keras_metaloss.losses.inter_task import InterTaskLoss
@@ -122,17 +123,22 @@ class RapidGeneralizationLoss(keras.losses.Loss):
         task_similarity: Any = None,
         representations: Any = None,
     ) -> tf.Tensor:
+        mask = _compat.keras_mask(y_pred)
         with tf.name_scope(self.name):
             y_true = keras.ops.convert_to_tensor(y_true, dtype=self.dtype)
             y_pred = keras.ops.convert_to_tensor(y_pred, dtype=self.dtype)
             reduce = _Reduction(reduction=self.reduction, dtype=self.dtype)
             if sample_weight is not None:
-                sample_weight = tf.cast(sample_weight, self.dtype)
+                sample_weight = _of_tasks(tf.cast(sample_weight, self.dtype), y_pred)
             if not self.looks_across_tasks and self.reduction not in (None, "none"):
                 # Reduced like the intra loss itself, so that not one bit differs.
                 values = self._example_values(y_true, y_pred)
+                if mask is not None:
+                    _compat.set_keras_mask(values, mask)
                 return reduce(values, values, sample_weight)
             example_weight = None
+            if mask is not None:
+                sample_weight = _masked(sample_weight, tf.cast(mask, self.dtype))
             if sample_weight is not None and sample_weight.shape.rank > 1:
                 sample_weight, example_weight = None, sample_weight
             values = self.task_values(
@@ -258,6 +264,25 @@ class RapidGeneralizationLoss(keras.losses.Loss):
         for key in ("intra_task_loss", "inter_task_loss", "lambda_weight"):
             config[key] = keras.saving.deserialize_keras_object(config[key])
         return cls(**config)
+
+
+def _of_tasks(weight, y_pred):
+    """Weights `[T, 1, ...]` of tasks with several examples as `[T]`."""
+    several = y_pred.shape.rank > 1 and y_pred.shape[1] != 1
+    if weight.shape.rank > 1 and several and set(weight.shape[1:]) == {1}:
+        return tf.reshape(weight, [-1])
+    return weight
+
+
+def _masked(weight, mask):
+    """Weights `[T, N, ...]`, 0 where the mask is; tasks keep their means."""
+    axes = list(range(1, mask.shape.rank))
+    mask = tf.math.divide_no_nan(mask, tf.reduce_mean(mask, axis=axes, keepdims=True))
+    if weight is None:
+        return mask
+    for _ in range(mask.shape.rank - weight.shape.rank):
+        weight = weight[..., tf.newaxis]
+    return weight * mask
 
 
 def _mean_predictions(y_pred, sample_weight):

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_metaloss.adaptation import Task
 from keras_metaloss.adaptation.inner_loss import InnerLoss
+from keras_metaloss.losses.same_rank import same_rank
 
 __all__ = [
     "as_task",
@@ -26,6 +27,27 @@ __all__ = [
 
 _REQUIRED = ("support_x", "support_y", "query_x")
 _OPTIONAL = ("support_mask", "query_mask")
+# Losses of Keras that repeat a target along an axis of length one, and as functions.
+_ELEMENT_BY_ELEMENT = (
+    keras.losses.BinaryCrossentropy,
+    keras.losses.Huber,
+    keras.losses.LogCosh,
+    keras.losses.MeanAbsoluteError,
+    keras.losses.MeanAbsolutePercentageError,
+    keras.losses.MeanSquaredError,
+    keras.losses.MeanSquaredLogarithmicError,
+    keras.losses.Poisson,
+)
+_FUNCTIONS = (
+    keras.losses.binary_crossentropy,
+    keras.losses.huber,
+    keras.losses.log_cosh,
+    keras.losses.mean_absolute_error,
+    keras.losses.mean_absolute_percentage_error,
+    keras.losses.mean_squared_error,
+    keras.losses.mean_squared_logarithmic_error,
+    keras.losses.poisson,
+)
 
 
 def task_count(episode: dict[str, Any]) -> tf.Tensor:
@@ -105,25 +127,28 @@ def as_x_y(data: Any) -> tuple[Any, Any]:
     return data, None
 
 
-def check_length(x: Any, name: str, steps: int | None) -> None:
+def check_length(x: Any, name: str, steps: int | None, argument: str = "x") -> None:
     """Raises a `ValueError` for what has no end, or gives no batches at all.
 
     Args:
         x: what `fit` or `evaluate` got.
         name: name of the argument that says where to stop.
         steps: its value.
+        argument: name of the argument that `x` is.
     """
     if callable(getattr(x, "dataset", None)):
         raise ValueError(
-            "Invalid value for argument `x`. Expected episodes: "
-            f"`x.dataset(tasks_per_batch)` gives them. Received: x={x!r}"
+            f"Invalid value for argument `{argument}`. Expected episodes: "
+            f"`{argument}.dataset(tasks_per_batch)` gives them. "
+            f"Received: {argument}={x!r}"
         )
     endless = isinstance(x, tf.data.Dataset) and (
         int(x.cardinality()) == tf.data.INFINITE_CARDINALITY
     )
     if endless and steps is None:
         raise ValueError(
-            f"Expected `{name}` for a dataset without an end. Received: {name}=None"
+            f"Expected `{name}` for a dataset without an end in `{argument}`. "
+            f"Received: {name}=None"
         )
 
 
@@ -184,12 +209,21 @@ def check_loss(loss: InnerLoss, outputs: Any, y: Any, name: str) -> None:
     with tf.device("CPU:0"):
         try:
             loss(y, outputs, None, [])
+            for one, _, target, output in loss.pairs(y, outputs):
+                is_function = getattr(one, "function", None) in _FUNCTIONS
+                if is_function or isinstance(one, _ELEMENT_BY_ELEMENT):
+                    _check_same_shape(*same_rank(target, output))
         except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
             raise ValueError(
                 f"`{name}` does not fit the loss and the output of the learner. "
                 f"Received: {name} with {_describe(y)}, an output with "
                 f"{_describe(outputs)}. The loss says: {_first_line(error)}"
             ) from error
+
+
+def _check_same_shape(y_true, y_pred):
+    if not y_true.shape.is_compatible_with(y_pred.shape):
+        raise ValueError("shapes differ, and it would repeat the smaller one.")
 
 
 def _describe(structure):

@@ -206,8 +206,7 @@ class MetaModel(TracedOnce, keras.Model):
         if not self.adaptation.uses_inner_loss:
             return None
         if self.adaptation.loss is not None:
-            names = getattr(self.learner, "output_names", None)
-            return InnerLoss(self.adaptation.loss, output_names=names)
+            return InnerLoss(self.adaptation.loss, output_names=self.output_names)
         if not self.compiled or self.loss is None:
             raise ValueError(
                 "Expected an inner loss. Call `compile(loss=...)` first, or give the "
@@ -220,18 +219,32 @@ class MetaModel(TracedOnce, keras.Model):
         return InnerLoss(
             loss,
             _compat.compiled_loss_weights(self),
-            getattr(self.learner, "output_names", None),
+            self.output_names,
         )
 
     # Training and evaluation
+
+    @property
+    def output_names(self) -> list[str] | None:
+        """Names of the outputs of the learner, for losses in a dictionary."""
+        return getattr(self.learner, "output_names", None)
 
     def fit(
         self, x: Any = None, y: Any = None, batch_size: int | None = None, **kwargs: Any
     ) -> keras.callbacks.History:
         """`keras.Model.fit`, after a look at what is wrong in the first batch."""
         check_length(x, "steps_per_epoch", kwargs.get("steps_per_epoch"))
+        validation = as_x_y(kwargs.get("validation_data"))
+        steps = kwargs.get("validation_steps")
+        check_length(validation[0], "validation_steps", steps, "validation_data")
+        if kwargs.get("class_weight") is not None:
+            raise ValueError(
+                "Expected no `class_weight`: class numbers mean something else in each "
+                "episode. Give `sample_weight`. Received: "
+                f"class_weight={kwargs['class_weight']!r}"
+            )
         self._check_first_batch(x, y)
-        self._check_first_batch(*as_x_y(kwargs.get("validation_data")))
+        self._check_first_batch(*validation)
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)
         if self.adaptation.counts_updates:
@@ -250,6 +263,11 @@ class MetaModel(TracedOnce, keras.Model):
             return super().evaluate(x, y, batch_size, **kwargs)
         finally:
             self._own.evaluating = False
+
+    def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
+        """`keras.Model.predict`, for what has an end."""
+        check_length(x, "steps", kwargs.get("steps"))
+        return super().predict(x, batch_size, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One update of the initialisation and of the adaptation's own parameters."""

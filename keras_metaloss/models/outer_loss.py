@@ -12,6 +12,7 @@ from keras_metaloss.losses import RapidGeneralizationLoss
 
 __all__ = ["is_separable", "query_shares", "query_weights", "set_loss_step"]
 
+_MEANS = ("sum_over_batch_size", "mean")
 # Losses of Keras whose value for an example depends on that example alone. Others
 # (Circle, Dice over a batch, a user's own) may look across the batch.
 _PER_EXAMPLE = (
@@ -42,16 +43,16 @@ def is_separable(loss: Any) -> bool:
         loss: what `compile` got.
     """
     if isinstance(loss, RapidGeneralizationLoss):
-        return not loss.looks_across_tasks and is_separable(loss.intra_task_loss)
+        mean = loss.reduction in _MEANS and not loss.looks_across_tasks
+        return mean and is_separable(loss.intra_task_loss)
     if isinstance(loss, FunctionLoss):
         # Keras's functions live in one module; a user's may do anything.
         return loss.function.__module__ == keras.losses.mean_squared_error.__module__
     if isinstance(loss, str):
         return is_separable(as_loss("loss", loss))
-    return type(loss) in _PER_EXAMPLE and loss.reduction in (
-        "sum_over_batch_size",
-        "mean",
-    )
+    # Examples that are ignored leave the mean over the batch, not that of their task.
+    ignores = getattr(loss, "ignore_class", None) is not None
+    return type(loss) in _PER_EXAMPLE and loss.reduction in _MEANS and not ignores
 
 
 def query_shares(mask: Any) -> tf.Tensor:

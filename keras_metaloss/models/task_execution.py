@@ -71,8 +71,10 @@ class TaskExecution(NamedTuple):
         """
         if self.name == "vectorized":
             return tf.vectorized_map(function, tasks)
-        if self.name == "unrolled":
-            return _unrolled(function, tasks)
+        count = keras.tree.flatten(tasks)[0].shape[0]
+        # An export takes any number of tasks, which cannot be copied out.
+        if self.name == "unrolled" and count is not None:
+            return _unrolled(function, tasks, count)
         return tf.map_fn(
             function,
             tasks,
@@ -137,14 +139,7 @@ def _is_functional(layer):
     return isinstance(layer, keras.Model) and hasattr(layer, "operations")
 
 
-def _unrolled(function, tasks):
-    flat = keras.tree.flatten(tasks)
-    count = flat[0].shape[0]
-    if count is None:
-        raise ValueError(
-            'Expected a fixed number of tasks a batch with task_execution="unrolled". '
-            f"Received: leading shape {flat[0].shape}"
-        )
+def _unrolled(function, tasks, count):
     results = [
         function(keras.tree.map_structure(lambda t, i=i: t[i], tasks))
         for i in range(count)

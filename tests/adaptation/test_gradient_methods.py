@@ -6,7 +6,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_cases import dense_learner, line_episodes, step_change
+from model_cases import (
+    classification_loss,
+    conv_learner,
+    dense_learner,
+    image_episodes,
+    line_episodes,
+    step_change,
+)
 
 import keras_metaloss as kml
 
@@ -215,6 +222,40 @@ def test_batches_of_reptile_hold_every_example_once_a_round():
         )
         for k in range(3)
     )
+
+
+def test_batches_of_reptile_leave_padded_examples_out():
+    from keras_metaloss.adaptation.reptile import _Batches
+
+    x = tf.range(7.0)[:, tf.newaxis]
+    mask = tf.constant([True, False, True, False, True, True, False])
+    batches = _Batches(A.Task(x, x, x, mask, None, tf.constant(0)), 2, tf.constant(7))
+    for r in range(3):
+        drawn = [batches(tf.constant(2 * r + k)) for k in range(2)]
+        rows = np.concatenate([task.support_x for task in drawn])
+        np.testing.assert_array_equal(np.sort(rows[:, 0]), [0, 2, 4, 5])
+        assert all(np.all(task.support_mask) for task in drawn)
+
+
+def test_a_prediction_of_reptile_does_not_depend_on_the_place_of_its_task():
+    model = kml.MetaModel(conv_learner(), A.Reptile(3, 0.1, batch_size=2))
+    model.compile(loss=classification_loss(), run_eagerly=True)
+    x, _ = image_episodes(tasks=3)
+    turned = {k: v[::-1] for k, v in x.items()}
+    np.testing.assert_allclose(model(turned)[::-1], model(x), atol=1e-6)
+
+
+def test_second_order_through_a_bias_in_a_graph():
+    """On a CPU TensorFlow merges gradients of bias and kernel, at times in a cycle."""
+    learner = kml.learners.conv4((8, 8, 2), 3, filters=3)
+    model = kml.MetaModel(learner, A.MetaSGD(1, 0.3))
+    model.compile(loss=classification_loss())
+    episodes = image_episodes()
+    x = {
+        k: np.pad(v, ((0, 0),) * 2 + ((1, 1),) * 2 + ((0, 0),)) if v.ndim == 5 else v
+        for k, v in episodes[0].items()
+    }
+    assert np.isfinite(model.train_on_batch(x, episodes[1]))
 
 
 def test_implicit_gradient_is_the_closed_form_of_a_quadratic():

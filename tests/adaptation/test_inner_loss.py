@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_metaloss.adaptation.inner_loss import InnerLoss, example_losses
+from keras_metaloss.adaptation.inner_loss import InnerLoss
 
 Y_TRUE = tf.zeros([3, 1])
 Y_PRED = tf.constant([[1.0], [2.0], [3.0]])
@@ -54,10 +54,32 @@ def test_further_axes_are_averaged():
     y_pred = np.random.default_rng(0).normal(size=(4, 5, 6, 3)).astype("float32")
     labels = np.random.default_rng(1).integers(0, 3, (4, 5, 6))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    values = example_losses(loss, tf.constant(labels), tf.constant(y_pred))
+    value = InnerLoss(loss)(tf.constant(labels), tf.constant(y_pred), None, [])
     logits = y_pred - np.log(np.exp(y_pred).sum(-1, keepdims=True))
-    exact = -np.take_along_axis(logits, labels[..., None], -1)[..., 0].mean((1, 2))
-    np.testing.assert_allclose(values, exact, rtol=1e-5)
+    exact = -np.take_along_axis(logits, labels[..., None], -1)[..., 0]
+    assert float(value) == pytest.approx(exact.mean(), rel=1e-5)
+    ignoring = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, ignore_class=0
+    )
+    value = InnerLoss(ignoring)(tf.constant(labels), tf.constant(y_pred), None, [])
+    assert float(value) == pytest.approx(exact[labels != 0].mean(), rel=1e-5)
+    mask = tf.constant([True, False, True, True])
+    value = InnerLoss(ignoring)(tf.constant(labels), tf.constant(y_pred), mask, [])
+    kept = exact[[0, 2, 3]][labels[[0, 2, 3]] != 0]
+    assert float(value) == pytest.approx(kept.mean(), rel=1e-5)
+
+
+def test_targets_follow_the_names_of_the_outputs():
+    loss = InnerLoss({"a": "mse", "b": "mae"}, output_names=["b", "a"])
+    targets = {"a": Y_TRUE, "b": 2 * Y_TRUE}
+    value = loss(targets, [2 * Y_TRUE, Y_PRED], None, [])
+    assert float(value) == pytest.approx(14 / 3)
+
+
+def test_names_that_no_output_has():
+    loss = InnerLoss({"a": "mse", "bb": "mae"}, output_names=["a", "b"])
+    with pytest.raises(ValueError, match=r"\['a', 'b'\]. Received: \['a', 'bb'\]"):
+        loss([Y_TRUE, Y_TRUE], [Y_PRED, Y_PRED], None, [])
 
 
 def test_float64_predictions_are_kept():

@@ -28,6 +28,15 @@ def test_learns_a_toy_family_in_half_precision(name, policy):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
+def test_full_context_in_half_precision(policy):
+    keras.config.set_dtype_policy(policy)
+    model = build("matching_full_context", run_eagerly=True)
+    x, y = image_episodes()
+    assert np.isfinite(model.train_on_batch(x, y)).all()
+    assert model(x).dtype == "float32"
+
+
+@pytest.mark.parametrize("policy", POLICIES)
 def test_a_convolutional_step_is_finite_and_scales_its_loss(policy):
     keras.config.set_dtype_policy(policy)
     model = kml.MetaModel(conv_learner(), kml.adaptation.MAML(2, 0.1))

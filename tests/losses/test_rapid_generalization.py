@@ -84,6 +84,28 @@ def test_example_weighted():
     assert float(Loss("mse", Variance(), 0.5)(Y_TRUE, Y_PRED, weight)) == 1.0
 
 
+def test_weights_of_tasks_with_further_axes():
+    loss = Loss("mse", Variance(), 0.5)
+    for weight in ([0.0, 1.0], [[0.0], [1.0]]):
+        value = loss(Y_TRUE, Y_PRED, np.array(weight, "float32"))
+        assert float(value) == (5.0 + 0.5 * 4.0) / 2
+    similar = Loss("mse", Similarity(task_similarity=np.ones((2, 2))))
+    value = similar(Y_TRUE, Y_PRED, np.ones((2, 1), "float32"))
+    assert float(value) == float(similar(Y_TRUE, Y_PRED))
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_masked_examples_count_nothing(weight):
+    y_pred = tf.constant([[[1.0], [9.0]], [[1.0], [3.0]]])
+    y_pred._keras_mask = tf.constant([[True, False], [True, True]])
+    value = float(Loss("mse", Variance(), weight)(Y_TRUE, y_pred))
+    if weight:  # task losses 1 and 5
+        assert value == 3.0 + 0.5 * 4.0
+    else:
+        plain = keras.losses.MeanSquaredError()
+        assert value == float(plain(Y_TRUE, y_pred)) == pytest.approx(11 / 3)
+
+
 def test_zero_weighted():
     assert float(Loss("mse", Variance(), 0.5)(Y_TRUE, Y_PRED, 0.0)) == 0.0
 

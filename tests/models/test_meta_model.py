@@ -262,6 +262,43 @@ def test_dropout_differs_between_tasks_steps_and_batches():
     assert len(masks) == len(seen)
 
 
+def test_outputs_in_a_list_have_losses_by_name():
+    inputs = keras.Input((1,))
+    hidden = keras.layers.Dense(4, "tanh")(inputs)
+    second = keras.layers.Dense(1, name="b")(hidden)
+    learner = keras.Model(inputs, [second, keras.layers.Dense(1, name="a")(hidden)])
+    model = kml.MetaModel(learner, kml.adaptation.MAML(1, 0.1))
+    model.compile(optimizer="sgd", loss={"a": "mse", "b": "mae"}, run_eagerly=True)
+    x, y = line_episodes()
+    x["support_y"] = {"a": 0 * x["support_y"], "b": 5 + x["support_y"]}
+    losses = model.train_on_batch(x, {"a": 0 * y, "b": 5 + y}, return_dict=True)
+    outputs = model(x)
+    assert losses["b_loss"] > 10 * losses["a_loss"]
+    assert np.mean(outputs[0]) > np.mean(outputs[1])
+    adapted = model.adapt(
+        x["support_x"][0], {k: v[0] for k, v in x["support_y"].items()}
+    )
+    expected = adapted.predict_on_batch(x["query_x"][0])
+    np.testing.assert_allclose(outputs[0][0], expected[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "sum_over_batch_size"])
+def test_reductions_do_not_depend_on_the_task_execution(reduction):
+    episodes = line_episodes()
+    losses = []
+    for execution in ("map", "vectorized"):
+        keras.utils.set_random_seed(1)
+        model = kml.MetaModel(
+            dense_learner(), kml.adaptation.MAML(1, 0.1), task_execution=execution
+        )
+        model.compile(
+            loss=kml.losses.RapidGeneralizationLoss("mse", None, reduction=reduction),
+            run_eagerly=True,
+        )
+        losses.append(float(model.train_on_batch(*episodes)))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 def test_dropout_works_in_every_task_execution():
     x, y = image_episodes()
     for execution in ("map", "unrolled"):

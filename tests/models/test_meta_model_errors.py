@@ -15,6 +15,7 @@ from model_cases import (
     conv_model,
     dense_learner,
     image_episodes,
+    line_episodes,
 )
 
 import keras_metaloss as kml
@@ -134,6 +135,33 @@ def test_episodes_without_an_end():
         model.fit(sampler.dataset(2))
     with pytest.raises(ValueError, match="`steps`.*without an end"):
         model.evaluate(sampler.dataset(2))
+
+
+def test_validation_without_an_end():
+    sampler = kml.tasks.EpisodeSampler(
+        np.zeros((12, 6, 6, 2), "float32"), np.repeat(range(3), 4), 3, 1, 2
+    )
+    model = conv_model()
+    with pytest.raises(ValueError, match="`validation_steps`.*`validation_data`"):
+        model.fit(*image_episodes(), validation_data=sampler.dataset(2))
+    with pytest.raises(ValueError, match="`validation_data`.*dataset"):
+        model.fit(*image_episodes(), validation_data=sampler)
+    with pytest.raises(ValueError, match="`steps`"):
+        model.predict(sampler.dataset(2))
+
+
+def test_class_weight():
+    with pytest.raises(ValueError, match="class_weight={0: 1.0, 1: 2.0}"):
+        conv_model().fit(*image_episodes(), class_weight={0: 1.0, 1: 2.0})
+
+
+@pytest.mark.parametrize("loss", ["mse", keras.losses.Huber()])
+def test_regression_targets_of_another_width(loss):
+    learner = keras.Sequential([keras.Input((1,)), keras.layers.Dense(8)])
+    model = kml.MetaModel(learner, kml.adaptation.MAML())
+    model.compile(loss=loss)
+    with pytest.raises(ValueError, match="`support_y` does not fit.*shapes differ"):
+        model.fit(*line_episodes())
 
 
 def test_missing_entry():
