@@ -68,14 +68,20 @@ class MetricAdaptation(Adaptation):
 
     def attach(self, learner: keras.Model) -> None:
         super().attach(learner)
-        outputs = keras.tree.flatten(learner.output_shape)
-        if not isinstance(learner.output_shape, tuple) or outputs[0] is not None:
+        shape = getattr(learner, "output_shape", None)
+        if shape is None:
+            raise ValueError(
+                f"Expected a learner of known output shape for {type(self).__name__}: "
+                "a subclassed model as `keras.Sequential([keras.Input(shape), "
+                f"learner])`. Received: learner={learner.name!r}"
+            )
+        if not isinstance(shape, tuple) or keras.tree.flatten(shape)[0] is not None:
             raise ValueError(
                 f"Expected a learner with one output, an embedding, for "
                 f"{type(self).__name__}. Received: learner={learner.name!r} with "
-                f"output_shape={learner.output_shape}"
+                f"output_shape={shape}"
             )
-        self.build_head(tuple(learner.output_shape[1:]))
+        self.build_head(tuple(shape[1:]))
 
     # What subclasses say
 
@@ -173,6 +179,11 @@ class MetricAdaptation(Adaptation):
 
     def _one_hot(self, targets, dtype):
         if targets.shape.rank == 3 and targets.shape[-1] != 1:
+            if self.classes not in (None, targets.shape[-1]):
+                raise ValueError(
+                    f"Expected `support_y` of classes={self.classes}. "
+                    f"Received: support_y.shape={tuple(targets.shape)}"
+                )
             return tf.cast(targets, dtype)
         if targets.shape.rank == 3:
             targets = targets[..., 0]
@@ -180,6 +191,13 @@ class MetricAdaptation(Adaptation):
         classes = self.classes
         if classes is None:
             classes = tf.reduce_max(targets) + 1
+        if tf.executing_eagerly() and targets.shape.num_elements():
+            low, high = int(tf.reduce_min(targets)), int(tf.reduce_max(targets))
+            if low < 0 or high >= int(classes):
+                raise ValueError(
+                    f"Expected `support_y` to hold classes from 0 to {int(classes) - 1}"
+                    f". Received: values from {low} to {high}"
+                )
         return tf.one_hot(targets, classes, dtype=dtype)
 
     def _embed_jointly(self, tensors, execution, training):

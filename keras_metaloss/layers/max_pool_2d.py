@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from keras_metaloss.checks import check_positive_integer
+
 __all__ = ["MaxPool2D"]
 
 
@@ -39,21 +41,11 @@ class MaxPool2D(keras.layers.Layer):
 
     def __init__(self, pool_size: int = 2, **kwargs) -> None:
         super().__init__(**kwargs)
-        if (
-            isinstance(pool_size, bool)
-            or not isinstance(pool_size, int)
-            or pool_size < 1
-        ):
-            raise ValueError(
-                "Invalid value for argument `pool_size`. Expected a positive integer. "
-                f"Received: pool_size={pool_size!r}"
-            )
-        self.pool_size = pool_size
+        self.pool_size = check_positive_integer("pool_size", pool_size)
 
     def call(self, inputs):
         p = self.pool_size
-        _, height, width, channels = inputs.shape
-        rows, columns = height // p, width // p
+        _, rows, columns, channels = self.compute_output_shape(inputs.shape)
         x = inputs[:, : rows * p, : columns * p, :]
         fixed = tf.stop_gradient(x)
         highest = tf.nn.max_pool2d(fixed, p, p, "VALID")
@@ -70,6 +62,11 @@ class MaxPool2D(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         n, height, width, channels = input_shape
+        if min(height or 0, width or 0) < self.pool_size:
+            raise ValueError(
+                f"Expected images of known size, {self.pool_size} pixels or more each "
+                f"way. Received: an input of shape {tuple(input_shape)}"
+            )
         return (n, height // self.pool_size, width // self.pool_size, channels)
 
     def get_config(self):

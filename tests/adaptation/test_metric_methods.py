@@ -143,6 +143,33 @@ def test_attention_of_a_far_class_has_a_finite_logit_and_gradient():
     assert shared[0, 0, 1] < -1e8
 
 
+def test_labels_beyond_the_classes_are_refused():
+    learner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    model = kml.MetaModel(learner, A.PrototypicalNetwork(classes=3))
+    x = np.zeros((3, 4), "float32")
+    for labels in ([1, 2, 3], [-1, 0, 1]):
+        with pytest.raises(ValueError, match="`support_y`.*0 to 2.*values from"):
+            model.adapt(x, np.array(labels))
+    with pytest.raises(ValueError, match="classes=3.*support_y.shape"):
+        model.adapt(x, np.eye(4, dtype="float32")[:3])
+
+
+def test_a_learner_of_unknown_output_shape_is_refused():
+    class Body(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(2)
+
+        def call(self, x):
+            return self.dense(x)
+
+    body = Body()
+    body(np.zeros((1, 4), "float32"))
+    with pytest.raises(ValueError, match="known output shape.*keras.Sequential"):
+        kml.MetaModel(body, A.PrototypicalNetwork())
+    kml.MetaModel(keras.Sequential([keras.Input((4,)), body]), A.PrototypicalNetwork())
+
+
 def test_a_learner_with_two_outputs_is_refused():
     inputs = keras.Input((4,))
     outputs = [keras.layers.Dense(2)(inputs), keras.layers.Dense(3)(inputs)]

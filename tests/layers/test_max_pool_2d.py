@@ -69,6 +69,12 @@ def test_other_dtypes(dtype):
     )
 
 
+@pytest.mark.parametrize("shape", [(None, None, 3), (1, 4, 3), (4, 1, 3)])
+def test_images_of_unknown_size_or_too_small_are_refused(shape):
+    with pytest.raises(ValueError, match="2 pixels or more.*Received"):
+        keras.Sequential([keras.Input(shape), MaxPool2D()])
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_unknown_batch_size(jit_compile):
     layer = MaxPool2D()
