@@ -71,6 +71,25 @@ PUBLISHED = {
     "meta_opt_net": ("-", "-", "-", "-"),
 }
 
+# How those numbers came about, in the words of the papers.
+PROTOCOL = {
+    "maml": "60,000 steps; tested with batch statistics over the queries",
+    "fomaml": "Nichol and others: 100,000 steps or so; with batch statistics over "
+    "the queries",
+    "anil": "Raghu and others",
+    "meta_sgd": "60,000 steps of one inner step; 5-shot from 1-shot training",
+    "maml_plus_plus": "50,000 steps; five best of a run answer together",
+    "reptile": "100,000 to 200,000 steps, 86 to 100 updates in tests, each query alone",
+    "implicit_maml": "Rajeswaran and others, by gradient descent",
+    "cavia": "no numbers for Omniglot",
+    "prototypical": "60-way episodes, as many shots as in tests, test classes rotated "
+    "too",
+    "matching": "Vinyals and others, without fine-tuning",
+    "relation": "no number known to us from the paper itself",
+    "siamese": "as printed in the MAML paper",
+    "meta_opt_net": "no numbers for Omniglot",
+}
+
 
 def main() -> None:
     arguments = parse_arguments()
@@ -192,7 +211,10 @@ def measured(
     rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
     model = build(rate)
     started = time.perf_counter()
-    history = model.fit(episodes.dataset(tasks), steps_per_epoch=steps, verbose=0)
+    # Phases of a method (MAML++) begin with an epoch.
+    history = model.fit(
+        episodes.dataset(tasks), epochs=10, steps_per_epoch=steps // 10, verbose=0
+    )
     minutes = (time.perf_counter() - started) / 60
     cells = []
     for tested in group:
@@ -209,7 +231,9 @@ def measured(
             "train_accuracy": 100 * history.history["accuracy"][-1],
             "minutes": minutes,
             "cores": cores(),
-            "steps": steps,
+            "steps": steps // 10 * 10,
+            "date": f"{datetime.date.today()}",
+            "machine": machine(),
         }
         cells.append(cell)
     return cells
@@ -220,6 +244,14 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def machine() -> str:
+    """The processor."""
+    path = pathlib.Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
+    return f"{os.cpu_count()} cores, {(names or [platform.machine()])[0]}"
 
 
 def step_seconds(
@@ -237,12 +269,18 @@ def step_seconds(
 def as_markdown(
     arguments: argparse.Namespace, folder: pathlib.Path, problems: list[Problem]
 ) -> str:
+    paths = [cell_path(folder, m, p) for m in arguments.methods for p in problems]
+    cells = [json.loads(path.read_text()) for path in paths if path.exists()]
+
+    def told(key):
+        return ", ".join(sorted({cell[key] for cell in cells}))
+
     lines = [
         "# Few-shot classification, measured",
         "",
-        f"Made by `benchmarks/few_shot_table.py`, {datetime.date.today()}: "
-        f"{platform.machine()}, TensorFlow {tf.__version__}, Keras "
-        f"{keras.__version__}, keras_metaloss {kml.__version__}.",
+        f"Made by `benchmarks/few_shot_table.py`, {told('date')}: {told('machine')}, "
+        f"TensorFlow {tf.__version__}, Keras {keras.__version__}, keras_metaloss "
+        f"{kml.__version__}.",
         "",
         "Accuracy in % over "
         f"{arguments.test_episodes} test episodes of classes never seen, 10 queries a "
@@ -260,6 +298,8 @@ def as_markdown(
     for method in arguments.methods:
         cells = [cell_text(folder, method, problem) for problem in problems]
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    lines += ["", "| method | how the published numbers came about |", "| --- | --- |"]
+    lines += [f"| {method} | {PROTOCOL[method]} |" for method in arguments.methods]
     return "\n".join(lines) + "\n"
 
 

@@ -33,7 +33,11 @@ def train(folder, epochs):
         shuffle=False,
         epochs=epochs,
         verbose=0,
-        callbacks=[keras.callbacks.BackupAndRestore(folder), tell],
+        # Of two backups one is whole, whatever was being written.
+        callbacks=[
+            keras.callbacks.BackupAndRestore(folder, double_checkpoint=True),
+            tell,
+        ],
     )
     return tell.begun, np.concatenate([w.ravel() for w in model.get_weights()])
 
