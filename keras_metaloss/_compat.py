@@ -25,6 +25,7 @@ __all__ = [
     "loss_is_being_trained",
     "loss_tracker",
     "outside_of_the_graph",
+    "own_weights",
     "plain_bias_of_images",
     "set_keras_mask",
     "trusted_layers",
@@ -47,6 +48,12 @@ if keras.backend.backend() != "tensorflow":
 def flatten_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Every layer inside `model`, nested ones too, `model` itself left out."""
     return list(model._flatten_layers(include_self=False))
+
+
+def own_weights(model: keras.layers.Layer) -> list[keras.Variable]:
+    """What layers made to be trained, whether it is or is frozen."""
+    layers = [model, *flatten_layers(model)]
+    return [v for layer in layers for v in layer._trainable_variables]
 
 
 def is_injective(bijector: Any) -> bool:

@@ -19,8 +19,8 @@ class ANIL(GradientAdaptation):
     """MAML whose inner loop changes some layers only; the outer loop trains all.
 
     With head `h` and body `b`: `h_{k+1} = h_k - rate * grad_h L_support(h_k, b)`. The
-    body is not differentiated in the inner loop, so a step costs little more than a
-    supervised one.
+    body is not differentiated in the inner loop, which makes a step cheaper the more
+    inner updates there are.
 
     Args:
         steps: number of inner updates in training.
@@ -85,6 +85,17 @@ class ANIL(GradientAdaptation):
             for layer in _compat.flatten_layers(learner)
             if layer.trainable_variables
         }
+        names = [
+            layer.name
+            for layer in _compat.flatten_layers(learner)
+            if layer.trainable_variables
+        ]
+        twice = [name for name in self.layers or [] if names.count(name) > 1]
+        if twice:
+            raise ValueError(
+                "Invalid value for argument `layers`. Expected names that one layer "
+                f"has. Received: layers={self.layers!r}, of which several have {twice}"
+            )
         unknown = [name for name in self.layers or [] if name not in found]
         if unknown or self.layers == []:
             raise ValueError(

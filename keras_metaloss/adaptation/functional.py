@@ -53,7 +53,15 @@ class FunctionalLearner:
     @property
     def state_variables(self) -> list[keras.Variable]:
         """Floating-point variables that layers write: moving statistics."""
-        return [v for v in self.learner.non_trainable_variables if _is_float(v)]
+        frozen = {id(v) for v in self.frozen_variables}
+        rest = self.learner.non_trainable_variables
+        return [v for v in rest if _is_float(v) and id(v) not in frozen]
+
+    @property
+    def frozen_variables(self) -> list[keras.Variable]:
+        """Weights of layers that are not trained: no task has its own."""
+        frozen = {id(v) for v in self.learner.non_trainable_variables}
+        return [v for v in _compat.own_weights(self.learner) if id(v) in frozen]
 
     @property
     def seed_variables(self) -> list[keras.Variable]:
@@ -100,6 +108,7 @@ class FunctionalLearner:
         mapping = [
             *zip(self.weight_variables, weights, strict=True),
             *zip(self.state_variables, state.values, strict=True),
+            *((v, tf.convert_to_tensor(v)) for v in self.frozen_variables),
             *(
                 (v, self._seed(v, state.stream, pass_number))
                 for v in self.seed_variables

@@ -242,7 +242,7 @@ class MetricAdaptation(Adaptation):
             )
             return support.outputs, output.outputs, self.state_values(output.state)
 
-        dtype = tf.as_dtype(self._functional.learner.compute_dtype)
+        dtype = tf.as_dtype(self._functional.learner.outputs[0].dtype)
         written = [tf.as_dtype(v.dtype) for v in self.state_variables()]
         return execution(one_task, tensors, (dtype, dtype, written))
 

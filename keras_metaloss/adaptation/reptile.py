@@ -30,7 +30,7 @@ class Reptile(LoopedAdaptation):
         steps: number of inner updates in training.
         learning_rate: inner step size; `None` is 0.01, or the rate of `optimizer`.
         batch_size: examples of the support set an inner update, drawn without
-            replacement until all were seen; `None` takes all.
+            replacement until fewer are left; `None` takes all.
         optimizer: a Keras optimizer whose settings the inner loop takes; the paper
             has `keras.optimizers.Adam(1e-3, beta_1=0.0)`.
         evaluation_steps: number of inner updates in `evaluate`, `predict`, `adapt`

@@ -26,9 +26,10 @@ class RapidGeneralizationLoss(keras.losses.Loss):
 
     Targets and predictions have a leading task axis, `[T, N, ...]`. The value before
     reduction is one number a task, `intra_t + lambda * inter`, so that its mean is L.
-    `lambda_weight=0` gives exactly the intra loss, a single task gives `inter = 0`, and
-    the order of tasks does not matter. The term between tasks depends on which tasks
-    share a batch; with several replicas each sees its own.
+    `lambda_weight=0` gives exactly the intra loss. With the terms of this package a
+    single task gives `inter = 0`, and the order of tasks does not matter. The term
+    between tasks depends on which tasks share a batch; with several replicas each sees
+    its own.
 
     Use it in `kml.MetaModel.compile`, or in the `compile` of any Keras model whose
     batches have a task axis.

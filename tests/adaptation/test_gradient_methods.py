@@ -108,6 +108,15 @@ def test_anil_leaves_the_body_alone():
     ]
 
 
+def test_anil_refuses_a_name_that_two_layers_have():
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, name="head")])
+    learner = keras.Sequential(
+        [keras.Input((4,)), inner, keras.layers.Dense(3, name="head")]
+    )
+    with pytest.raises(ValueError, match="one layer has.*several have .'head'"):
+        kml.MetaModel(learner, A.ANIL(layers=["head"]))
+
+
 def test_anil_of_all_layers_is_maml():
     episodes = line_episodes()
     anil = build(A.ANIL(2, 0.1, layers=["dense", "dense_1"]), dense_learner)

@@ -24,6 +24,16 @@ def test_mlp_of_the_sinusoid_and_without_convolutions():
     assert learner(np.zeros((2, 28, 28, 1), "float32")).shape == (2, 5)
 
 
+def test_resnet12_has_the_weights_of_the_paper():
+    learner = kml.learners.resnet12((84, 84, 3))
+    sizes = [int(np.prod(v.shape)) for v in learner.trainable_variables]
+    assert sum(sizes) == 12_424_320
+    small = kml.learners.resnet12((16, 16, 3), 5, filters=(2, 2, 4, 4))
+    assert np.isfinite(small(np.ones((2, 16, 16, 3), "float32"))).all()
+    with pytest.raises(ValueError, match="2 pixels or more"):
+        kml.learners.resnet12((8, 8, 3), 5, filters=(2, 2, 4, 4))
+
+
 def test_learners_are_saved_with_keras(tmp_path):
     learner = kml.learners.conv4((16, 16, 3), 4, filters=8, downsample="max_pool")
     learner.save(tmp_path / "learner.keras")

@@ -262,6 +262,26 @@ def test_dropout_differs_between_tasks_steps_and_batches():
     assert len(masks) == len(seen)
 
 
+@pytest.mark.parametrize("adaptation", ["maml", "prototypical"])
+def test_a_frozen_body_is_the_same_for_all_tasks(adaptation):
+    learner = conv_learner()
+    learner.layers[0].trainable = False
+    method = {
+        "maml": kml.adaptation.MAML(1, 0.1),
+        "prototypical": kml.adaptation.PrototypicalNetwork(normalization="support"),
+    }[adaptation]
+    model = kml.MetaModel(learner, method)
+    model.compile(optimizer="sgd", loss=classification_loss())
+    written = {v.path.split("/")[-1] for v in method.state_variables()}
+    assert written == {"moving_mean", "moving_variance"}
+    before = [v.numpy() for v in learner.layers[0].variables]
+    last = learner.layers[-1].kernel.numpy()
+    model.train_on_batch(*image_episodes())
+    for a, v in zip(before, learner.layers[0].variables, strict=True):
+        np.testing.assert_array_equal(a, v.numpy())
+    assert not np.array_equal(last, learner.layers[-1].kernel.numpy())
+
+
 def test_outputs_in_a_list_have_losses_by_name():
     inputs = keras.Input((1,))
     hidden = keras.layers.Dense(4, "tanh")(inputs)

@@ -180,6 +180,17 @@ def test_model_checkpoint_keeps_the_best(tmp_path):
 
 
 @pytest.mark.slow
+def test_unrolled_tasks_are_exported(tmp_path):
+    model = conv_model("unrolled", run_eagerly=True)
+    x, y = image_episodes()
+    model.train_on_batch(x, y)
+    model.export(str(tmp_path / "saved"), verbose=False)
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    inputs = {k: tf.constant(v) for k, v in x.items()}
+    outputs = loaded.signatures["adapt_and_predict_batch"](**inputs)["output_0"]
+    np.testing.assert_allclose(outputs, model(x), atol=1e-5)
+
+
 def test_a_killed_training_loses_at_most_the_running_epoch(tmp_path):
     script = interrupted_training.__file__
     with subprocess.Popen(
