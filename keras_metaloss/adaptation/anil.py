@@ -80,16 +80,13 @@ class ANIL(GradientAdaptation):
 
     def attach(self, learner: keras.Model) -> None:
         super().attach(learner)
-        found = {
-            layer.name: layer
-            for layer in _compat.flatten_layers(learner)
-            if layer.trainable_variables
-        }
-        names = [
-            layer.name
+        trained = [
+            layer
             for layer in _compat.flatten_layers(learner)
             if layer.trainable_variables
         ]
+        names = [layer.name for layer in trained]
+        found = dict(zip(names, trained, strict=True))
         twice = [name for name in self.layers or [] if names.count(name) > 1]
         if twice:
             raise ValueError(

@@ -27,18 +27,8 @@ __all__ = [
 
 _REQUIRED = ("support_x", "support_y", "query_x")
 _OPTIONAL = ("support_mask", "query_mask")
-# Losses of Keras that repeat a target along an axis of length one, and as functions.
+# Losses of Keras that repeat a target along an axis of length one; objects hold them.
 _ELEMENT_BY_ELEMENT = (
-    keras.losses.BinaryCrossentropy,
-    keras.losses.Huber,
-    keras.losses.LogCosh,
-    keras.losses.MeanAbsoluteError,
-    keras.losses.MeanAbsolutePercentageError,
-    keras.losses.MeanSquaredError,
-    keras.losses.MeanSquaredLogarithmicError,
-    keras.losses.Poisson,
-)
-_FUNCTIONS = (
     keras.losses.binary_crossentropy,
     keras.losses.huber,
     keras.losses.log_cosh,
@@ -210,8 +200,8 @@ def check_loss(loss: InnerLoss, outputs: Any, y: Any, name: str) -> None:
         try:
             loss(y, outputs, None, [])
             for one, _, target, output in loss.pairs(y, outputs):
-                is_function = getattr(one, "function", None) in _FUNCTIONS
-                if is_function or isinstance(one, _ELEMENT_BY_ELEMENT):
+                function = getattr(one, "fn", getattr(one, "function", None))
+                if function in _ELEMENT_BY_ELEMENT:
                     _check_same_shape(*same_rank(target, output))
         except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
             raise ValueError(
