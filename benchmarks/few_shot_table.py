@@ -5,8 +5,9 @@
 DIR holds `omniglot.npz` and `caltech101_64.npz`. Training is with 1-shot episodes:
 for metric-based methods once a data set (Omniglot 20-way, the prototypical network
 60-way as published; Caltech 10-way), for the others once a data set and number of ways;
-tests of 5 shots use the same model. Cells already in the run folder are not made again.
-Prints a table in Markdown; `--write` puts it into `benchmarks/RESULTS.md`.
+tests of 5 shots use the same model. What the folder `--cells` holds, a file a method,
+is not measured again. Prints a table in Markdown; `--write` puts it into
+`benchmarks/RESULTS.md`.
 """
 
 from __future__ import annotations
@@ -93,8 +94,7 @@ PROTOCOL = {
 
 def main() -> None:
     arguments = parse_arguments()
-    folder = pathlib.Path(arguments.run_dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    arguments.cells.mkdir(parents=True, exist_ok=True)
     # A process a method: how many threads an operation has is settled at its start.
     processes = multiprocessing.get_context("spawn")
     for method in arguments.methods:
@@ -103,7 +103,7 @@ def main() -> None:
         process.join()
         if process.exitcode:
             raise SystemExit(f"{method} stopped")
-    table = as_markdown(arguments, folder, [PROBLEMS[p] for p in arguments.problems])
+    table = as_markdown(arguments)
     print(table)
     if arguments.write:
         (HERE / "RESULTS.md").write_text(table)
@@ -116,20 +116,29 @@ def fill_row(method: str, arguments: argparse.Namespace) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(1)
     data = {}
     for group in groups(method, [PROBLEMS[name] for name in arguments.problems]):
-        paths = [cell_path(arguments.run_dir, method, p) for p in group]
-        if all(path.exists() for path in paths):
+        if {str(p) for p in group} <= read_cells(arguments.cells, method).keys():
             continue
         name = group[0].data
         if name not in data:
             data[name] = load(name, pathlib.Path(arguments.data))
         cells = measured(method, group, *data[name], arguments)
-        for problem, path, cell in zip(group, paths, cells, strict=True):
-            path.write_text(json.dumps(cell))
+        # Another process may have measured other problems meanwhile.
+        known = read_cells(arguments.cells, method)
+        for problem, cell in zip(group, cells, strict=True):
+            known[str(problem)] = cell
             print(f"{method:>16} {problem!s:<16} {cell}", flush=True)
+        path = cells_path(arguments.cells, method)
+        path.write_text(f"{json.dumps(known, indent=1)}\n")
 
 
-def cell_path(folder: str | pathlib.Path, method: str, problem: Problem):
-    return pathlib.Path(folder) / f"{method} {problem}.json"
+def read_cells(folder: pathlib.Path, method: str) -> dict[str, dict]:
+    """What is measured of a method, by problem."""
+    path = cells_path(folder, method)
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def cells_path(folder: pathlib.Path, method: str) -> pathlib.Path:
+    return folder / f"{method}.json"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -140,7 +149,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--problems", nargs="+", default=list(PROBLEMS))
     parser.add_argument("--test-episodes", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--run-dir", default="saved_models/few_shot_table")
+    parser.add_argument("--cells", type=pathlib.Path, default=HERE / "few_shot_cells")
     parser.add_argument("--write", action="store_true", help="write RESULTS.md")
     return parser.parse_args()
 
@@ -266,13 +275,12 @@ def step_seconds(
     return float(np.median(times[2:]))
 
 
-def as_markdown(
-    arguments: argparse.Namespace, folder: pathlib.Path, problems: list[Problem]
-) -> str:
-    paths = [cell_path(folder, m, p) for m in arguments.methods for p in problems]
-    cells = [json.loads(path.read_text()) for path in paths if path.exists()]
+def as_markdown(arguments: argparse.Namespace) -> str:
+    problems = arguments.problems
+    rows = {m: read_cells(arguments.cells, m) for m in arguments.methods}
 
     def told(key):
+        cells = [row[p] for row in rows.values() for p in problems if p in row]
         return ", ".join(sorted({cell[key] for cell in cells}))
 
     lines = [
@@ -292,28 +300,24 @@ def as_markdown(
         "Training is with 1 shot (Reptile: 10), for the tests of 5 shots too. One "
         "seed, one model, not transductive.",
         "",
-        "| method | " + " | ".join(str(p) for p in problems) + " |",
+        "| method | " + " | ".join(problems) + " |",
         "| --- |" + " --- |" * len(problems),
     ]
-    for method in arguments.methods:
-        cells = [cell_text(folder, method, problem) for problem in problems]
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    for method, row in rows.items():
+        texts = [cell_text(row[p], method, p) if p in row else "" for p in problems]
+        lines.append(f"| {method} | " + " | ".join(texts) + " |")
     lines += ["", "| method | how the published numbers came about |", "| --- | --- |"]
     lines += [f"| {method} | {PROTOCOL[method]} |" for method in arguments.methods]
     return "\n".join(lines) + "\n"
 
 
-def cell_text(folder: pathlib.Path, method: str, problem: Problem) -> str:
-    path = cell_path(folder, method, problem)
-    if not path.exists():
-        return ""
-    cell = json.loads(path.read_text())
+def cell_text(cell: dict, method: str, problem: str) -> str:
     text = (
         f"{cell['accuracy']:.1f} ± {cell['interval']:.1f}, {cell['minutes']:.0f} min x "
         f"{cell['cores']}, {cell['steps']:,}"
     )
-    if problem in OMNIGLOT:
-        text += f" ({PUBLISHED[method][OMNIGLOT.index(problem)]})"
+    if PROBLEMS[problem] in OMNIGLOT:
+        text += f" ({PUBLISHED[method][OMNIGLOT.index(PROBLEMS[problem])]})"
     return text
 
 

@@ -29,6 +29,7 @@ PUBLISHED = (
     "people 4.5 %, a good convolutional network about 13 %, Hausdorff distance 38.8 %"
 )
 RUN_SIZE = 20
+STEPS_PER_EPOCH = 250
 
 
 def answer_trials(
@@ -60,6 +61,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3_000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    if arguments.steps < 1 or arguments.steps % STEPS_PER_EPOCH:
+        parser.error(f"--steps: expected a multiple of {STEPS_PER_EPOCH}")
     data = np.load(arguments.data)
     images = data["images"].astype(np.float32) / 255.0
     background = data["split"] == "background"
@@ -102,8 +105,12 @@ def trained(images: np.ndarray, arguments: argparse.Namespace) -> kml.MetaModel:
         metrics=["accuracy"],
     )
     started = time.perf_counter()
-    epochs = max(1, arguments.steps // 250)
-    model.fit(episodes.dataset(1), steps_per_epoch=250, epochs=epochs, verbose=2)
+    model.fit(
+        episodes.dataset(1),
+        steps_per_epoch=STEPS_PER_EPOCH,
+        epochs=arguments.steps // STEPS_PER_EPOCH,
+        verbose=2,
+    )
     print(f"trained in {(time.perf_counter() - started) / 60:.1f} minutes")
     return model
 

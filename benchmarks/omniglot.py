@@ -52,7 +52,7 @@ def main() -> None:
     folder = run_folder(arguments)
     folder.mkdir(parents=True, exist_ok=True)
     model, progress = restored(arguments, folder)
-    epochs = max(1, arguments.steps // STEPS_PER_EPOCH)
+    epochs = arguments.steps // STEPS_PER_EPOCH
     tasks = PROTOCOL[arguments.ways][3]
     for epoch in range(progress["epochs"], epochs):
         started = time.perf_counter()
@@ -94,6 +94,10 @@ def parse_arguments() -> argparse.Namespace:
         help="each set of arguments goes on from a folder of its own in it",
     )
     arguments = parser.parse_args()
+    if arguments.steps < 1 or arguments.steps % STEPS_PER_EPOCH:
+        parser.error(f"--steps: expected a multiple of {STEPS_PER_EPOCH}")
+    if arguments.first_order_steps % STEPS_PER_EPOCH:
+        parser.error(f"--first-order-steps: expected a multiple of {STEPS_PER_EPOCH}")
     queries = SHORT_RUN_QUERIES
     if arguments.full:
         queries = arguments.shots

@@ -59,7 +59,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=70_000, help="outer updates")
     parser.add_argument("--inner-rate", type=float, default=0.005, help="of MAML")
     parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.steps < 1 or arguments.steps % STEPS_PER_EPOCH:
+        parser.error(f"--steps: expected a multiple of {STEPS_PER_EPOCH}")
+    return arguments
 
 
 def run(
@@ -85,7 +88,7 @@ def run(
     model.fit(
         tasks.dataset(25),
         steps_per_epoch=STEPS_PER_EPOCH,
-        epochs=max(1, arguments.steps // STEPS_PER_EPOCH),
+        epochs=arguments.steps // STEPS_PER_EPOCH,
         verbose=0,
     )
     minutes = (time.perf_counter() - started) / 60

@@ -12,6 +12,7 @@ import tensorflow as tf
 __all__ = ["read_npz", "read_png_folder", "read_zips"]
 
 _PARTS = ("background", "evaluation")
+_SPLITS = {"split": set(_PARTS), "vinyals_split": {"train", "val", "test"}}
 _SIZE = 28
 _PNG_SIZE = 105
 # Of the list that Vinyals et al. (2016) used, in its usual form
@@ -56,6 +57,13 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
             "Invalid arrays in argument `path`. Expected one entry for each class. "
             f"Received: lengths {lengths} in path={path}"
         )
+    for name, known in _SPLITS.items():
+        found = set(arrays[name].tolist())
+        if not found <= known:
+            raise ValueError(
+                f"Invalid array `{name}` in argument `path`. Expected the names "
+                f"{sorted(known)}. Received: {sorted(found)} in path={path}"
+            )
     return arrays
 
 

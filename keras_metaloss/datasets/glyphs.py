@@ -41,6 +41,7 @@ import keras
 import numpy as np
 
 from keras_metaloss.checks import check_positive_integer, check_seed
+from keras_metaloss.datasets._class_labels import with_labels
 
 __all__ = ["load_data"]
 
@@ -106,7 +107,7 @@ def load_data(
         print(f"Rendering the glyphs once, to be kept as {path}")
         images = _render(size, drawings, seed)
         _write(path, images)
-    return tuple(_with_labels(images[split]) for split in ("train", "val", "test"))
+    return tuple(with_labels(images[split]) for split in ("train", "val", "test"))
 
 
 def _render(size: int, drawings: int, seed: int) -> dict[str, np.ndarray]:
@@ -128,13 +129,6 @@ def _render(size: int, drawings: int, seed: int) -> dict[str, np.ndarray]:
             )
             progress.add(1)
     return images
-
-
-def _with_labels(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`[classes, drawings, size, size]` as `x` and `y` of single images."""
-    classes, drawings, size, _ = images.shape
-    labels = np.repeat(np.arange(classes, dtype="int32"), drawings)
-    return images.reshape(classes * drawings, size, size, 1), labels
 
 
 def _read(path: Path) -> dict[str, np.ndarray] | None:

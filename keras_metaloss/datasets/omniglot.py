@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_metaloss.datasets import _omniglot_files
+from keras_metaloss.datasets._class_labels import with_labels
 from keras_metaloss.datasets._places import VARIABLE, download, given_place
 
 __all__ = ["load_data"]
@@ -97,7 +98,7 @@ def load_data(
         names = np.where(arrays["vinyals_split"] == "val", "val", "train")
         names = np.where(arrays["split"] == "evaluation", "test", names)
     return tuple(
-        _with_labels(arrays["images"][names == name])
+        with_labels(arrays["images"][names == name])
         for name in ("train", "val", "test")
     )
 
@@ -128,10 +129,3 @@ def _download() -> dict[str, Path]:
         part: download(f"{_ORIGIN}images_{part}.zip", digest)
         for part, digest in _HASHES.items()
     }
-
-
-def _with_labels(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`[classes, drawings, 28, 28]` as `x` and `y` of single images."""
-    classes, drawings = images.shape[:2]
-    labels = np.repeat(np.arange(classes, dtype="int32"), drawings)
-    return images.reshape(-1, *images.shape[2:], 1), labels

@@ -39,7 +39,8 @@ class FunctionTasks:
         seed: a number not below zero.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is out of range; when batches are drawn, if
+            `function` gives another shape than that of x, NaN or infinity.
 
     Example:
 
@@ -85,7 +86,7 @@ class FunctionTasks:
         parameters = self._draw_parameters(random, tasks_per_batch)
         size = (tasks_per_batch, self._shots + self._queries, 1)
         x = self._inputs(random, size)
-        y = self._function(x, **parameters)
+        y = self._values(x, parameters)
         if self._noise:
             y = y + random.normal(scale=self._noise, size=size)
         x, y = x.astype(np.float32), y.astype(np.float32)
@@ -110,6 +111,16 @@ class FunctionTasks:
 
     def _random(self, index):
         return np.random.Generator(np.random.Philox(key=[self._seed, index]))
+
+    def _values(self, x, parameters):
+        y = np.asarray(self._function(x, **parameters))
+        if y.shape != x.shape or not np.isfinite(y).all():
+            problem = "NaN or infinity" if y.shape == x.shape else f"shape {y.shape}"
+            raise ValueError(
+                "Invalid value for argument `function`. Expected one that gives finite "
+                f"numbers of the shape of x, {x.shape}. Received: {problem}"
+            )
+        return y
 
     def _draw_parameters(self, random, tasks):
         return {

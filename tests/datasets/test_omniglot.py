@@ -294,6 +294,14 @@ class TestWrongFiles:
         with pytest.raises(ValueError, match="`images`.*Received: (uint8|float64) of"):
             omniglot.load_data(tmp_path / "a.npz")
 
+    @pytest.mark.parametrize("name", ["split", "vinyals_split"])
+    def test_wrong_names_of_splits(self, tmp_path, images, name):
+        arrays = _arrays(images)
+        arrays[name] = np.where(arrays[name] == arrays[name][0], "other", arrays[name])
+        np.savez(tmp_path / "a.npz", **arrays)
+        with pytest.raises(ValueError, match=f"`{name}`.*Received: .*'other'"):
+            omniglot.load_data(tmp_path / "a.npz")
+
     def test_wrong_lengths(self, tmp_path, images):
         np.savez(tmp_path / "a.npz", **{**_arrays(images), "images": images[1:]})
         with pytest.raises(ValueError, match="'images': 6, 'alphabet': 7"):

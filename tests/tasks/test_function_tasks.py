@@ -84,6 +84,18 @@ def test_noise_and_distributions_of_ones_own():
             "low <= high",
         ),
         (lambda: kml.tasks.sinusoid(5, 5).dataset(0), "`tasks_per_batch`"),
+        (
+            lambda: kml.tasks.FunctionTasks(
+                lambda x: x.sum(), {}, (0.0, 1.0), 1, 1
+            ).dataset(2),
+            r"`function`.*\(2, 2, 1\).*shape \(\)",
+        ),
+        (
+            lambda: kml.tasks.FunctionTasks(
+                lambda x: x * np.nan, {}, (0.0, 1.0), 1, 1
+            ).dataset(2),
+            "`function`.*NaN",
+        ),
     ],
 )
 def test_wrong_arguments(call, message):
