@@ -138,10 +138,10 @@ class RapidGeneralizationLoss(keras.losses.Loss):
                     _compat.set_keras_mask(values, mask)
                 return reduce(values, values, sample_weight)
             example_weight = None
-            if mask is not None:
-                sample_weight = _masked(sample_weight, tf.cast(mask, self.dtype))
             if sample_weight is not None and sample_weight.shape.rank > 1:
                 sample_weight, example_weight = None, sample_weight
+            if mask is not None:
+                example_weight = _masked(example_weight, tf.cast(mask, self.dtype))
             values = self.task_values(
                 y_true,
                 y_pred,

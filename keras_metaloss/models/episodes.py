@@ -104,14 +104,14 @@ def as_task(support_x: Any, support_y: Any, support_mask: Any = None) -> Task:
 def first_batch(x: Any, y: Any = None) -> tuple[Any, Any] | None:
     """The first `(episode, query_y)` of what `fit` got, or `None` if unknown."""
     if isinstance(x, tf.data.Dataset):
-        for batch in x.take(1):
-            return (batch[0], batch[1]) if isinstance(batch, tuple) else (batch, None)
-        return None
+        return next((as_x_y(batch) for batch in x.take(1)), None)
+    if isinstance(x, keras.utils.PyDataset):
+        return as_x_y(x[0]) if len(x) else None
     return (x, y) if isinstance(x, dict) else None
 
 
 def as_x_y(data: Any) -> tuple[Any, Any]:
-    """Inputs and targets of what `fit` takes as `validation_data`."""
+    """Inputs and targets of a batch, or of what `fit` takes as `validation_data`."""
     if isinstance(data, (tuple, list)):
         return data[0], data[1] if len(data) > 1 else None
     return data, None

@@ -60,9 +60,8 @@ def test_not_finite_for_entropies(name):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("name", [*PAIRS, "ross"])
-def test_not_finite_gives_nan_in_a_graph(name, bad, jit_compile):
+def test_not_finite_gives_nan_in_a_graph(name, jit_compile):
     estimator = PAIRS.get(name)
     if name == "ross":
 
@@ -70,7 +69,8 @@ def test_not_finite_gives_nan_in_a_graph(name, bad, jit_compile):
             return info.mutual_information_ross(LABELS, x)
 
     estimate = tf.function(estimator, jit_compile=jit_compile)
-    assert np.isnan(estimate(tf.constant(spoiled(bad)), tf.constant(Y)))
+    for bad in (np.nan, np.inf):
+        assert np.isnan(estimate(tf.constant(spoiled(bad)), tf.constant(Y)))
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])

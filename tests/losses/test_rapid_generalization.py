@@ -106,6 +106,13 @@ def test_masked_examples_count_nothing(weight):
         assert value == float(plain(Y_TRUE, y_pred)) == pytest.approx(11 / 3)
 
 
+def test_weights_of_tasks_with_a_mask_leave_the_losses_that_are_compared():
+    y_pred = tf.constant([[[1.0], [9.0]], [[1.0], [3.0]]])
+    y_pred._keras_mask = tf.constant([[True, False], [True, True]])
+    loss = Loss("mse", Variance(), 0.5)  # of task losses 1 and 5
+    assert float(loss(Y_TRUE, y_pred, np.array([0.0, 1.0]))) == (5.0 + 0.5 * 4.0) / 2
+
+
 def test_zero_weighted():
     assert float(Loss("mse", Variance(), 0.5)(Y_TRUE, Y_PRED, 0.0)) == 0.0
 

@@ -79,6 +79,20 @@ def test_unknown_task_execution():
         kml.MetaModel(dense_learner(), kml.adaptation.MAML(), task_execution="fast")
 
 
+class OneBatch(keras.utils.PyDataset):
+    """A batch of episodes, as a `keras.utils.PyDataset`."""
+
+    def __init__(self, batch):
+        super().__init__()
+        self.batch = batch
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.batch
+
+
 def changed(**entries):
     x, y = image_episodes()
     y = entries.pop("y", y)
@@ -100,17 +114,15 @@ def changed(**entries):
         (changed(question=np.zeros(3)), "keys.*question"),
     ],
 )
-@pytest.mark.parametrize("as_dataset", [False, True])
-def test_wrong_episodes(episodes, message, as_dataset):
-    model = conv_model()
-    if as_dataset:
-        if episodes[1].shape[0] != len(episodes[0]["query_x"]):
-            episodes = (episodes[0], episodes[1])
-        data = (tf.data.Dataset.from_tensors(episodes),)
-    else:
-        data = episodes
+@pytest.mark.parametrize("source", ["arrays", "dataset", "PyDataset"])
+def test_wrong_episodes(episodes, message, source):
+    data = {
+        "arrays": lambda: episodes,
+        "dataset": lambda: (tf.data.Dataset.from_tensors(episodes),),
+        "PyDataset": lambda: (OneBatch(episodes),),
+    }[source]()
     with pytest.raises(ValueError, match=message):
-        model.fit(*data, verbose=0)
+        conv_model().fit(*data, verbose=0)
 
 
 def test_wrong_validation_data():
