@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_metaloss.adaptation.metric import Memory, MetricAdaptation
+from keras_metaloss.adaptation.metric import Memory, MetricAdaptation, flattened
+from keras_metaloss.adaptation.prototypes import class_means
 from keras_metaloss.checks import check_positive_integer
 
 __all__ = ["RelationNetwork"]
@@ -17,10 +18,14 @@ __all__ = ["RelationNetwork"]
 class RelationNetwork(MetricAdaptation):
     """Logits come from a small network that sees class and query side by side.
 
-    `z_k = g([sum of f(x_i) over class k, f(x)])`. For feature maps g has two blocks of
+    `z_k = g([mean of f(x_i) over class k, f(x)])`. For feature maps g has two blocks of
     3x3 convolution, normalisation and ReLU, then a hidden layer; for vectors, two
     hidden layers. g normalises each pair by itself, where the paper has batch
     normalisation: its answer does not depend on other pairs, padded ones among them.
+
+    The paper sums over the class: for a given number of shots the same up to a factor
+    in the weights of g. After the mean, tests may have other numbers of shots than
+    training.
 
     The paper squashes z to 0..1 and takes a squared error; the cross-entropy of the
     logits trains faster and is what the examples use. For the paper's way compile
@@ -95,14 +100,16 @@ class RelationNetwork(MetricAdaptation):
         *,
         training: bool,
     ) -> Memory:
-        return {"sums": tf.einsum("tsc,ts...->tc...", classes, embeddings)}
+        means = class_means(flattened(embeddings), classes)
+        shape = tf.concat([tf.shape(means)[:2], embeddings.shape[2:]], axis=0)
+        return {"means": tf.reshape(means, shape)}
 
     def score(self, queries: tf.Tensor, memory: Memory, *, training: bool) -> tf.Tensor:
-        sums = memory["sums"][:, tf.newaxis]
+        means = memory["means"][:, tf.newaxis]
         queries = queries[:, :, tf.newaxis]
-        shape = tf.broadcast_dynamic_shape(tf.shape(sums), tf.shape(queries))
+        shape = tf.broadcast_dynamic_shape(tf.shape(means), tf.shape(queries))
         pairs = tf.concat(
-            [tf.broadcast_to(sums, shape), tf.broadcast_to(queries, shape)], axis=-1
+            [tf.broadcast_to(means, shape), tf.broadcast_to(queries, shape)], axis=-1
         )
         inner = self.head.input_shape[1:]
         relations = self.head(tf.reshape(pairs, [-1, *inner]), training=training)

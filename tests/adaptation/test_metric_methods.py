@@ -79,12 +79,12 @@ def test_ridge_head_is_that_of_scikit_learn():
     np.testing.assert_allclose(actual, 3.0 * ridge.predict(QUERY[0]), rtol=1e-4)
 
 
-def test_relation_sums_the_examples_of_a_class():
+def test_relation_compares_queries_with_the_mean_of_a_class():
     model, actual = logits(A.RelationNetwork(filters=5))
-    sums = np.stack([SUPPORT[0][CLASSES[0] == k].sum(axis=0) for k in range(3)])
+    means = np.stack([SUPPORT[0][CLASSES[0] == k].mean(axis=0) for k in range(3)])
     head = model.adaptation.head
     for k in range(3):
-        pairs = np.concatenate([np.tile(sums[k], (5, 1)), QUERY[0]], axis=1)
+        pairs = np.concatenate([np.tile(means[k], (5, 1)), QUERY[0]], axis=1)
         np.testing.assert_allclose(actual[:, k], head(pairs)[:, 0], atol=1e-5)
 
 
