@@ -17,9 +17,28 @@ from keras_metaloss.checks import check_non_negative
 __all__ = ["Cosine", "Mahalanobis", "SquaredEuclidean", "get"]
 
 
+class _Distance(keras.layers.Layer):
+    """Not of the global policy: squares of float16 overflow."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("dtype", keras.config.floatx())
+        super().__init__(**kwargs)
+
+
 @keras.saving.register_keras_serializable(package="keras_metaloss")
-class SquaredEuclidean(keras.layers.Layer):
-    """`|a - b|^2`, the distance of prototypical networks.
+class SquaredEuclidean(_Distance):
+    """`scale * |a - b|^2`, the distance of prototypical networks.
+
+    It is a sum over the D numbers of an embedding: where these are many, its
+    differences are large, a softmax of them is saturated from the first step on, and
+    training is slow. Then give a `scale` of some `64 / D`.
+
+    Args:
+        scale: factor, not trained.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if `scale` is negative.
 
     Example:
 
@@ -29,15 +48,22 @@ class SquaredEuclidean(keras.layers.Layer):
     [[25.0]]
     """
 
+    def __init__(self, scale: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scale = check_non_negative("scale", scale)
+
     def build(self, a_shape: tuple, b_shape: tuple) -> None:
         del a_shape, b_shape
 
     def call(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-        return _squared_euclidean(a, b)
+        return self.scale * _squared_euclidean(a, b)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "scale": self.scale}
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
-class Cosine(keras.layers.Layer):
+class Cosine(_Distance):
     """`scale * (1 - a.b / (|a| |b|))`, zero vectors at distance `scale`.
 
     Args:
@@ -83,7 +109,7 @@ class Cosine(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
-class Mahalanobis(keras.layers.Layer):
+class Mahalanobis(_Distance):
     """`(a - b)^T M (a - b)` with a learned positive definite matrix M.
 
     `M = L L^T` with a lower triangular L of positive diagonal; `M = I` at first.
@@ -136,8 +162,7 @@ def get(distance: str | keras.layers.Layer) -> keras.layers.Layer:
             f"sets of vectors, or one of {sorted(_BY_NAME)}. Received: "
             f"distance={distance!r}"
         )
-    # Not the global policy: squares of float16 overflow.
-    return _BY_NAME[distance](dtype=keras.config.floatx())
+    return _BY_NAME[distance]()
 
 
 def _squared_euclidean(a, b):

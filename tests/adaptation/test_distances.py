@@ -20,6 +20,24 @@ def test_squared_euclidean():
     np.testing.assert_allclose(actual, expected, rtol=1e-12)
 
 
+def test_scale_of_squared_euclidean():
+    expected = 0.5 * pairwise_distances(A, B, "sqeuclidean")
+    layer = distances.SquaredEuclidean(0.5, dtype="float64")
+    twin = distances.SquaredEuclidean.from_config(layer.get_config())
+    np.testing.assert_allclose(twin(A, B), expected, rtol=1e-12)
+    with pytest.raises(ValueError, match="`scale`.*scale=-1"):
+        distances.SquaredEuclidean(-1.0)
+
+
+@pytest.mark.parametrize("name", ["SquaredEuclidean", "Cosine", "Mahalanobis"])
+def test_computed_in_full_precision_under_a_mixed_policy(name):
+    keras.config.set_dtype_policy("mixed_float16")
+    far = tf.constant([[600.0, 0.0]], tf.float16)
+    actual = getattr(distances, name)()(far, -far)
+    assert actual.dtype == "float32"
+    assert np.isfinite(actual).all()
+
+
 def test_squared_euclidean_is_not_negative_for_equal_points():
     points = (1e4 + rng.normal(size=(6, 3))).astype("float32")
     assert (distances.SquaredEuclidean()(points, points).numpy() >= 0).all()
