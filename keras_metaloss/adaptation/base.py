@@ -24,6 +24,9 @@ from keras_metaloss.checks import check_choice
 
 __all__ = ["Adaptation", "Adapted", "Task"]
 
+# Policies under which queries are normalised with the moments of the support set.
+_FROM_SUPPORT = ("support", "per_step")
+
 
 class Task(NamedTuple):
     """One task: what to adapt to and what to predict.
@@ -80,8 +83,10 @@ class Adaptation(keras.layers.Layer):
             *transductive* (they depend on the other queries);
             `"moving"`: as everywhere in Keras, from the batch in training and from
             moving averages in evaluation;
-            `"per_step"`: as `"moving"`, with averages, scale and shift of their own
-            for each inner step.
+            `"per_step"`: as `"support"`, with scale and shift of their own for each
+            inner step.
+            Moving averages fit no single task: a learner that takes gradient steps
+            learns with `"moving"`, and knows little of it in evaluation.
             Layers with `trainable=False` always use their moving averages.
         name: name of the layer.
 
@@ -180,7 +185,7 @@ class Adaptation(keras.layers.Layer):
 
     def predict(self, adapted: Adapted, task: Task, *, training: bool) -> LearnerOutput:
         """Predicts the queries of `task` with the adapted learner."""
-        if self.normalization != "support" or not batch_normalizations(
+        if self.normalization not in _FROM_SUPPORT or not batch_normalizations(
             self._functional.learner
         ):
             moments = BatchMoments(
@@ -199,20 +204,16 @@ class Adaptation(keras.layers.Layer):
     def initial(self, task: Task) -> Adapted:
         """The learner before any adaptation."""
         state = self._functional.initial_state(task.stream)
-        if self._per_step is not None:
-            rows = [tf.convert_to_tensor(v) for v in self._per_step.statistics]
-            state = state._replace(per_step=rows)
         return Adapted(self._functional.initial_weights(), state, 0, [])
 
     def state_variables(self) -> list[keras.Variable]:
         """Variables that a training step writes, in the order of `state_values`."""
-        per_step = [] if self._per_step is None else self._per_step.statistics
-        return self._functional.state_variables + per_step
+        return self._functional.state_variables
 
     @staticmethod
     def state_values(state: LearnerState) -> list[tf.Tensor]:
         """The values of `state_variables` in `state`."""
-        return state.values + state.per_step
+        return state.values
 
     def seed_variables(self) -> list[keras.Variable]:
         """States of the learner's random number generators."""
@@ -230,7 +231,7 @@ class Adaptation(keras.layers.Layer):
             variable.assign(value)
         originals = batch_normalizations(self._functional.learner)
         copies = batch_normalizations(learner)
-        if self.normalization == "support":
+        if self.normalization in _FROM_SUPPORT:
             moments = BatchMoments(mask=task.support_mask, from_batch=True)
             self._run(task.support_x, adapted, moments, training=False)
             for original, copy in zip(originals, copies, strict=True):
@@ -238,13 +239,8 @@ class Adaptation(keras.layers.Layer):
                     mean, variance = moments.collected[id(original)]
                     copy.moving_mean.assign(mean)
                     copy.moving_variance.assign(variance)
-        elif self._per_step is not None:
-            rows = {
-                id(variable): value
-                for variable, value in self._per_step.overrides(
-                    adapted.state.per_step, adapted.steps
-                )
-            }
+        if self._per_step is not None:
+            rows = {id(v): row for v, row in self._per_step.overrides(adapted.steps)}
             sources = self._functional.learner.variables
             for source, target in zip(sources, learner.variables, strict=True):
                 if id(source) in rows:
@@ -256,28 +252,23 @@ class Adaptation(keras.layers.Layer):
         """Predicts the support set, for the inner loss."""
         moments = BatchMoments(
             mask=task.support_mask,
-            from_batch=self.normalization in ("support", "batch"),
+            from_batch=self.normalization != "moving",
         )
         return self._run(task.support_x, adapted, moments, training=training)
 
     def _run(self, x, adapted, moments, *, training):
-        state = adapted.state
         overrides = []
         if self._per_step is not None:
-            overrides = self._per_step.overrides(state.per_step, adapted.steps)
-        output = self._functional(
+            overrides = self._per_step.overrides(adapted.steps)
+        return self._functional(
             x,
             adapted.weights,
-            state,
+            adapted.state,
             training=training,
             moments=moments,
             pass_number=adapted.steps,
             overrides=overrides,
         )
-        if self._per_step is None:
-            return output
-        rows = self._per_step.updated(state.per_step, adapted.steps, output.written)
-        return output._replace(state=output.state._replace(per_step=rows))
 
     def get_config(self) -> dict[str, Any]:
         return {

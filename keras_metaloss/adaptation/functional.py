@@ -23,12 +23,10 @@ class LearnerState(NamedTuple):
 
     Attributes:
         values: moving statistics and the like, one tensor a variable.
-        per_step: statistics kept for each inner step apart; empty otherwise.
         stream: integer scalar; tells apart the random numbers of this task.
     """
 
     values: list[tf.Tensor]
-    per_step: list[tf.Tensor]
     stream: tf.Tensor
 
 
@@ -74,7 +72,7 @@ class FunctionalLearner:
 
     def initial_state(self, stream: tf.Tensor) -> LearnerState:
         values = [tf.convert_to_tensor(v) for v in self.state_variables]
-        return LearnerState(values, [], stream)
+        return LearnerState(values, stream)
 
     def __call__(
         self,
@@ -133,8 +131,7 @@ class FunctionalLearner:
             _current_value(scope, v, old)
             for v, old in zip(self.state_variables, state.values, strict=True)
         ]
-        written = {id(v): _current_value(scope, v, old) for v, old in (overrides or [])}
-        return LearnerOutput(outputs, penalties, state._replace(values=values), written)
+        return LearnerOutput(outputs, penalties, state._replace(values=values))
 
     def _seed(self, variable, stream, pass_number):
         value = tf.convert_to_tensor(variable)
@@ -152,13 +149,11 @@ class LearnerOutput(NamedTuple):
         outputs: predictions.
         penalties: weight regularisation and other added losses, scalars.
         state: the state after the pass.
-        written: values of the overridden variables after the pass, by `id`.
     """
 
     outputs: Any
     penalties: list[tf.Tensor]
     state: LearnerState
-    written: dict[int, tf.Tensor]
 
 
 def _is_float(variable: keras.Variable) -> bool:

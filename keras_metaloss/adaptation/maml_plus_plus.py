@@ -27,8 +27,9 @@ class MAMLPlusPlus(GradientAdaptation):
     - Multi-step loss: the outer loss is `sum_k v_k L_query(theta_k)` over the inner
       steps k = 1..K. `v` starts at `1/K` each and moves to the last step alone over
       `multi_step_updates` outer updates.
-    - Batch normalisation with statistics, scale and shift of each inner step
-      (`normalization="per_step"`).
+    - Batch normalisation with scale and shift of each inner step and the moments of
+      the support set (`normalization="per_step"`). The paper's moving averages of each
+      step fit no single task; the authors' code does not use them either.
     - Derivative order: `first_order_updates` outer updates with first-order
       gradients, then second order.
 

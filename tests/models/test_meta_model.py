@@ -125,6 +125,22 @@ def test_only_the_batch_policy_is_transductive():
     assert np.abs(model(x)[:, :4] - model(fewer)).max() > 1e-3
 
 
+def test_per_step_is_support_with_scale_and_shift_of_each_step():
+    x, _ = image_episodes()
+    still = {"steps": 2, "learning_rate": 0.0}
+    np.testing.assert_allclose(
+        conv_model(normalization="per_step", **still)(x),
+        conv_model(normalization="support", **still)(x),
+        atol=1e-6,
+    )
+    model = conv_model(normalization="per_step", steps=2)
+    shift = next(v for v in model.adaptation.variables if "beta" in v.path)
+    for step in range(3):
+        before = model(x)
+        shift.assign(shift + (np.arange(3) == step)[:, np.newaxis])
+        assert np.abs(model(x) - before).max() > 1e-3
+
+
 def test_moving_averages_follow_the_tasks():
     model = conv_model(normalization="moving", steps=1, learning_rate=0.0)
     x, y = image_episodes()
