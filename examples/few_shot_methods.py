@@ -64,13 +64,17 @@ def classifier(shape: Shape, ways: int, filters: int) -> keras.Model:
 
 
 def context_classifier(shape: Shape, ways: int, filters: int) -> keras.Model:
-    """Conv4 that is told the task behind its second block."""
-    layers = list(classifier(shape, ways, filters).layers)
-    place = [i for i, layer in enumerate(layers) if hasattr(layer, "kernel")][2]
-    layers.insert(place, kml.layers.ContextVector(32))
-    configs = [(type(layer), layer.get_config()) for layer in layers]
-    fresh = [kind.from_config(config) for kind, config in configs]
-    return keras.Sequential([keras.Input(shape), *fresh])
+    """Conv4 and a head that is told the task.
+
+    Not inside Conv4, whose batch normalisation would subtract it again.
+    """
+    layers = [
+        kml.learners.conv4(shape, filters=filters, downsample="stride"),
+        kml.layers.ContextVector(100),
+        keras.layers.Dense(128, "relu"),
+        keras.layers.Dense(ways),
+    ]
+    return keras.Sequential([keras.Input(shape), *layers])
 
 
 def embedding(shape: Shape, ways: int, filters: int) -> keras.Model:
@@ -120,7 +124,7 @@ RECIPES = {
     "implicit_maml": Recipe(
         lambda: A.ImplicitMAML(8, 0.3, strength=0.5), classifier, tasks=8
     ),
-    "cavia": Recipe(lambda: A.CAVIA(2, 1.0), context_classifier),
+    "cavia": Recipe(lambda: A.CAVIA(5, 1.0), context_classifier),
     "prototypical": Recipe(lambda: A.PrototypicalNetwork(), embedding, tasks=4),
     "matching": Recipe(lambda: A.MatchingNetwork(), embedding, tasks=4),
     "relation": Recipe(

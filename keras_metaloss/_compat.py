@@ -15,6 +15,7 @@ from tensorflow.python.eager import record
 from keras_metaloss.dtypes import wide_dtype
 
 __all__ = [
+    "added_losses_kept",
     "calls_replaced",
     "compiled_loss_weights",
     "compiled_metrics",
@@ -101,6 +102,19 @@ def compiled_metrics(model: keras.Model) -> keras.metrics.Metric | None:
 def loss_tracker(model: keras.Model) -> keras.metrics.Mean:
     """The metric that Keras shows as `loss`."""
     return model._loss_tracker
+
+
+@contextlib.contextmanager
+def added_losses_kept(model: keras.Model) -> Iterator[None]:
+    """Within the context `model.losses` stay those of the pass before it.
+
+    Another pass, in a `StatelessScope` too, would clear what layers have added.
+    """
+    model._losses_override = model.losses
+    try:
+        yield
+    finally:
+        model._losses_override = []
 
 
 @contextlib.contextmanager

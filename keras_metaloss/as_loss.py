@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from keras_metaloss.same_rank import with_missing_axis
+
 __all__ = ["FunctionLoss", "as_loss"]
 
 
@@ -26,7 +28,8 @@ class FunctionLoss(keras.losses.Loss):
         self.function = function
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        return self.function(y_true, y_pred)
+        tensors = (keras.ops.convert_to_tensor(v) for v in (y_true, y_pred))
+        return self.function(*with_missing_axis(*tensors))
 
     def get_config(self) -> dict[str, Any]:
         function = keras.saving.serialize_keras_object(self.function)

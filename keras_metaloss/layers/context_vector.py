@@ -17,8 +17,11 @@ class ContextVector(keras.layers.Layer):
     """Appends a trainable vector, the same for all rows, to the last axis.
 
     `y[n, ..., :] = [x[n, ..., :], context]`, with `context` zero at first. For feature
-    maps the next convolution turns it into a bias of each filter. `kml.adaptation.
-    CAVIA` adapts this vector and nothing else.
+    maps the next convolution turns it into a bias of each filter, which a batch
+    normalisation right behind it would subtract again: put it where none follows
+    before the next activation. Nor does it help before the last layer of a classifier,
+    where it moves all examples alike. `kml.adaptation.CAVIA` adapts this vector and
+    nothing else.
 
     Args:
         units: length of the vector.

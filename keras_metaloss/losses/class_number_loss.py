@@ -26,7 +26,8 @@ class ClassNumbers:
         labels = keras.ops.convert_to_tensor(y_true)
         with tf.name_scope(self.name):
             y_pred = keras.ops.convert_to_tensor(y_pred, dtype=self.dtype)
-            values = self.call(tf.cast(labels, tf.int32), y_pred)
+            labels = labels if labels.dtype.is_integer else tf.cast(labels, tf.int64)
+            values = self.call(labels, y_pred)
             if mask is not None:
                 _compat.set_keras_mask(values, mask)
             reduce = _Reduction("reduction", self.reduction, self.dtype)

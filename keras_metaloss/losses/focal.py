@@ -79,6 +79,7 @@ class _FocalLoss(TrainableLoss):
         shared = (self.from_logits, self.label_smoothing, self.axis)
         if self._gamma != "learned":
             return type(self)._values(y_true, y_pred, self._gamma, self.alpha, *shared)
+        y_pred = keras.ops.convert_to_tensor(y_pred)
         gamma = tf.nn.softplus(self.parameter("raw_gamma"))
         fixed = tf.cast(tf.stop_gradient(gamma), wide_dtype(y_pred.dtype))
         values = type(self)._values(y_true, y_pred, fixed, self.alpha, *shared)

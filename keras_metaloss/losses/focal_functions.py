@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_metaloss.checks import check_non_negative
 from keras_metaloss.losses.as_floats import as_floats
 from keras_metaloss.losses.focal_kernels import (
     binary_focal_terms,
@@ -21,7 +22,7 @@ from keras_metaloss.losses.margins import (
     label_log_odds,
     log_probabilities,
 )
-from keras_metaloss.losses.same_rank import same_rank
+from keras_metaloss.same_rank import same_rank
 
 __all__ = [
     "as_classes_last",
@@ -80,8 +81,10 @@ def binary_focal_loss(
     Reference:
         Lin et al., "Focal Loss for Dense Object Detection", 2017, equations 4, 5.
     """
+    gamma = _checked_gamma(gamma)
     y_true, y_pred, result = as_floats(y_true, y_pred)
     y_true, y_pred = same_rank(y_true, y_pred)
+    _check_same_shape(y_true, y_pred)
     log_odds = y_pred if from_logits else binary_log_odds(y_pred)
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
@@ -138,12 +141,9 @@ def categorical_focal_loss(
     Reference:
         Lin et al., "Focal Loss for Dense Object Detection", 2017, equations 4, 5.
     """
+    gamma = _checked_gamma(gamma)
     y_true, y_pred, result = as_floats(y_true, y_pred)
-    if not y_true.shape.is_compatible_with(y_pred.shape):
-        raise ValueError(
-            "Expected `y_true` and `y_pred` of the same shape. Received: y_true.shape="
-            f"{tuple(y_true.shape)}, y_pred.shape={tuple(y_pred.shape)}"
-        )
+    _check_same_shape(y_true, y_pred)
     y_true, y_pred = as_classes_last(y_true, axis), as_classes_last(y_pred, axis)
     if label_smoothing:
         classes = tf.cast(tf.shape(y_pred)[-1], y_pred.dtype)
@@ -196,6 +196,7 @@ def sparse_categorical_focal_loss(
     Reference:
         Lin et al., "Focal Loss for Dense Object Detection", 2017, equations 4, 5.
     """
+    gamma = _checked_gamma(gamma)
     labels = class_numbers(y_true, y_pred, axis)
     _, y_pred, result = as_floats(0.0, y_pred)
     y_pred = as_classes_last(y_pred, axis)
@@ -211,6 +212,20 @@ def sparse_categorical_focal_loss(
         alpha = _weights(alpha, y_pred, -1)
         values *= alpha if alpha.shape.rank == 0 else tf.gather(alpha, labels)
     return tf.cast(_nan_unless_class(labels, y_pred, values), result)
+
+
+def _checked_gamma(gamma):
+    """A number not below zero; tensors as they are."""
+    is_tensor = tf.is_tensor(gamma) or isinstance(gamma, keras.Variable)
+    return gamma if is_tensor else check_non_negative("gamma", gamma)
+
+
+def _check_same_shape(y_true, y_pred):
+    if not y_true.shape.is_compatible_with(y_pred.shape):
+        raise ValueError(
+            "Expected `y_true` and `y_pred` of the same shape. Received: y_true.shape="
+            f"{tuple(y_true.shape)}, y_pred.shape={tuple(y_pred.shape)}"
+        )
 
 
 def _nan_unless_class(labels, y_pred, values):
@@ -235,14 +250,35 @@ def class_numbers(y_true: Any, y_pred: Any, axis: int) -> tf.Tensor:
     """Targets as whole numbers, without an axis of length 1 for the classes."""
     labels, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
     if labels.shape.rank == y_pred.shape.rank:
+        axis = _checked_axis(axis, y_pred.shape.rank)
+        if labels.shape[axis] not in (1, None):
+            raise ValueError(
+                "Expected class numbers, without the axis of classes or with one of "
+                f"length 1 there. Received: y_true.shape={tuple(labels.shape)}, "
+                f"y_pred.shape={tuple(y_pred.shape)}"
+            )
         labels = tf.squeeze(labels, axis=axis)
+    if labels.dtype.size > 4:
+        # What int32 does not hold stays no class.
+        labels = tf.clip_by_value(labels, -1, tf.int32.max)
     return tf.cast(labels, tf.int32)
 
 
 def as_classes_last(tensor: tf.Tensor, axis: int) -> tf.Tensor:
     """The tensor with `axis` moved to the end."""
     rank = tensor.shape.rank
-    if axis in (-1, rank - 1):
+    axis = _checked_axis(axis, rank)
+    if axis == rank - 1:
         return tensor
-    order = [i for i in range(rank) if i != axis % rank] + [axis % rank]
+    order = [i for i in range(rank) if i != axis] + [axis]
     return tf.transpose(tensor, order)
+
+
+def _checked_axis(axis, rank):
+    """The axis, counted from the front."""
+    if not isinstance(axis, numbers.Integral) or not -rank <= axis < rank:
+        raise ValueError(
+            "Invalid value for argument `axis`. Expected an axis of predictions of "
+            f"rank {rank}. Received: axis={axis!r}"
+        )
+    return int(axis) % rank

@@ -21,13 +21,16 @@ from keras_metaloss.losses.margins import (
     class_log_odds,
     log_probabilities,
 )
-from keras_metaloss.losses.same_rank import same_rank
+from keras_metaloss.same_rank import same_rank
 
 __all__ = [
     "binary_focal_likelihood",
     "categorical_focal_likelihood",
     "sparse_categorical_focal_likelihood",
 ]
+
+# Of a class that is ruled out: its energy times a target of 0 has to be 0.
+_LEAST_LOGIT = -1e30
 
 
 def categorical_focal_likelihood(
@@ -44,7 +47,8 @@ def categorical_focal_likelihood(
     if label_smoothing:
         classes = tf.cast(tf.shape(y_pred)[-1], y_pred.dtype)
         y_true = y_true * (1.0 - label_smoothing) + label_smoothing / classes
-    log_odds = class_log_odds(y_pred if from_logits else log_probabilities(y_pred))
+    logits = y_pred if from_logits else log_probabilities(y_pred)
+    log_odds = class_log_odds(tf.maximum(logits, _LEAST_LOGIT))
     energy = focal_of_log_odds(log_odds, tf.cast(gamma, log_odds.dtype))
     expected = tf.reduce_sum(y_true * energy, axis=-1)
     total = tf.reduce_sum(y_true, axis=-1)
@@ -81,6 +85,7 @@ def binary_focal_likelihood(
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
     log_odds = y_pred if from_logits else binary_log_odds(y_pred)
+    log_odds = tf.clip_by_value(log_odds, _LEAST_LOGIT, -_LEAST_LOGIT)
     gamma = tf.cast(gamma, log_odds.dtype)
     yes, no = focal_of_log_odds(log_odds, gamma), focal_of_log_odds(-log_odds, gamma)
     values = y_true * yes + (1.0 - y_true) * no + tf.math.softplus(yes - no) - yes

@@ -11,10 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_metaloss.losses.as_floats import as_floats
-from keras_metaloss.losses.same_rank import same_rank
+from keras_metaloss.same_rank import same_rank
 
 __all__ = [
     "check_columns",
+    "check_within",
     "general_robust_loss",
     "log_partition",
     "robust_energy",
@@ -51,7 +52,8 @@ def general_robust_loss(
         Tensor `[...]`.
 
     Raises:
-        ValueError: if alpha or scale are not one number or one a column.
+        ValueError: if alpha or scale are not one number or one a column, or a scale
+            that is no tensor is not above zero.
 
     Example:
 
@@ -70,6 +72,7 @@ def general_robust_loss(
     y_true, y_pred, result = as_floats(y_true, y_pred)
     y_true, y_pred = same_rank(y_true, y_pred)
     check_columns(y_pred, alpha=alpha, scale=scale)
+    check_within("scale", scale, 0.0, math.inf)
     x = (y_true - y_pred) / keras.ops.convert_to_tensor(scale, y_pred.dtype)
     if isinstance(alpha, numbers.Number):
         values = _energy_at(x, float(alpha))
@@ -89,6 +92,17 @@ def check_columns(y_pred: tf.Tensor, **parameters: Any) -> None:
                 f"column of predictions. Received: {name}={value!r}, with "
                 f"{columns} columns"
             )
+
+
+def check_within(name: str, value: Any, low: float, high: float) -> None:
+    """Raises a `ValueError` for numbers, not tensors, that are not between the two."""
+    values = value.tolist() if isinstance(value, np.ndarray) else value
+    found = [v for v in keras.tree.flatten(values) if isinstance(v, numbers.Number)]
+    if not all(low < v < high for v in found):
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected numbers above {low} and "
+            f"below {high}. Received: {name}={value!r}"
+        )
 
 
 def robust_energy(x: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -11,12 +12,13 @@ import tensorflow as tf
 from keras_metaloss.losses.as_floats import as_floats
 from keras_metaloss.losses.general_robust_loss import (
     check_columns,
+    check_within,
     general_robust_loss,
     log_partition,
 )
 from keras_metaloss.losses.robust_kernel import learned_energy
-from keras_metaloss.losses.same_rank import same_rank
 from keras_metaloss.losses.trainable_loss import TrainableLoss
+from keras_metaloss.same_rank import same_rank
 
 __all__ = ["AdaptiveRobustLoss", "robust_negative_log_likelihood"]
 
@@ -45,7 +47,8 @@ def robust_negative_log_likelihood(
         Tensor `[...]`.
 
     Raises:
-        ValueError: if alpha or scale are not one number or one a column.
+        ValueError: if alpha or scale are not one number or one a column; if they are
+            no tensors, for numbers out of range.
 
     Example:
 
@@ -61,6 +64,8 @@ def robust_negative_log_likelihood(
     y_true, y_pred, result = as_floats(y_true, y_pred)
     y_true, y_pred = same_rank(y_true, y_pred)
     check_columns(y_pred, alpha=alpha, scale=scale)
+    check_within("scale", scale, 0.0, math.inf)
+    check_within("alpha", alpha, 0.0, 2.0)
     # Not the variables themselves, which the gradient by hand would not know.
     alpha, scale = (
         tf.cast(keras.ops.convert_to_tensor(x, y_pred.dtype), y_pred.dtype)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_metaloss.adaptation import Task
 from keras_metaloss.adaptation.inner_loss import InnerLoss
-from keras_metaloss.losses.same_rank import same_rank
+from keras_metaloss.same_rank import same_rank
 
 __all__ = [
     "as_task",

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_metaloss import _compat
 from keras_metaloss.losses.ada_loss import AdaLoss
 from keras_metaloss.losses.trainable_loss import (
     loss_parameters,
@@ -75,6 +76,7 @@ class LossParameters(TracedOnce):
             stack.enter_context(loss_parameters_trained())
             for loss in keras.tree.flatten(self.loss):
                 if isinstance(loss, AdaLoss) and loss.needs_model:
+                    stack.enter_context(_compat.added_losses_kept(self))
                     statistics = self._gradient_statistics(loss, x, y, y_pred)
                     stack.enter_context(loss.given(statistics))
             return super().compute_loss(x, y, y_pred, sample_weight, training)

@@ -255,6 +255,26 @@ def test_wrong_arguments(arguments, message):
         scalar(np.zeros((2, 1)), np.zeros((2, 1)))
 
 
+@pytest.mark.parametrize("gradient", ["output", "last_layer", "parameters"])
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_what_layers_add_to_the_loss_counts(gradient, run_eagerly):
+    class Penalty(keras.layers.Layer):
+        def call(self, x):
+            self.add_loss(100.0 + 0.0 * tf.reduce_mean(x))
+            return x
+
+    plain = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    added = keras.Sequential([keras.Input((3,)), Penalty(), *plain.layers])
+    losses = []
+    for layers in (plain, added):
+        model = kml.AdaptiveLossModel(layers)
+        loss = kml.losses.AdaLoss("mse", gradient=gradient)
+        model.compile(keras.optimizers.SGD(0.0), loss, run_eagerly=run_eagerly)
+        x, y = np.ones((4, 3)), np.ones((4, 2))
+        losses.append([model.train_on_batch(x, y), model.test_on_batch(x, y)])
+    np.testing.assert_allclose(np.array(losses[0]) + 100.0, losses[1], rtol=1e-5)
+
+
 def test_class_numbers_stay_whole_in_bfloat16():
     logits = tf.one_hot([257, 999], 1000) * 20.0
     loss = kml.losses.AdaLoss(

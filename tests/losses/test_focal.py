@@ -356,8 +356,50 @@ def test_weights_of_other_classes_than_there_are(sparse, jit_compile):
 
 
 def test_targets_of_another_shape():
-    with pytest.raises(ValueError, match="`y_true` and `y_pred` of the same shape"):
-        kml.losses.CategoricalFocalLoss()(np.ones((4, 1)), np.ones((4, 5)) / 5)
+    for cls in (kml.losses.CategoricalFocalLoss, kml.losses.BinaryFocalLoss):
+        with pytest.raises(ValueError, match="`y_true` and `y_pred` of the same shape"):
+            cls()(np.ones((4, 1)), np.ones((4, 5)) / 5)
+    with pytest.raises(ValueError, match=r"class numbers.*\(4, 5\)"):
+        kml.losses.SparseCategoricalFocalLoss()(np.ones((4, 5)), np.ones((4, 5)) / 5)
+
+
+@pytest.mark.parametrize("axis", [3, -4, "x"])
+def test_an_axis_that_is_not_there(axis):
+    with pytest.raises(ValueError, match="`axis`.*rank 3"):
+        kml.losses.CategoricalFocalLoss(axis=axis)(
+            np.ones((2, 4, 5)), np.ones((2, 4, 5))
+        )
+
+
+@pytest.mark.parametrize("gamma", [-1.0, "x", None])
+def test_gamma_of_the_functions(gamma):
+    with pytest.raises(ValueError, match="`gamma`"):
+        kml.losses.categorical_focal_loss([[1.0, 0.0]], [[0.5, 0.5]], gamma=gamma)
+
+
+def test_learned_gamma_takes_lists():
+    for cls in (kml.losses.BinaryFocalLoss, kml.losses.CategoricalFocalLoss):
+        fixed, learned = cls(2.0), cls("learned")
+        assert float(learned([[1.0, 0.0]], [[0.3, 0.7]])) == pytest.approx(
+            float(fixed([[1.0, 0.0]], [[0.3, 0.7]])), rel=1e-6
+        )
+
+
+@pytest.mark.parametrize("gamma", [2.0, "learned"])
+def test_a_class_that_is_ruled_out(gamma):
+    loss = kml.losses.SparseCategoricalFocalLoss(gamma, from_logits=True)
+    logits = tf.constant([[1.0, 2.0, -np.inf]])
+    with tf.GradientTape() as tape:
+        value = loss([0], logits)
+    p = 1 / (1 + np.e)
+    assert float(value) == pytest.approx(-((1 - p) ** 2) * np.log(p), rel=1e-5)
+    assert np.isfinite(tape.gradient(value, loss.trainable_variables)).all()
+
+
+def test_a_class_number_beyond_int32_is_no_class():
+    loss = kml.losses.SparseCategoricalFocalLoss(from_logits=True)
+    compiled = tf.function(loss, jit_compile=True)
+    assert np.isnan(compiled(tf.constant([2**32]), tf.zeros([1, 3])))
 
 
 @pytest.mark.parametrize("label", [-1, 3])

@@ -279,6 +279,20 @@ def test_wrong_arguments(arguments, message):
         Robust(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("function", "arguments", "message"),
+    [
+        (kml.losses.robust_negative_log_likelihood, {"alpha": 2.0}, "`alpha`.*2.0"),
+        (kml.losses.robust_negative_log_likelihood, {"alpha": [-1]}, "`alpha`.*-1"),
+        (kml.losses.robust_negative_log_likelihood, {"scale": 0.0}, "`scale`.*0.0"),
+        (kml.losses.general_robust_loss, {"scale": np.zeros(1)}, "`scale`"),
+    ],
+)
+def test_wrong_arguments_of_functions(function, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        function([[0.0]], [[1.0]], **arguments)
+
+
 @pytest.mark.parametrize("learned", [False, True])
 def test_parameters_of_other_columns_than_there_are(learned):
     loss = Robust([0.5, 1.0, 1.5], learned=learned)

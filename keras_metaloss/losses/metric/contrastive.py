@@ -59,6 +59,12 @@ def contrastive_loss(y_true: Any, y_pred: Any, margin: float = 1.0) -> tf.Tensor
         values = pair_losses(squared_distances(embeddings), positive)
         return masked_mean(values, tf.logical_or(positive, negative), axis=1)
 
+    if y_pred.shape.rank == 2 and y_pred.shape[-1] == 1:
+        raise ValueError(
+            "Expected embeddings, of two numbers or more, or two embeddings a pair, "
+            "[B, 2, D]; not their distance, which is computed here. Received: "
+            f"y_pred.shape={tuple(y_pred.shape)}"
+        )
     if y_pred.shape.rank != 3:
         return over_anchors(anchor_losses, y_true, y_pred)
     if y_pred.shape[1] != 2:
@@ -68,7 +74,7 @@ def contrastive_loss(y_true: Any, y_pred: Any, margin: float = 1.0) -> tf.Tensor
         )
     pairs = tf.cast(y_pred, wide_dtype(y_pred.dtype))
     squares = tf.reduce_sum(tf.square(pairs[:, 0] - pairs[:, 1]), axis=-1)
-    labels = tf.cast(keras.ops.convert_to_tensor(y_true), tf.int32)
+    labels = tf.cast(keras.ops.convert_to_tensor(y_true), tf.int64)
     values = pair_losses(squares, tf.equal(tf.reshape(labels, [-1]), 1))
     return tf.cast(values, result_dtype(y_pred.dtype))
 

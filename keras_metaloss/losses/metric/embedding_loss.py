@@ -48,22 +48,30 @@ def over_anchors(
         y_pred: embeddings, `[B, D]`.
 
     Raises:
-        ValueError: if embeddings are of another rank.
+        ValueError: if embeddings are of another rank, or targets no class numbers.
     """
-    labels = tf.cast(keras.ops.convert_to_tensor(y_true), tf.int32)
-    labels = tf.reshape(labels, [-1])
+    labels = tf.cast(keras.ops.convert_to_tensor(y_true), tf.int64)
     y_pred = keras.ops.convert_to_tensor(y_pred)
     if y_pred.shape.rank != 2:
         raise ValueError(
             "Expected embeddings of shape [B, D]. Received: "
             f"y_pred.shape={tuple(y_pred.shape)}"
         )
+    if labels.shape.rank not in (1, 2) or labels.shape[1:].num_elements() not in (
+        *(1, None),
+    ):
+        raise ValueError(
+            "Expected class numbers of shape [B]. Received: "
+            f"y_true.shape={tuple(labels.shape)}"
+        )
+    labels = tf.reshape(labels, [-1])
     same = tf.equal(labels[:, tf.newaxis], labels)
     known = labels >= 0
     pairs = known[:, tf.newaxis] & known & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
     values = anchor_losses(
         tf.cast(y_pred, wide_dtype(y_pred.dtype)), same & pairs, ~same & pairs
     )
+    values = tf.where(known, values, tf.zeros_like(values))
     return tf.cast(values, result_dtype(y_pred.dtype))
 
 

@@ -40,7 +40,7 @@ def multi_similarity_loss(
         Tensor `[B]`.
 
     Raises:
-        ValueError: if embeddings are of another rank.
+        ValueError: if embeddings are of another rank, or alpha or beta not above 0.
 
     Example:
 
@@ -54,6 +54,8 @@ def multi_similarity_loss(
         Wang et al., "Multi-Similarity Loss with General Pair Weighting for Deep Metric
         Learning", 2019, equations 11, 12, 15.
     """
+
+    alpha, beta = _positive("alpha", alpha), _positive("beta", beta)
 
     def anchor_losses(embeddings, positive, negative):
         unit = tf.math.l2_normalize(embeddings, axis=1)

@@ -86,7 +86,7 @@ def conflict_averse_turn(products: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
     products /= tf.maximum(tf.reduce_max(squares), tiny(dtype))
     with_mean = tf.reduce_mean(products, axis=1)
     length = c * tf.sqrt(tf.maximum(tf.reduce_mean(with_mean), 0.0))
-    least = tf.constant(epsilon(dtype) ** 2, dtype)
+    least = tf.constant(epsilon(dtype), dtype)
 
     def norm(w):
         square = tf.tensordot(w, tf.linalg.matvec(products, w), 1)

@@ -55,6 +55,20 @@ def test_an_example_without_a_label_takes_no_part(name):
     assert float(values[5]) == 0
 
 
+def test_classes_may_be_any_whole_numbers():
+    embeddings = np.random.default_rng(0).normal(size=(6, 3)).astype("float32")
+    labels = np.array([0, 0, 1, 1, 0, 2])
+    for loss in LOSSES.values():
+        expected = loss(labels, embeddings)
+        for far in (labels + 3_000_000_001, labels * 2**32):
+            assert float(loss(far, embeddings)) == float(expected)
+
+
+def test_lengths_of_examples_without_a_label_do_not_count():
+    loss = kml.losses.NPairLoss(1.0, reduction=None)
+    assert loss([0, 0, -1], [[1.0], [1.0], [3.0]])[2] == 0
+
+
 def test_booleans_and_whole_numbers():
     pairs = [[[0.0], [0.5]], [[0.0], [0.5]]]
     values = kml.losses.contrastive_loss([True, False], pairs)
@@ -112,6 +126,18 @@ def hits(embeddings, labels):
         (
             lambda: kml.losses.ContrastiveLoss()([1], np.zeros((1, 3, 2))),
             "two embeddings a pair.*\\(1, 3, 2\\)",
+        ),
+        (
+            lambda: kml.losses.ContrastiveLoss()([1, 0], np.zeros((2, 1))),
+            "not their distance.*\\(2, 1\\)",
+        ),
+        (
+            lambda: kml.losses.TripletLoss()(np.eye(4), np.zeros((4, 2))),
+            "class numbers.*\\(4, 4\\)",
+        ),
+        (
+            lambda: kml.losses.multi_similarity_loss([0, 0], np.eye(2), alpha=0.0),
+            "`alpha`.*0.0",
         ),
         (
             lambda: kml.losses.NPairLoss()([1], np.zeros((1, 2, 2))),

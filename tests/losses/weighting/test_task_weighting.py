@@ -412,6 +412,16 @@ def test_cagrad_against_scipy(float64, c, count, conflict):
     np.testing.assert_allclose(found.specific, np.full(count, 1 / count))
 
 
+@pytest.mark.parametrize("c", [0.5, 1.5, 3.0])
+def test_cagrad_stays_in_its_ball_where_gradients_nearly_cancel(c):
+    gradients = np.array([[1.0, 1e-4], [-2.0, 1e-4]])
+    products = tf.constant(gradients @ gradients.T, tf.float32)
+    found = attached(W.CAGrad(c), 2).weigh(tf.ones([2]), products)
+    mean = gradients.mean(axis=0)
+    turn = found.shared.numpy().astype(float) @ gradients - mean
+    assert np.linalg.norm(turn) <= c * np.linalg.norm(mean) * (1 + 1e-2)
+
+
 def test_cagrad_of_zero_is_the_mean():
     found = weigh(attached(W.CAGrad(0.0)), np.ones(3), random_gradients(conflict=True))
     np.testing.assert_allclose(found.shared, np.full(3, 1 / 3))

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-__all__ = ["same_rank"]
+__all__ = ["same_rank", "with_missing_axis"]
 
 
-def same_rank(y_true: tf.Tensor, y_pred: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def with_missing_axis(
+    y_true: tf.Tensor, y_pred: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Adds the axis of length 1 that one of the two lacks.
 
     As Keras does for its own losses: `[B]` and `[B, 1]` would broadcast to `[B, B]`.
     """
     true_rank, pred_rank = y_true.shape.rank, y_pred.shape.rank
+    if None in (true_rank, pred_rank):
+        return y_true, y_pred
     if pred_rank == true_rank + 1 and y_pred.shape[-1] == 1:
         return y_true[..., tf.newaxis], y_pred
     if true_rank == pred_rank + 1 and y_true.shape[-1] == 1:
         return y_true, y_pred[..., tf.newaxis]
-    if true_rank not in (0, pred_rank):
+    return y_true, y_pred
+
+
+def same_rank(y_true: tf.Tensor, y_pred: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """`with_missing_axis`; other ranks raise a `ValueError`, but for a number."""
+    y_true, y_pred = with_missing_axis(y_true, y_pred)
+    if y_true.shape.rank not in (0, y_pred.shape.rank):
         raise ValueError(
             "Expected targets and predictions of the same shape. Received: "
             f"y_true.shape={tuple(y_true.shape)}, y_pred.shape={tuple(y_pred.shape)}"
