@@ -260,7 +260,7 @@ def class_numbers(y_true: Any, y_pred: Any, axis: int) -> tf.Tensor:
         labels = tf.squeeze(labels, axis=axis)
     if labels.dtype.size > 4:
         # What int32 does not hold stays no class.
-        labels = tf.clip_by_value(labels, -1, tf.int32.max)
+        labels = tf.clip_by_value(tf.cast(labels, tf.int64), -1, tf.int32.max)
     return tf.cast(labels, tf.int32)
 
 

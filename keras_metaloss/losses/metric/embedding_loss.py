@@ -57,9 +57,8 @@ def over_anchors(
             "Expected embeddings of shape [B, D]. Received: "
             f"y_pred.shape={tuple(y_pred.shape)}"
         )
-    if labels.shape.rank not in (1, 2) or labels.shape[1:].num_elements() not in (
-        *(1, None),
-    ):
+    is_column = labels.shape.rank == 2 and labels.shape[1] in (1, None)
+    if labels.shape.rank != 1 and not is_column:
         raise ValueError(
             "Expected class numbers of shape [B]. Received: "
             f"y_true.shape={tuple(labels.shape)}"
