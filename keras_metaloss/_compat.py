@@ -11,6 +11,7 @@ import keras.src.backend
 import tensorflow as tf
 from keras.src.backend.common import name_scope
 from tensorflow.python.eager import record
+from tensorflow.python.ops import control_flow_util
 
 from keras_metaloss.dtypes import wide_dtype
 
@@ -21,6 +22,7 @@ __all__ = [
     "compiled_metrics",
     "exact_moments",
     "flatten_layers",
+    "is_compiled_by_xla",
     "is_injective",
     "keras_mask",
     "loss_is_being_trained",
@@ -55,6 +57,13 @@ def own_weights(model: keras.layers.Layer) -> list[keras.Variable]:
     """What layers made to be trained, whether it is or is frozen."""
     layers = [model, *flatten_layers(model)]
     return [v for layer in layers for v in layer._trainable_variables]
+
+
+def is_compiled_by_xla() -> bool:
+    """Whether what is being traced is for XLA."""
+    if tf.executing_eagerly():
+        return False
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
 def is_injective(bijector: Any) -> bool:

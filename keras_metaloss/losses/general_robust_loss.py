@@ -14,15 +14,17 @@ from keras_metaloss.losses.as_floats import as_floats
 from keras_metaloss.same_rank import same_rank
 
 __all__ = [
+    "SERIES_REACH",
     "check_columns",
     "check_within",
+    "expm1_quotient",
     "general_robust_loss",
     "log_partition",
     "robust_energy",
 ]
 
 # Below this the quotient expm1(t) / t is a polynomial, smooth at t = 0.
-_SERIES_REACH = 0.3
+SERIES_REACH = 0.3
 _SERIES = [1.0 / math.factorial(k + 1) for k in range(14)]
 
 # Trapezoidal rule for the integral over x > 0, in y = log x: the integrand is analytic
@@ -120,8 +122,8 @@ def robust_energy(x: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
     distance = tf.maximum(tf.abs(alpha - 2.0), epsilon)
     logarithm = tf.math.log1p(tf.square(x) / distance)
     t = 0.5 * alpha * logarithm
-    is_small = tf.abs(t) < _SERIES_REACH
-    small = 0.5 * distance * logarithm * _expm1_quotient(_where(is_small, t, 0.0))
+    is_small = tf.abs(t) < SERIES_REACH
+    small = 0.5 * distance * logarithm * expm1_quotient(_where(is_small, t, 0.0))
     # Where it is not chosen, neither branch may divide by zero or overflow: its
     # derivative would be NaN all the same.
     large = (distance / _where(is_small, 1.0, alpha)) * tf.math.expm1(
@@ -149,6 +151,16 @@ def log_partition(alpha: tf.Tensor) -> tf.Tensor:
     return tf.cast(logarithm, alpha.dtype)
 
 
+def expm1_quotient(t):
+    """`expm1(t) / t` for t within `SERIES_REACH`."""
+    epsilon = float(np.finfo(t.dtype.as_numpy_dtype).eps)
+    terms = [c for k, c in enumerate(_SERIES) if c * SERIES_REACH**k > epsilon / 8]
+    value = tf.zeros_like(t)
+    for coefficient in reversed(terms):
+        value = value * t + tf.constant(coefficient, t.dtype)
+    return value
+
+
 def _energy_at(x, alpha):
     """`robust_energy` where alpha is a number: in fewer passes."""
     square = tf.square(x)
@@ -161,14 +173,6 @@ def _energy_at(x, alpha):
     if alpha == -math.inf:
         return -tf.math.expm1(-0.5 * square)
     return robust_energy(x, tf.constant(alpha, x.dtype))
-
-
-def _expm1_quotient(t):
-    """`expm1(t) / t` for small t."""
-    value = tf.zeros_like(t)
-    for coefficient in reversed(_SERIES):
-        value = value * t + tf.constant(coefficient, t.dtype)
-    return value
 
 
 def _where(condition, chosen, otherwise):

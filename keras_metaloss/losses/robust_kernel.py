@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from keras_metaloss import _compat
+from keras_metaloss.losses.general_robust_loss import SERIES_REACH, expm1_quotient
+
 __all__ = ["learned_energy"]
 
 
@@ -26,38 +29,62 @@ def learned_energy(
     Returns:
         Tensor `[...]`.
     """
+    shape = tf.shape(residual)
+    columns = shape[-1]
+    by_column = any(p.shape.num_elements() != 1 for p in (alpha, scale))
     distance = 2.0 - alpha
     precision = 1.0 / tf.square(scale)
-    ratio = tf.square(residual) * (precision / distance)
+    # Compilers make one long loop fast; many of a few columns they do not.
+    x = residual if by_column else tf.reshape(residual, [-1])
+    ratio = tf.square(x) * (precision / distance)
     t = tf.math.log1p(ratio) * (0.5 * alpha)
-    excess = tf.math.expm1(t)
-    size = tf.cast(tf.shape(residual)[-1], residual.dtype)
-    by_column = any(p.shape.num_elements() != 1 for p in (alpha, scale))
+    excess = _expm1(t)
+
+    def row_sums(values):
+        return _row_sums(tf.reshape(values, [-1, columns]))
 
     def gradient(upstream):
-        upstream = upstream / size
+        weights = upstream[..., tf.newaxis] / tf.cast(columns, upstream.dtype)
+
+        def total(values, weights):
+            values = tf.reshape(values, [-1, columns])
+            weights = tf.reshape(weights, [-1, 1])
+            if by_column:
+                return tf.reduce_sum(values * weights, axis=0)
+            return tf.reduce_sum(_row_sums(values) * weights[:, 0])
+
         growth = excess + 1.0
         slope = growth / (1.0 + ratio)
-        by_residual = residual * slope * (upstream[..., tf.newaxis] * precision)
-        moved = _summed(slope * ratio, upstream, by_column)
-        bend = _summed(growth * t, upstream, by_column)
-        bend -= (1.0 + alpha / distance) * _summed(excess, upstream, by_column)
+        by_residual = tf.reshape(x * slope, shape) * (weights * precision)
+        moved = total(slope * ratio, weights)
+        bend = total(growth * t, weights) - 2.0 / distance * total(excess, weights)
         by_alpha = _to_shape_of(distance / tf.square(alpha) * bend + moved / 2, alpha)
         return by_residual, by_alpha, _to_shape_of(-distance * moved / scale, scale)
 
     factor = distance / alpha
     if by_column:
-        return tf.reduce_mean(excess * factor, axis=-1), gradient
-    return tf.reduce_sum(excess, axis=-1) * tf.reshape(factor / size, []), gradient
+        energy = row_sums(excess * factor)
+    else:
+        energy = row_sums(excess) * tf.reshape(factor, [])
+    mean = energy / tf.cast(columns, energy.dtype)
+    return tf.reshape(mean, shape[:-1]), gradient
 
 
-def _summed(values, upstream, by_column):
-    """Sum over examples times upstream; over columns too unless `by_column`."""
-    if not by_column:
-        # Rows first, which compilers make several of at a time.
-        return tf.reduce_sum(upstream * tf.reduce_sum(values, axis=-1))
-    axes = list(range(values.shape.rank - 1))
-    return tf.reduce_sum(upstream[..., tf.newaxis] * values, axis=axes)
+def _expm1(t):
+    """`expm1(t)` for t of 0 and above."""
+    if not _compat.is_compiled_by_xla():
+        return tf.math.expm1(t)
+    # XLA's own takes longer than this.
+    series = t * expm1_quotient(t)
+    return tf.where(t < SERIES_REACH, series, tf.exp(t) - 1.0)
+
+
+def _row_sums(values):
+    """Sum over the last axis of a matrix."""
+    if not _compat.is_compiled_by_xla():
+        return tf.reduce_sum(values, axis=-1)
+    # XLA computes the factors of a product in its loop, and those of a sum before it.
+    return tf.linalg.matvec(values, tf.ones(tf.shape(values)[-1:], values.dtype))
 
 
 def _to_shape_of(gradient, parameter):
