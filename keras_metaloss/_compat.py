@@ -63,7 +63,8 @@ def is_compiled_by_xla() -> bool:
     """Whether what is being traced is for XLA."""
     if tf.executing_eagerly():
         return False
-    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+    graph = tf.compat.v1.get_default_graph()
+    return control_flow_util.GraphOrParentsInXlaContext(graph)
 
 
 def is_injective(bijector: Any) -> bool:
