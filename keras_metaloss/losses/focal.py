@@ -22,6 +22,7 @@ from keras_metaloss.losses.focal_likelihood import (
     binary_focal_likelihood,
     categorical_focal_likelihood,
     sparse_categorical_focal_likelihood,
+    with_gradient_of_likelihood,
 )
 from keras_metaloss.losses.trainable_loss import TrainableLoss
 
@@ -83,11 +84,10 @@ class _FocalLoss(TrainableLoss):
         gamma = tf.nn.softplus(self.parameter("raw_gamma"))
         fixed = tf.cast(tf.stop_gradient(gamma), wide_dtype(y_pred.dtype))
         values = type(self)._values(y_true, y_pred, fixed, self.alpha, *shared)
-        likelihood = type(self)._likelihood(
+        likelihood, chosen = type(self)._likelihood(
             y_true, tf.stop_gradient(y_pred), gamma, *shared
         )
-        # Zero in value: hands gamma the gradient of the likelihood.
-        return values + tf.cast(likelihood - tf.stop_gradient(likelihood), values.dtype)
+        return with_gradient_of_likelihood(values, likelihood, chosen)
 
     @classmethod
     def _checked_alpha(cls, alpha):
@@ -198,7 +198,8 @@ class CategoricalFocalLoss(_FocalLoss):
     gradient of the likelihood of the targets under `q_c ~ exp(-FL_c)`, scaled to sum to
     1 over classes, with predictions held fixed: it rises while predictions are too
     sure of themselves and falls to 0, where `q = p`, when they are calibrated. Value
-    of the loss and gradient of the predictions are those of FL.
+    of the loss and gradient of the predictions are those of FL. Of a batch with more
+    than 32,768 predictions gamma follows a part, spread evenly: at least 256 examples.
 
     Args:
         gamma: how much less the well classified count: a number not below zero, or

@@ -18,7 +18,6 @@ from keras_metaloss.losses.focal_kernels import (
 )
 from keras_metaloss.losses.margins import (
     binary_log_odds,
-    class_log_odds,
     label_log_odds,
     log_probabilities,
 )
@@ -29,21 +28,8 @@ __all__ = [
     "binary_focal_loss",
     "categorical_focal_loss",
     "class_numbers",
-    "focal_of_log_odds",
     "sparse_categorical_focal_loss",
 ]
-
-
-def focal_of_log_odds(log_odds: tf.Tensor, gamma: Any) -> tf.Tensor:
-    """`-(1 - p)^gamma log p` with `p = sigmoid(log_odds)`.
-
-    Args:
-        log_odds: tensor of any shape.
-        gamma: number not below zero, or a scalar tensor.
-    """
-    if isinstance(gamma, numbers.Number):
-        return label_focal_terms(log_odds, gamma)
-    return tf.exp(-gamma * tf.nn.softplus(log_odds)) * tf.nn.softplus(-log_odds)
 
 
 def binary_focal_loss(
@@ -88,11 +74,7 @@ def binary_focal_loss(
     log_odds = y_pred if from_logits else binary_log_odds(y_pred)
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
-    if isinstance(gamma, numbers.Number):
-        yes, no = binary_focal_terms(log_odds, gamma)
-    else:
-        yes = focal_of_log_odds(log_odds, gamma)
-        no = focal_of_log_odds(-log_odds, gamma)
+    yes, no = binary_focal_terms(log_odds, gamma)
     positive, negative = y_true * yes, (1.0 - y_true) * no
     if alpha is not None:
         alpha = _weights(alpha, y_pred, axis)
@@ -149,10 +131,7 @@ def categorical_focal_loss(
         classes = tf.cast(tf.shape(y_pred)[-1], y_pred.dtype)
         y_true = y_true * (1.0 - label_smoothing) + label_smoothing / classes
     logits = y_pred if from_logits else log_probabilities(y_pred)
-    if isinstance(gamma, numbers.Number):
-        terms = class_focal_terms(logits, gamma)
-    else:
-        terms = focal_of_log_odds(class_log_odds(logits), gamma)
+    terms = class_focal_terms(logits, gamma)
     if alpha is not None:
         y_true = _weights(alpha, y_pred, -1) * y_true
     return tf.cast(tf.reduce_sum(y_true * terms, axis=-1), result)
@@ -207,7 +186,7 @@ def sparse_categorical_focal_loss(
         )
         return tf.cast(_nan_unless_class(labels, y_pred, smoothed), result)
     logits = y_pred if from_logits else log_probabilities(y_pred)
-    values = focal_of_log_odds(label_log_odds(labels, logits), gamma)
+    values = label_focal_terms(label_log_odds(labels, logits), gamma)
     if alpha is not None:
         alpha = _weights(alpha, y_pred, -1)
         values *= alpha if alpha.shape.rank == 0 else tf.gather(alpha, labels)

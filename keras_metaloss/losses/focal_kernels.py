@@ -1,4 +1,4 @@
-"""Focal losses for a gamma that is a number: few passes, derivatives by hand.
+"""Focal losses in few passes, derivatives by hand.
 
 Each function gives `(1 - p)^gamma (-log p)`. Written with `where` on the sign rather
 than `abs` and `maximum`, so that second derivatives are right at 0 too.
@@ -6,81 +6,122 @@ than `abs` and `maximum`, so that second derivatives are right at 0 too.
 
 from __future__ import annotations
 
+import numbers
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 __all__ = ["binary_focal_terms", "class_focal_terms", "label_focal_terms"]
 
 
-def binary_focal_terms(
-    log_odds: tf.Tensor, gamma: float
-) -> tuple[tf.Tensor, tf.Tensor]:
+def binary_focal_terms(log_odds: tf.Tensor, gamma: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """Focal loss of a target 1, and of a target 0.
 
     Args:
         log_odds: logits, of any shape.
-        gamma: number not below zero.
+        gamma: number not below zero, or a tensor that broadcasts with `log_odds`.
     """
-
-    @tf.custom_gradient
-    def terms(log_odds):
-        p, q, minus_log_p, minus_log_q = _sides(log_odds)
-        p_power, q_power = _power(p, gamma), _power(q, gamma)
-
-        def gradient(yes_upstream, no_upstream):
-            yes = q_power * (q + gamma * p * minus_log_p)
-            no = p_power * (p + gamma * q * minus_log_q)
-            return no_upstream * no - yes_upstream * yes
-
-        return (q_power * minus_log_p, p_power * minus_log_q), gradient
-
-    return terms(log_odds)
+    return _differentiable(_binary, log_odds, gamma)
 
 
-def label_focal_terms(log_odds: tf.Tensor, gamma: float) -> tf.Tensor:
+def label_focal_terms(log_odds: tf.Tensor, gamma: Any) -> tf.Tensor:
     """Focal loss of a class with these log odds."""
     return binary_focal_terms(log_odds, gamma)[0]
 
 
-def class_focal_terms(logits: tf.Tensor, gamma: float) -> tf.Tensor:
+def class_focal_terms(logits: tf.Tensor, gamma: Any) -> tf.Tensor:
     """Focal loss that each class would have as the target.
 
     Args:
         logits: `[..., C]`.
-        gamma: number not below zero.
+        gamma: number not below zero, or a tensor that broadcasts with `logits`.
 
     Returns:
         Tensor `[..., C]`.
     """
+    return _differentiable(_of_classes, logits, gamma)[0]
+
+
+def _binary(log_odds, gamma):
+    p, q, minus_log_p, minus_log_q = _sides(log_odds)
+    p_power, q_power = _power(p, minus_log_p, gamma), _power(q, minus_log_q, gamma)
+    yes, no = q_power * minus_log_p, p_power * minus_log_q
+
+    def by_log_odds(yes_upstream, no_upstream):
+        yes_slope = q_power * (q + gamma * p * minus_log_p)
+        no_slope = p_power * (p + gamma * q * minus_log_q)
+        return no_upstream * no_slope - yes_upstream * yes_slope
+
+    def by_gamma(yes_upstream, no_upstream):
+        return -(yes_upstream * yes * minus_log_q + no_upstream * no * minus_log_p)
+
+    return (yes, no), by_log_odds, by_gamma
+
+
+def _of_classes(logits, gamma):
+    logits = logits - tf.reduce_max(logits, axis=-1, keepdims=True)
+    p = tf.nn.softmax(logits)
+    # Of a class near certainty 1 - p is the sum of the others: the difference would be
+    # nothing but rounding. Two classes cannot both be above a half.
+    is_big = p > 0.5
+    small = tf.where(is_big, tf.zeros_like(p), p)
+    rest = tf.reduce_sum(small, axis=-1, keepdims=True)
+    q = tf.where(is_big, rest, 1.0 - p)
+    largest = tf.reduce_max(p, axis=-1, keepdims=True)
+    is_sure = largest > 0.5
+    log_total = -tf.where(
+        is_sure,
+        tf.math.log1p(-tf.where(is_sure, rest, tf.zeros_like(rest))),
+        tf.math.log(largest),
+    )
+    minus_log_p = log_total - logits
+    minus_log_q = -tf.math.log(tf.maximum(q, _tiny(q.dtype)))
+    q_power = _power(q, minus_log_q, gamma)
+    values = q_power * minus_log_p
+
+    def by_logits(upstream):
+        quotient = minus_log_p / tf.maximum(q, _tiny(q.dtype))
+        scaled = -upstream * q_power * (1.0 + gamma * p * quotient)
+        total = tf.reduce_sum(scaled, axis=-1, keepdims=True)
+        return scaled * q - p * (total - scaled)
+
+    def by_gamma(upstream):
+        return -upstream * values * minus_log_q
+
+    return (values,), by_logits, by_gamma
+
+
+def _differentiable(kernel: Callable, predictions: tf.Tensor, gamma: Any) -> Any:
+    """What a kernel computes, with its derivatives.
+
+    Args:
+        kernel: gives values, and functions of what arrives at them: the gradient by
+            `predictions` and, not summed, that by gamma.
+    """
+    if isinstance(gamma, numbers.Number):
+
+        @tf.custom_gradient
+        def of_predictions(predictions):
+            values, by_predictions, _ = kernel(predictions, gamma)
+            return values, by_predictions
+
+        return of_predictions(predictions)
 
     @tf.custom_gradient
-    def terms(logits):
-        logits = logits - tf.reduce_max(logits, axis=-1, keepdims=True)
-        p = tf.nn.softmax(logits)
-        # Of a class near certainty 1 - p is the sum of the others: the difference
-        # would be nothing but rounding. Two classes cannot both be above a half.
-        is_big = p > 0.5
-        small = tf.where(is_big, tf.zeros_like(p), p)
-        rest = tf.reduce_sum(small, axis=-1, keepdims=True)
-        q = tf.where(is_big, rest, 1.0 - p)
-        largest = tf.reduce_max(p, axis=-1, keepdims=True)
-        is_sure = largest > 0.5
-        log_total = -tf.where(
-            is_sure,
-            tf.math.log1p(-tf.where(is_sure, rest, tf.zeros_like(rest))),
-            tf.math.log(largest),
-        )
-        minus_log_p = log_total - logits
-        q_power = _power(q, gamma)
+    def of_both(predictions, gamma):
+        values, by_predictions, by_gamma = kernel(predictions, gamma)
 
-        def gradient(upstream):
-            quotient = minus_log_p / tf.maximum(q, _tiny(q.dtype))
-            scaled = -upstream * q_power * (1.0 + gamma * p * quotient)
-            total = tf.reduce_sum(scaled, axis=-1, keepdims=True)
-            return scaled * q - p * (total - scaled)
+        def gradient(*upstream):
+            more = predictions.shape.rank - gamma.shape.rank
+            axes = [more + i for i, n in enumerate(gamma.shape) if n == 1]
+            summed = tf.reduce_sum(by_gamma(*upstream), axis=axes, keepdims=True)
+            summed = tf.reduce_sum(summed, axis=list(range(more)))
+            return by_predictions(*upstream), summed
 
-        return q_power * minus_log_p, gradient
+        return values, gradient
 
-    return terms(logits)
+    return of_both(predictions, tf.convert_to_tensor(gamma))
 
 
 def _sides(log_odds):
@@ -99,14 +140,10 @@ def _sides(log_odds):
     )
 
 
-def _power(base, gamma):
-    if gamma == 0:
-        return tf.ones_like(base)
-    if gamma == 1:
-        return base
-    if gamma == 2:
-        return base * base
-    return tf.exp(gamma * tf.math.log(tf.maximum(base, _tiny(base.dtype))))
+def _power(base, minus_log_base, gamma):
+    if isinstance(gamma, numbers.Number) and gamma in (0, 1, 2):
+        return (tf.ones_like(base), base, base * base)[int(gamma)]
+    return tf.exp(-gamma * minus_log_base)
 
 
 def _tiny(dtype):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-__all__ = ["binary_log_odds", "class_log_odds", "label_log_odds", "log_probabilities"]
+__all__ = ["binary_log_odds", "label_log_odds", "log_probabilities"]
 
 # Below every probability that a float32 softmax of interest gives, yet its
 # reciprocal, which is part of the gradient, is far from overflow.
@@ -24,40 +24,6 @@ def log_probabilities(probabilities: tf.Tensor) -> tf.Tensor:
 def binary_log_odds(probabilities: tf.Tensor) -> tf.Tensor:
     """`log p - log(1 - p)`, finite at 0 and 1."""
     return log_probabilities(probabilities) - log_probabilities(1.0 - probabilities)
-
-
-@tf.custom_gradient
-def class_log_odds(logits: tf.Tensor) -> tf.Tensor:
-    """Log odds of every class.
-
-    `s_c = z_c - logsumexp_{j != c} z_j`
-
-    Args:
-        logits: `[..., C]`.
-
-    Returns:
-        Tensor `[..., C]`.
-    """
-    tiny = _tiny(logits.dtype)
-    logits = logits - tf.reduce_max(logits, axis=-1, keepdims=True)
-    is_top = tf.equal(logits, tf.zeros_like(logits))
-    exponentials = tf.exp(logits)
-    # The sum without one of the largest: subtracting that from the whole sum
-    # would leave nothing but rounding.
-    rest = tf.reduce_sum(
-        tf.where(is_top, tf.zeros_like(logits), exponentials), axis=-1, keepdims=True
-    ) + (tf.reduce_sum(tf.cast(is_top, logits.dtype), axis=-1, keepdims=True) - 1.0)
-    others = tf.where(is_top, rest, 1.0 + rest - exponentials)
-    odds = logits - tf.math.log(tf.maximum(others, tiny))
-
-    def gradient(upstream):
-        p = exponentials / (1.0 + rest)
-        one_minus_p = others / (1.0 + rest)
-        scaled = upstream / tf.maximum(one_minus_p, tiny)
-        total = tf.reduce_sum(scaled, axis=-1, keepdims=True)
-        return upstream - p * (total - scaled)
-
-    return odds, gradient
 
 
 def label_log_odds(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -89,7 +55,3 @@ def label_log_odds(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         return odds, gradient
 
     return log_odds(logits)
-
-
-def _tiny(dtype):
-    return 1e-300 if dtype == tf.float64 else 1e-37

@@ -328,6 +328,44 @@ def test_gradient_of_gamma_against_the_likelihood_in_numpy():
         assert slope == pytest.approx(numeric, rel=1e-6)
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_gamma_of_a_large_batch_follows_a_part_of_it(jit_compile):
+    """Examples of one kind: any part of them has the gradient of all."""
+    random = np.random.default_rng(0)
+    few, label = random.normal(size=(1, 1, 7)), random.integers(0, 7, (1, 1))
+    many, labels = np.tile(few, (8, 2000, 1)), np.tile(label, (8, 2000))
+    loss = Sparse("learned", from_logits=True)
+
+    @tf.function(jit_compile=jit_compile)
+    def slope(labels, logits, weight):
+        with tf.GradientTape() as tape:
+            value = loss(labels, logits, sample_weight=weight)
+        return tape.gradient(value, [v.value for v in loss.trainable_variables])[0]
+
+    weight = np.full(label.shape, 0.5), np.full(labels.shape, 0.5)
+    exact = float(slope(label, few, weight[0]))
+    assert float(slope(labels, many, weight[1])) == pytest.approx(exact, rel=1e-4)
+
+
+@pytest.mark.parametrize("cls", [Sparse, Categorical, Binary])
+def test_the_part_stands_for_the_batch(cls):
+    """Predictions of a large batch are no better at its start than at its end."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 4, (64, 64, 8))
+    sure = np.linspace(0.0, 6.0, 64)[:, np.newaxis, np.newaxis, np.newaxis]
+    hot = np.eye(4)[labels]
+    logits = sure * hot + random.normal(size=hot.shape)
+    targets = labels if cls is Sparse else hot
+    loss = cls("learned", from_logits=True, reduction="mean")
+    slopes = []
+    for batch in ((targets, logits), *zip(targets, logits, strict=True)):
+        with tf.GradientTape() as tape:
+            value = loss(*batch)
+        slopes.append(float(tape.gradient(value, loss.trainable_variables)[0]))
+    whole, *parts = slopes  # parts are small enough to be taken as a whole
+    assert whole == pytest.approx(np.mean(parts), rel=0.1)
+
+
 @pytest.mark.parametrize(
     ("cls", "arguments", "message"),
     [
