@@ -14,6 +14,7 @@ from keras_metaloss.as_loss import as_loss
 from keras_metaloss.checks import check_choice, check_positive_integer
 from keras_metaloss.dtypes import wide_dtype
 from keras_metaloss.losses.class_number_loss import ClassNumbers
+from keras_metaloss.losses.compiled_loops import row_sums
 
 __all__ = ["AdaLoss", "GradientStatistics", "ada_loss"]
 
@@ -169,24 +170,23 @@ class AdaLoss(keras.losses.Loss):
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
-        values = self.loss.call(y_true, y_pred)
+        if self.needs_model:
+            values, statistics = self.loss.call(y_true, y_pred), self._given.statistics
+        else:
+            values, statistics = self._by_output(y_true, y_pred)
         if values.shape.rank == 0:
             raise ValueError(
                 "Invalid value for argument `loss`. Expected a loss whose `call` "
                 "returns one value an example. Received a scalar from: "
                 f"loss={self.loss}"
             )
-        if self.needs_model:
-            statistics = self._given.statistics
-            if statistics is None:
-                raise ValueError(
-                    f"An `AdaLoss(gradient={self.gradient!r})` needs gradients by "
-                    "weights of the network, which `kml.AdaptiveLossModel` computes: "
-                    "compile such a model with it, or use `gradient='output'`. "
-                    "Received: a call without them"
-                )
-        else:
-            statistics = self._by_output(y_true, y_pred)
+        if statistics is None:
+            raise ValueError(
+                f"An `AdaLoss(gradient={self.gradient!r})` needs gradients by "
+                "weights of the network, which `kml.AdaptiveLossModel` computes: "
+                "compile such a model with it, or use `gradient='output'`. "
+                "Received: a call without them"
+            )
         alpha = tf.cast(self.alphas(statistics), values.dtype)
         shape = tf.concat(
             [tf.shape(alpha), tf.ones([values.shape.rank - alpha.shape.rank], "int32")],
@@ -217,21 +217,18 @@ class AdaLoss(keras.losses.Loss):
         return -alpha if self.direction == "easy" else alpha
 
     def _by_output(self, y_true, y_pred):
+        """Values of the loss, and statistics of their gradients by predictions."""
         wide = wide_dtype(y_pred.dtype)
-        y_pred = tf.stop_gradient(tf.cast(y_pred, wide))
-        with tf.GradientTape() as tape:
-            tape.watch(y_pred)
-            values = self.loss.call(tf.cast(y_true, wide), y_pred)
-        gradient = tape.gradient(values, y_pred)
-        rest = list(range(values.shape.rank, y_pred.shape.rank))
-        norms = tf.sqrt(tf.reduce_sum(tf.square(gradient), axis=rest))
+        y_true, y_pred = tf.cast(y_true, wide), tf.cast(y_pred, wide)
+        values, gradient = _value_and_gradient(self.loss, y_true, y_pred)
+        norms = tf.sqrt(row_sums(tf.square(gradient)))
         if self.alpha != "cosine":
-            return GradientStatistics(norms)
+            return values, GradientStatistics(norms)
         batch = list(range(values.shape.rank))
         mean = tf.reduce_mean(gradient, axis=batch, keepdims=True)
-        products = tf.reduce_sum(gradient * mean, axis=rest)
         lengths = norms * tf.sqrt(tf.reduce_sum(tf.square(mean)))
-        return GradientStatistics(norms, tf.math.divide_no_nan(products, lengths))
+        cosines = tf.math.divide_no_nan(row_sums(gradient * mean), lengths)
+        return values, GradientStatistics(norms, cosines)
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
@@ -251,6 +248,41 @@ class AdaLoss(keras.losses.Loss):
         for key in ("loss", "alpha"):
             config[key] = keras.saving.deserialize_keras_object(config[key])
         return cls(**config)
+
+
+def _value_and_gradient(loss, y_true, y_pred):
+    """Values `[...]` of a loss, and their gradients `[..., D]` by the prediction."""
+
+    @tf.custom_gradient
+    def computed_once(y_true, y_pred):
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch([y_true, y_pred])
+            values = loss.call(y_true, y_pred)
+        each = tape.gradient(values, y_pred)
+        axes = _axes_left_out(loss, values, y_pred)
+
+        def gradient(upstream, _, variables=()):
+            by_true, *others = tape.gradient(values, [y_true, *variables], upstream)
+            for axis in axes:
+                upstream = tf.expand_dims(upstream, axis)
+            by_both = [by_true, upstream * each]
+            return (by_both, others) if variables else by_both
+
+        return (values, each), gradient
+
+    values, each = computed_once(y_true, y_pred)
+    axes = _axes_left_out(loss, values, y_pred)
+    order = [i for i in range(y_pred.shape.rank) if i not in axes] + axes
+    shape = tf.concat([tf.shape(values), [-1]], axis=0)
+    return values, tf.reshape(tf.transpose(tf.stop_gradient(each), order), shape)
+
+
+def _axes_left_out(loss, values, y_pred):
+    """Axes of predictions that the loss has taken the sum or mean over."""
+    rank, more = y_pred.shape.rank, y_pred.shape.rank - values.shape.rank
+    if more == 1 and isinstance(getattr(loss, "axis", None), int):
+        return [loss.axis % rank]
+    return list(range(rank - more, rank))
 
 
 class _Given(threading.local):

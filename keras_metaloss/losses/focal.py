@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_metaloss.checks import check_non_negative
-from keras_metaloss.dtypes import wide_dtype
 from keras_metaloss.losses.class_number_loss import ClassNumbers
 from keras_metaloss.losses.focal_functions import (
     binary_focal_loss,
@@ -82,7 +81,7 @@ class _FocalLoss(TrainableLoss):
             return type(self)._values(y_true, y_pred, self._gamma, self.alpha, *shared)
         y_pred = keras.ops.convert_to_tensor(y_pred)
         gamma = tf.nn.softplus(self.parameter("raw_gamma"))
-        fixed = tf.cast(tf.stop_gradient(gamma), wide_dtype(y_pred.dtype))
+        fixed = tf.stop_gradient(gamma)
         values = type(self)._values(y_true, y_pred, fixed, self.alpha, *shared)
         likelihood, chosen = type(self)._likelihood(
             y_true, tf.stop_gradient(y_pred), gamma, *shared

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_metaloss.checks import check_non_negative
 from keras_metaloss.losses.as_floats import as_floats
+from keras_metaloss.losses.compiled_loops import row_sums
 from keras_metaloss.losses.focal_kernels import (
     binary_focal_terms,
     class_focal_terms,
@@ -67,8 +68,8 @@ def binary_focal_loss(
     Reference:
         Lin et al., "Focal Loss for Dense Object Detection", 2017, equations 4, 5.
     """
-    gamma = _checked_gamma(gamma)
     y_true, y_pred, result = as_floats(y_true, y_pred)
+    gamma = _checked_gamma(gamma, y_pred.dtype)
     y_true, y_pred = same_rank(y_true, y_pred)
     _check_same_shape(y_true, y_pred)
     log_odds = y_pred if from_logits else binary_log_odds(y_pred)
@@ -83,7 +84,11 @@ def binary_focal_loss(
             shape[axis] = -1
             alpha = tf.reshape(alpha, shape)
         positive, negative = alpha * positive, (1.0 - alpha) * negative
-    return tf.cast(tf.reduce_mean(positive + negative, axis=axis), result)
+    values = positive + negative
+    if _checked_axis(axis, values.shape.rank) != values.shape.rank - 1:
+        return tf.cast(tf.reduce_mean(values, axis=axis), result)
+    columns = tf.cast(tf.shape(values)[-1], values.dtype)
+    return tf.cast(row_sums(values) / columns, result)
 
 
 def categorical_focal_loss(
@@ -123,8 +128,8 @@ def categorical_focal_loss(
     Reference:
         Lin et al., "Focal Loss for Dense Object Detection", 2017, equations 4, 5.
     """
-    gamma = _checked_gamma(gamma)
     y_true, y_pred, result = as_floats(y_true, y_pred)
+    gamma = _checked_gamma(gamma, y_pred.dtype)
     _check_same_shape(y_true, y_pred)
     y_true, y_pred = as_classes_last(y_true, axis), as_classes_last(y_pred, axis)
     if label_smoothing:
@@ -175,9 +180,9 @@ def sparse_categorical_focal_loss(
     Reference:
         Lin et al., "Focal Loss for Dense Object Detection", 2017, equations 4, 5.
     """
-    gamma = _checked_gamma(gamma)
     labels = class_numbers(y_true, y_pred, axis)
     _, y_pred, result = as_floats(0.0, y_pred)
+    gamma = _checked_gamma(gamma, y_pred.dtype)
     y_pred = as_classes_last(y_pred, axis)
     if label_smoothing:
         targets = tf.one_hot(labels, tf.shape(y_pred)[-1], dtype=y_pred.dtype)
@@ -193,10 +198,16 @@ def sparse_categorical_focal_loss(
     return tf.cast(_nan_unless_class(labels, y_pred, values), result)
 
 
-def _checked_gamma(gamma):
-    """A number not below zero; tensors as they are."""
-    is_tensor = tf.is_tensor(gamma) or isinstance(gamma, keras.Variable)
-    return gamma if is_tensor else check_non_negative("gamma", gamma)
+def _checked_gamma(gamma, dtype):
+    """A number not below zero, or a scalar tensor."""
+    if not (tf.is_tensor(gamma) or isinstance(gamma, keras.Variable)):
+        return check_non_negative("gamma", gamma)
+    if tuple(gamma.shape) != ():
+        raise ValueError(
+            "Invalid value for argument `gamma`. Expected a number or a scalar tensor. "
+            f"Received: gamma of shape {tuple(gamma.shape)}"
+        )
+    return tf.cast(tf.convert_to_tensor(gamma), dtype)
 
 
 def _check_same_shape(y_true, y_pred):

@@ -12,6 +12,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_metaloss.losses.compiled_loops import long_rows
+
 __all__ = ["binary_focal_terms", "class_focal_terms", "label_focal_terms"]
 
 
@@ -20,9 +22,11 @@ def binary_focal_terms(log_odds: tf.Tensor, gamma: Any) -> tuple[tf.Tensor, tf.T
 
     Args:
         log_odds: logits, of any shape.
-        gamma: number not below zero, or a tensor that broadcasts with `log_odds`.
+        gamma: number not below zero, or a scalar tensor.
     """
-    return _differentiable(_binary, log_odds, gamma)
+    terms = _differentiable(_binary, long_rows(log_odds), gamma)
+    yes, no = (tf.reshape(values, tf.shape(log_odds)) for values in terms)
+    return yes, no
 
 
 def label_focal_terms(log_odds: tf.Tensor, gamma: Any) -> tf.Tensor:
@@ -35,7 +39,7 @@ def class_focal_terms(logits: tf.Tensor, gamma: Any) -> tf.Tensor:
 
     Args:
         logits: `[..., C]`.
-        gamma: number not below zero, or a tensor that broadcasts with `logits`.
+        gamma: number not below zero, or a scalar tensor.
 
     Returns:
         Tensor `[..., C]`.
@@ -113,11 +117,8 @@ def _differentiable(kernel: Callable, predictions: tf.Tensor, gamma: Any) -> Any
         values, by_predictions, by_gamma = kernel(predictions, gamma)
 
         def gradient(*upstream):
-            more = predictions.shape.rank - gamma.shape.rank
-            axes = [more + i for i, n in enumerate(gamma.shape) if n == 1]
-            summed = tf.reduce_sum(by_gamma(*upstream), axis=axes, keepdims=True)
-            summed = tf.reduce_sum(summed, axis=list(range(more)))
-            return by_predictions(*upstream), summed
+            summed = tf.reduce_sum(by_gamma(*upstream))
+            return by_predictions(*upstream), tf.reshape(summed, tf.shape(gamma))
 
         return values, gradient
 

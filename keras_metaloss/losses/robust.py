@@ -71,7 +71,8 @@ def robust_negative_log_likelihood(
         tf.cast(keras.ops.convert_to_tensor(x, y_pred.dtype), y_pred.dtype)
         for x in (alpha, scale)
     )
-    energy = learned_energy(y_true - y_pred, alpha, scale)
+    # Even in the residual; this order leaves no sign to change in the gradient.
+    energy = learned_energy(y_pred - y_true, alpha, scale)
     normalizer = tf.reduce_mean(tf.math.log(scale) + log_partition(alpha))
     return tf.cast(energy + normalizer, result)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from keras_metaloss import _compat
+from keras_metaloss.losses.compiled_loops import long_rows, row_sums
 from keras_metaloss.losses.general_robust_loss import SERIES_REACH, expm1_quotient
 
 __all__ = ["learned_energy"]
@@ -34,30 +35,25 @@ def learned_energy(
     by_column = any(p.shape.num_elements() != 1 for p in (alpha, scale))
     distance = 2.0 - alpha
     precision = 1.0 / tf.square(scale)
-    # Compilers make one long loop fast; many of a few columns they do not.
-    x = residual if by_column else tf.reshape(residual, [-1])
+    x = residual if by_column else long_rows(residual)
     ratio = tf.square(x) * (precision / distance)
     t = tf.math.log1p(ratio) * (0.5 * alpha)
-    excess = _expm1(t)
-
-    def row_sums(values):
-        return _row_sums(tf.reshape(values, [-1, columns]))
+    growth, excess = _exp_and_expm1(t)
 
     def gradient(upstream):
         weights = upstream[..., tf.newaxis] / tf.cast(columns, upstream.dtype)
 
-        def total(values, weights):
-            values = tf.reshape(values, [-1, columns])
-            weights = tf.reshape(weights, [-1, 1])
+        def total(values):
             if by_column:
-                return tf.reduce_sum(values * weights, axis=0)
-            return tf.reduce_sum(_row_sums(values) * weights[:, 0])
+                axes = list(range(residual.shape.rank - 1))
+                return tf.reduce_sum(values * weights, axis=axes)
+            sums = row_sums(tf.reshape(values, shape))
+            return tf.reduce_sum(sums * weights[..., 0])
 
-        growth = excess + 1.0
         slope = growth / (1.0 + ratio)
         by_residual = tf.reshape(x * slope, shape) * (weights * precision)
-        moved = total(slope * ratio, weights)
-        bend = total(growth * t, weights) - 2.0 / distance * total(excess, weights)
+        moved = total(slope * ratio)
+        bend = total(growth * t) - 2.0 / distance * total(excess)
         by_alpha = _to_shape_of(distance / tf.square(alpha) * bend + moved / 2, alpha)
         return by_residual, by_alpha, _to_shape_of(-distance * moved / scale, scale)
 
@@ -65,26 +61,18 @@ def learned_energy(
     if by_column:
         energy = row_sums(excess * factor)
     else:
-        energy = row_sums(excess) * tf.reshape(factor, [])
-    mean = energy / tf.cast(columns, energy.dtype)
-    return tf.reshape(mean, shape[:-1]), gradient
+        energy = row_sums(tf.reshape(excess, shape)) * tf.reshape(factor, [])
+    return energy / tf.cast(columns, energy.dtype), gradient
 
 
-def _expm1(t):
-    """`expm1(t)` for t of 0 and above."""
+def _exp_and_expm1(t):
+    """Of t that are 0 or above."""
     if not _compat.is_compiled_by_xla():
-        return tf.math.expm1(t)
-    # XLA's own takes longer than this.
-    series = t * expm1_quotient(t)
-    return tf.where(t < SERIES_REACH, series, tf.exp(t) - 1.0)
-
-
-def _row_sums(values):
-    """Sum over the last axis of a matrix."""
-    if not _compat.is_compiled_by_xla():
-        return tf.reduce_sum(values, axis=-1)
-    # XLA computes the factors of a product in its loop, and those of a sum before it.
-    return tf.linalg.matvec(values, tf.ones(tf.shape(values)[-1:], values.dtype))
+        excess = tf.math.expm1(t)
+        return excess + 1.0, excess
+    # XLA's own `expm1` takes longer than all this.
+    growth, series = tf.exp(t), t * expm1_quotient(t)
+    return growth, tf.where(t < SERIES_REACH, series, growth - 1.0)
 
 
 def _to_shape_of(gradient, parameter):

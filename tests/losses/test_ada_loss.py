@@ -268,7 +268,7 @@ def test_what_layers_add_to_the_loss_counts(gradient, run_eagerly):
     losses = []
     for layers in (plain, added):
         model = kml.AdaptiveLossModel(layers)
-        loss = kml.losses.AdaLoss("mse", gradient=gradient)
+        loss = AdaLoss("mse", gradient=gradient)
         model.compile(keras.optimizers.SGD(0.0), loss, run_eagerly=run_eagerly)
         x, y = np.ones((4, 3)), np.ones((4, 2))
         losses.append([model.train_on_batch(x, y), model.test_on_batch(x, y)])
@@ -277,8 +277,88 @@ def test_what_layers_add_to_the_loss_counts(gradient, run_eagerly):
 
 def test_class_numbers_stay_whole_in_bfloat16():
     logits = tf.one_hot([257, 999], 1000) * 20.0
-    loss = kml.losses.AdaLoss(
+    loss = AdaLoss(
         keras.losses.SparseCategoricalCrossentropy(from_logits=True), dtype="bfloat16"
     )
     assert float(loss(np.array([257, 999]), logits)) < 0.01
     assert float(loss(np.array([256, 998]), logits)) > 5
+
+
+class TestOnePassForValueAndGradient:
+    """What is computed once has the derivatives of what is computed twice."""
+
+    random = np.random.default_rng(0)
+    hot = tf.one_hot(random.integers(0, 4, 6), 4)
+    logits = tf.constant(random.normal(size=(6, 4)), "float32")
+
+    def by_hand(self, function, logits):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            values = function(self.hot, logits)
+        norms = tf.norm(tape.gradient(values, logits), axis=-1)
+        return tf.reduce_mean(tf.stop_gradient(tf.sigmoid(norms)) * values)
+
+    @pytest.mark.parametrize("jit_compile", [False, True])
+    def test_variables_of_the_loss(self, jit_compile):
+        factor = tf.Variable(2.0)
+
+        def function(y_true, y_pred):
+            return factor * tf.reduce_mean(tf.square(y_true - y_pred), axis=-1)
+
+        loss = AdaLoss(function)
+
+        @tf.function(jit_compile=jit_compile)
+        def slopes(total):
+            with tf.GradientTape() as tape:
+                tape.watch(self.logits)
+                value = total(self.logits)
+            return tape.gradient(value, [self.logits, factor])
+
+        ours = slopes(lambda logits: loss(self.hot, logits))
+        exact = slopes(lambda logits: self.by_hand(function, logits))
+        for own, other in zip(ours, exact, strict=True):
+            np.testing.assert_allclose(own, other, rtol=1e-5, atol=1e-7)
+
+    def test_second_derivatives(self):
+        function = keras.losses.CategoricalCrossentropy(
+            from_logits=True, reduction=None
+        )
+        loss = AdaLoss(function)
+
+        def curvature(total):
+            with tf.GradientTape() as outer:
+                outer.watch(self.logits)
+                with tf.GradientTape() as inner:
+                    inner.watch(self.logits)
+                    value = total(self.logits)
+                slope = inner.gradient(value, self.logits)
+                length = tf.reduce_sum(tf.square(slope))
+            return outer.gradient(length, self.logits)
+
+        ours = curvature(lambda logits: loss(self.hot, logits))
+        exact = curvature(lambda logits: self.by_hand(function, logits))
+        np.testing.assert_allclose(ours, exact, rtol=1e-5, atol=1e-7)
+
+    def test_targets_that_are_predictions_too(self):
+        targets = tf.nn.softmax(self.logits)
+        loss = AdaLoss("mse")
+        with tf.GradientTape() as tape:
+            tape.watch(targets)
+            value = loss(targets, self.hot)
+        slope = tape.gradient(value, targets)
+        swapped = tf.constant(self.hot)
+        with tf.GradientTape() as tape:
+            tape.watch(swapped)
+            value = loss(targets, swapped)
+        np.testing.assert_allclose(slope, -tape.gradient(value, swapped), rtol=1e-5)
+
+    def test_classes_that_are_not_the_last_axis(self):
+        hot = tf.one_hot(self.random.integers(0, 3, (2, 5)), 3)
+        logits = tf.constant(self.random.normal(size=(2, 5, 3)), "float32")
+        first = keras.losses.CategoricalCrossentropy(from_logits=True, axis=1)
+        last = keras.losses.CategoricalCrossentropy(from_logits=True)
+        values = AdaLoss(first, alpha="cosine", reduction=None)(
+            tf.transpose(hot, [0, 2, 1]), tf.transpose(logits, [0, 2, 1])
+        )
+        expected = AdaLoss(last, alpha="cosine", reduction=None)(hot, logits)
+        np.testing.assert_allclose(values, expected, rtol=1e-5)

@@ -415,6 +415,39 @@ def test_gamma_of_the_functions(gamma):
         kml.losses.categorical_focal_loss([[1.0, 0.0]], [[0.5, 0.5]], gamma=gamma)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gamma_as_a_tensor(dtype):
+    """The derivative by gamma against differences."""
+    random = np.random.default_rng(0)
+    logits = tf.constant(random.normal(size=(5, 3, 4)), dtype)
+    labels = tf.constant(random.integers(0, 4, (5, 3)))
+    hot = tf.one_hot(labels, 4, dtype=dtype)
+    for function, targets in (
+        (kml.losses.sparse_categorical_focal_loss, labels),
+        (kml.losses.categorical_focal_loss, hot),
+        (kml.losses.binary_focal_loss, hot),
+    ):
+
+        def total(gamma, function=function, targets=targets):
+            return tf.reduce_sum(function(targets, logits, gamma, from_logits=True))
+
+        gamma = keras.Variable(1.3, dtype="float32")
+        with tf.GradientTape() as tape:
+            value = total(gamma)
+        slope = float(tape.gradient(value, gamma.value))
+        step = 1e-2 if dtype == "float32" else 1e-4
+        differences = float(total(1.3 + step) - total(1.3 - step)) / (2 * step)
+        assert slope == pytest.approx(differences, rel=1e-3)
+        assert float(value) == pytest.approx(float(total(1.3)), rel=1e-6)
+        with pytest.raises(ValueError, match=r"`gamma`.*shape \(4,\)"):
+            total(tf.ones([4], dtype))
+
+
+def test_a_single_example():
+    value = kml.losses.sparse_categorical_focal_loss(1, [0.5, 0.5], gamma=1.0)
+    assert float(value) == pytest.approx(np.log(2) / 2, rel=1e-6)
+
+
 def test_learned_gamma_takes_lists():
     for cls in (kml.losses.BinaryFocalLoss, kml.losses.CategoricalFocalLoss):
         fixed, learned = cls(2.0), cls("learned")

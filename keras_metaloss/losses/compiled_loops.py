@@ -1,0 +1,48 @@
+"""Shapes of loops and sums that a compiler makes fast."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from keras_metaloss import _compat
+
+__all__ = ["long_rows", "row_sums"]
+
+# XLA on a CPU makes longer sums a tree, of which each level is a pass of its own.
+_SHORT = 32
+
+
+def long_rows(tensor: tf.Tensor) -> tf.Tensor:
+    """All axes but the first made one: loops over few columns are slow.
+
+    Args:
+        tensor: `[B, ...]`.
+
+    Returns:
+        Tensor `[B, M]`; one with no more than two axes as it is.
+    """
+    if tensor.shape.rank <= 2:
+        return tensor
+    shape = tf.shape(tensor)
+    return tf.reshape(tensor, [shape[0], tf.reduce_prod(shape[1:])])
+
+
+def row_sums(values: tf.Tensor) -> tf.Tensor:
+    """`reduce_sum(values, axis=-1)`.
+
+    A long sum is written as a product under XLA, which computes its factors in the loop
+    of the product. Elsewhere a product may be less exact than a sum.
+
+    Args:
+        values: floats, `[..., C]`.
+
+    Returns:
+        Tensor `[...]`.
+    """
+    columns = values.shape[-1]
+    if not _compat.is_compiled_by_xla() or columns is None or columns <= _SHORT:
+        return tf.reduce_sum(values, axis=-1)
+    sums = tf.linalg.matvec(
+        tf.reshape(values, [-1, columns]), tf.ones([columns], values.dtype)
+    )
+    return tf.reshape(sums, tf.shape(values)[:-1])
