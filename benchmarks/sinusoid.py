@@ -24,6 +24,7 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
+import tensorflow as tf
 
 import keras_metaloss as kml
 
@@ -42,6 +43,8 @@ STEPS_PER_EPOCH = 5_000
 
 def main() -> None:
     arguments = parse_arguments()
+    # Each number of shots and steps is traced anew, which TensorFlow would remark on.
+    tf.get_logger().setLevel("ERROR")
     if arguments.paper == "maml":
         run("maml", kml.adaptation.MAML(1, arguments.inner_rate), MAML_TABLE, arguments)
         return

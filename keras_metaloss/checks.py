@@ -7,11 +7,15 @@ import numbers
 from collections.abc import Iterable
 from typing import Any
 
+import keras
+import numpy as np
+
 __all__ = [
     "check_choice",
     "check_non_negative",
     "check_positive_integer",
     "check_seed",
+    "check_within",
 ]
 
 
@@ -58,3 +62,14 @@ def check_seed(value: Any) -> int:
             f"Received: seed={value!r}"
         )
     return int(value)
+
+
+def check_within(name: str, value: Any, low: float, high: float) -> None:
+    """Raises a `ValueError` for numbers, not tensors, that are not between the two."""
+    values = value.tolist() if isinstance(value, np.ndarray) else value
+    found = [v for v in keras.tree.flatten(values) if isinstance(v, numbers.Number)]
+    if not all(low < v < high for v in found):
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected numbers above {low} and "
+            f"below {high}. Received: {name}={value!r}"
+        )

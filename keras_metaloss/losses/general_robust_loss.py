@@ -10,13 +10,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_metaloss.checks import check_within
 from keras_metaloss.losses.as_floats import as_floats
 from keras_metaloss.same_rank import same_rank
 
 __all__ = [
     "SERIES_REACH",
     "check_columns",
-    "check_within",
     "expm1_quotient",
     "general_robust_loss",
     "log_partition",
@@ -94,17 +94,6 @@ def check_columns(y_pred: tf.Tensor, **parameters: Any) -> None:
                 f"column of predictions. Received: {name}={value!r}, with "
                 f"{columns} columns"
             )
-
-
-def check_within(name: str, value: Any, low: float, high: float) -> None:
-    """Raises a `ValueError` for numbers, not tensors, that are not between the two."""
-    values = value.tolist() if isinstance(value, np.ndarray) else value
-    found = [v for v in keras.tree.flatten(values) if isinstance(v, numbers.Number)]
-    if not all(low < v < high for v in found):
-        raise ValueError(
-            f"Invalid value for argument `{name}`. Expected numbers above {low} and "
-            f"below {high}. Received: {name}={value!r}"
-        )
 
 
 def robust_energy(x: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_metaloss.checks import check_within
 from keras_metaloss.losses.as_floats import as_floats
 from keras_metaloss.losses.general_robust_loss import (
     check_columns,
-    check_within,
     general_robust_loss,
     log_partition,
 )

@@ -72,6 +72,7 @@ class LossParameters(TracedOnce):
         training: bool = True,
     ) -> tf.Tensor:
         """The compiled loss, its parameters trained and its gradients at hand."""
+        _check_scope(self.distribute_strategy, self._loss_parameters())
         with contextlib.ExitStack() as stack:
             stack.enter_context(loss_parameters_trained())
             for loss in keras.tree.flatten(self.loss):
@@ -141,6 +142,17 @@ class LossParameters(TracedOnce):
             return []
         # Keras asks for weights before its own constructor has set `loss`.
         return loss_parameters(getattr(self, "loss", None))
+
+
+def _check_scope(strategy, variables):
+    """Keras's optimizers would fail without a word."""
+    for variable in variables if strategy.num_replicas_in_sync > 1 else ():
+        if not strategy.extended.variable_created_in_scope(variable.value):
+            raise ValueError(
+                "Invalid value for argument `loss`. Expected a loss made where the "
+                "model is made, within `strategy.scope()`, as it has parameters of its "
+                f"own. Received: the parameter {variable.name!r}, made outside"
+            )
 
 
 def _joined(first, second):

@@ -65,3 +65,14 @@ def test_two_replicas_take_the_step_of_one(name, mirrored):
     two = weights_after_training(name, mirrored, run_eagerly=False)
     for a, b in zip(one, two, strict=True):
         np.testing.assert_allclose(b, a, rtol=0, atol=1e-5)
+
+
+def test_a_loss_made_outside_of_the_scope(mirrored):
+    loss = kml.losses.AdaptiveRobustLoss()
+    with mirrored.scope():
+        network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
+        model = kml.AdaptiveLossModel(network)
+        model.compile(optimizer="sgd", loss=loss)
+    data = tf.data.Dataset.from_tensors((np.ones((8, 3)), np.ones((8, 3))))
+    with pytest.raises(ValueError, match=r"`loss`.*`strategy.scope\(\)`"):
+        model.fit(data, shuffle=False, verbose=0)
