@@ -17,6 +17,7 @@ from keras_metaloss.dtypes import wide_dtype
 
 __all__ = [
     "added_losses_kept",
+    "axis_of_loss",
     "calls_replaced",
     "compiled_loss_weights",
     "compiled_metrics",
@@ -57,6 +58,12 @@ def own_weights(model: keras.layers.Layer) -> list[keras.Variable]:
     """What layers made to be trained, whether it is or is frozen."""
     layers = [model, *flatten_layers(model)]
     return [v for layer in layers for v in layer._trainable_variables]
+
+
+def axis_of_loss(loss: keras.losses.Loss) -> Any:
+    """The axis of predictions that a loss sums over, where it has such an argument."""
+    arguments = getattr(loss, "_fn_kwargs", {})
+    return arguments.get("axis", getattr(loss, "axis", -1))
 
 
 def is_compiled_by_xla() -> bool:

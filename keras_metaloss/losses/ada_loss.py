@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import numbers
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -10,11 +11,13 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from keras_metaloss import _compat
 from keras_metaloss.as_loss import as_loss
 from keras_metaloss.checks import check_choice, check_positive_integer
 from keras_metaloss.dtypes import wide_dtype
 from keras_metaloss.losses.class_number_loss import ClassNumbers
 from keras_metaloss.losses.compiled_loops import row_sums
+from keras_metaloss.losses.per_example import LOSSES_PER_EXAMPLE
 
 __all__ = ["AdaLoss", "GradientStatistics", "ada_loss"]
 
@@ -173,7 +176,7 @@ class AdaLoss(keras.losses.Loss):
         if self.needs_model:
             values, statistics = self.loss.call(y_true, y_pred), self._given.statistics
         else:
-            values, statistics = self._by_output(y_true, y_pred)
+            values, statistics = self._values_and_statistics(y_true, y_pred)
         if values.shape.rank == 0:
             raise ValueError(
                 "Invalid value for argument `loss`. Expected a loss whose `call` "
@@ -193,7 +196,7 @@ class AdaLoss(keras.losses.Loss):
             axis=0,
         )
         weight = tf.reshape(tf.stop_gradient(tf.sigmoid(alpha)), shape)
-        return weight * values
+        return tf.cast(weight * values, y_pred.dtype)
 
     def alphas(self, statistics: GradientStatistics) -> tf.Tensor:
         """`alpha_i` of each example."""
@@ -216,8 +219,8 @@ class AdaLoss(keras.losses.Loss):
             )
         return -alpha if self.direction == "easy" else alpha
 
-    def _by_output(self, y_true, y_pred):
-        """Values of the loss, and statistics of their gradients by predictions."""
+    def _values_and_statistics(self, y_true, y_pred):
+        """Values of the loss, and what their gradients by predictions are like."""
         wide = wide_dtype(y_pred.dtype)
         y_true, y_pred = tf.cast(y_true, wide), tf.cast(y_pred, wide)
         values, gradient = _value_and_gradient(self.loss, y_true, y_pred)
@@ -251,38 +254,42 @@ class AdaLoss(keras.losses.Loss):
 
 
 def _value_and_gradient(loss, y_true, y_pred):
-    """Values `[...]` of a loss, and their gradients `[..., D]` by the prediction."""
+    """Values `[...]` of a loss, and their gradients `[..., D]` as constants."""
+    axis = _compat.axis_of_loss(loss)
+    if type(loss) in LOSSES_PER_EXAMPLE and axis == -1:
+        values, gradient = _computed_once(loss, y_true, y_pred)
+        return values, tf.stop_gradient(gradient)
+    values = loss.call(y_true, y_pred)
+    constant = tf.stop_gradient(y_pred)
+    with tf.GradientTape() as tape:
+        tape.watch(constant)
+        again = loss.call(y_true, constant)
+    gradient = tape.gradient(again, constant)
+    rank, more = y_pred.shape.rank, y_pred.shape.rank - values.shape.rank
+    is_one_axis = more == 1 and isinstance(axis, numbers.Integral)
+    axes = [int(axis) % rank] if is_one_axis else list(range(rank - more, rank))
+    order = [i for i in range(rank) if i not in axes] + axes
+    shape = tf.concat([tf.shape(values), [-1]], axis=0)
+    return values, tf.reshape(tf.transpose(gradient, order), shape)
+
+
+def _computed_once(loss, y_true, y_pred):
+    """The same where a value depends on its row of predictions and targets alone."""
 
     @tf.custom_gradient
-    def computed_once(y_true, y_pred):
+    def both(y_true, y_pred):
         with tf.GradientTape(persistent=True) as tape:
             tape.watch([y_true, y_pred])
             values = loss.call(y_true, y_pred)
         each = tape.gradient(values, y_pred)
-        axes = _axes_left_out(loss, values, y_pred)
 
-        def gradient(upstream, _, variables=()):
-            by_true, *others = tape.gradient(values, [y_true, *variables], upstream)
-            for axis in axes:
-                upstream = tf.expand_dims(upstream, axis)
-            by_both = [by_true, upstream * each]
-            return (by_both, others) if variables else by_both
+        def gradient(upstream, _):
+            by_true = tape.gradient(values, y_true, upstream)
+            return by_true, upstream[..., tf.newaxis] * each
 
         return (values, each), gradient
 
-    values, each = computed_once(y_true, y_pred)
-    axes = _axes_left_out(loss, values, y_pred)
-    order = [i for i in range(y_pred.shape.rank) if i not in axes] + axes
-    shape = tf.concat([tf.shape(values), [-1]], axis=0)
-    return values, tf.reshape(tf.transpose(tf.stop_gradient(each), order), shape)
-
-
-def _axes_left_out(loss, values, y_pred):
-    """Axes of predictions that the loss has taken the sum or mean over."""
-    rank, more = y_pred.shape.rank, y_pred.shape.rank - values.shape.rank
-    if more == 1 and isinstance(getattr(loss, "axis", None), int):
-        return [loss.axis % rank]
-    return list(range(rank - more, rank))
+    return both(y_true, y_pred)
 
 
 class _Given(threading.local):

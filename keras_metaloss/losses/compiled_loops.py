@@ -21,7 +21,7 @@ def long_rows(tensor: tf.Tensor) -> tf.Tensor:
     Returns:
         Tensor `[B, M]`; one with no more than two axes as it is.
     """
-    if tensor.shape.rank <= 2:
+    if tensor.shape.rank is None or tensor.shape.rank <= 2:
         return tensor
     shape = tf.shape(tensor)
     return tf.reshape(tensor, [shape[0], tf.reduce_prod(shape[1:])])
@@ -30,8 +30,8 @@ def long_rows(tensor: tf.Tensor) -> tf.Tensor:
 def row_sums(values: tf.Tensor) -> tf.Tensor:
     """`reduce_sum(values, axis=-1)`.
 
-    A long sum is written as a product under XLA, which computes its factors in the loop
-    of the product. Elsewhere a product may be less exact than a sum.
+    A long sum is written as a product for XLA on a CPU, which computes its factors in
+    the loop of the product. A GPU may round the factors of a product.
 
     Args:
         values: floats, `[..., C]`.
@@ -39,8 +39,10 @@ def row_sums(values: tf.Tensor) -> tf.Tensor:
     Returns:
         Tensor `[...]`.
     """
-    columns = values.shape[-1]
-    if not _compat.is_compiled_by_xla() or columns is None or columns <= _SHORT:
+    columns = values.shape[-1] if values.shape.rank else None
+    is_long = columns is not None and columns > _SHORT
+    may_round = tf.config.list_physical_devices("GPU")
+    if not is_long or may_round or not _compat.is_compiled_by_xla():
         return tf.reduce_sum(values, axis=-1)
     sums = tf.linalg.matvec(
         tf.reshape(values, [-1, columns]), tf.ones([columns], values.dtype)

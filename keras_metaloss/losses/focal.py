@@ -18,6 +18,8 @@ from keras_metaloss.losses.focal_functions import (
     sparse_categorical_focal_loss,
 )
 from keras_metaloss.losses.focal_likelihood import (
+    as_label_rows,
+    as_rows,
     binary_focal_likelihood,
     categorical_focal_likelihood,
     sparse_categorical_focal_likelihood,
@@ -33,6 +35,7 @@ class _FocalLoss(TrainableLoss):
 
     _values = None
     _likelihood = None
+    _rows = staticmethod(as_rows)
 
     def __init__(
         self,
@@ -83,10 +86,12 @@ class _FocalLoss(TrainableLoss):
         gamma = tf.nn.softplus(self.parameter("raw_gamma"))
         fixed = tf.stop_gradient(gamma)
         values = type(self)._values(y_true, y_pred, fixed, self.alpha, *shared)
-        likelihood, chosen = type(self)._likelihood(
-            y_true, tf.stop_gradient(y_pred), gamma, *shared
-        )
-        return with_gradient_of_likelihood(values, likelihood, chosen)
+
+        def likelihood(y_true, y_pred, gamma):
+            return type(self)._likelihood(y_true, y_pred, gamma, *shared[:2])
+
+        rows = type(self)._rows(y_true, tf.stop_gradient(y_pred), self.axis)
+        return with_gradient_of_likelihood(values, gamma, likelihood, *rows)
 
     @classmethod
     def _checked_alpha(cls, alpha):
@@ -198,7 +203,8 @@ class CategoricalFocalLoss(_FocalLoss):
     1 over classes, with predictions held fixed: it rises while predictions are too
     sure of themselves and falls to 0, where `q = p`, when they are calibrated. Value
     of the loss and gradient of the predictions are those of FL. Of a batch with more
-    than 32,768 predictions gamma follows a part, spread evenly: at least 256 examples.
+    than 32,768 predictions a part tells gamma: at least 256 examples, those with a
+    larger `sample_weight` more often.
 
     Args:
         gamma: how much less the well classified count: a number not below zero, or
@@ -289,6 +295,7 @@ class SparseCategoricalFocalLoss(ClassNumbers, _FocalLoss):
 
     _values = staticmethod(sparse_categorical_focal_loss)
     _likelihood = staticmethod(sparse_categorical_focal_likelihood)
+    _rows = staticmethod(as_label_rows)
 
     def __init__(
         self,

@@ -85,7 +85,7 @@ def binary_focal_loss(
             alpha = tf.reshape(alpha, shape)
         positive, negative = alpha * positive, (1.0 - alpha) * negative
     values = positive + negative
-    if _checked_axis(axis, values.shape.rank) != values.shape.rank - 1:
+    if axis != -1:
         return tf.cast(tf.reduce_mean(values, axis=axis), result)
     columns = tf.cast(tf.shape(values)[-1], values.dtype)
     return tf.cast(row_sums(values) / columns, result)

@@ -8,21 +8,19 @@ minimum over gamma, which the focal loss itself does not have.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from keras_metaloss.losses.as_floats import as_floats
-from keras_metaloss.losses.focal_functions import (
-    as_classes_last,
-    class_numbers,
-)
+from keras_metaloss.losses.focal_functions import as_classes_last, class_numbers
 from keras_metaloss.losses.focal_kernels import binary_focal_terms, class_focal_terms
-from keras_metaloss.losses.margins import (
-    binary_log_odds,
-    log_probabilities,
-)
+from keras_metaloss.losses.margins import binary_log_odds, log_probabilities
 from keras_metaloss.same_rank import same_rank
 
 __all__ = [
+    "as_label_rows",
+    "as_rows",
     "binary_focal_likelihood",
     "categorical_focal_likelihood",
     "sparse_categorical_focal_likelihood",
@@ -37,105 +35,41 @@ _ENOUGH_PREDICTIONS = 2**15
 _ENOUGH_EXAMPLES = 256
 
 
+def as_rows(
+    y_true: tf.Tensor, y_pred: tf.Tensor, axis: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Targets and predictions of the focal losses as `[examples, classes]`."""
+    y_true, y_pred = same_rank(*as_floats(y_true, y_pred)[:2])
+    return _rows(y_true, axis), _rows(y_pred, axis)
+
+
+def as_label_rows(
+    y_true: tf.Tensor, y_pred: tf.Tensor, axis: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Class numbers as `[examples]` and predictions as `[examples, classes]`."""
+    labels = tf.reshape(class_numbers(y_true, y_pred, axis), [-1])
+    return labels, _rows(as_floats(0.0, y_pred)[1], axis)
+
+
 def categorical_focal_likelihood(
     y_true: tf.Tensor,
     y_pred: tf.Tensor,
     gamma: tf.Tensor,
     from_logits: bool,
     label_smoothing: float,
-    axis: int,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """`-sum_c y_c log q_c` of examples, and which these are.
+) -> tf.Tensor:
+    """`-sum_c y_c log q_c` of each row.
 
     Args:
-        y_true: as of the focal loss, like all other arguments.
-        y_pred: predictions.
+        y_true: targets, `[N, C]`.
+        y_pred: predictions, `[N, C]`.
         gamma: scalar.
         from_logits: whether predictions are logits.
         label_smoothing: share of each target that is spread over all classes.
-        axis: axis of the classes.
 
     Returns:
-        Values `[M]` and numbers `[M]` of M examples of the batch, counted over all axes
-        but that of the classes: all examples if the batch is not large.
+        Tensor `[N]`.
     """
-    y_true, y_pred, _ = as_floats(y_true, y_pred)
-    y_true, y_pred = _rows(y_true, axis), _rows(y_pred, axis)
-    chosen = _enough_of(y_pred)
-    y_true, y_pred = tf.gather(y_true, chosen), tf.gather(y_pred, chosen)
-    values = _categorical(y_true, y_pred, gamma, from_logits, label_smoothing)
-    return values, chosen
-
-
-def sparse_categorical_focal_likelihood(
-    y_true: tf.Tensor,
-    y_pred: tf.Tensor,
-    gamma: tf.Tensor,
-    from_logits: bool,
-    label_smoothing: float,
-    axis: int,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """`-log q_t` of examples and their numbers, as for distributions over classes."""
-    labels = tf.reshape(class_numbers(y_true, y_pred, axis), [-1])
-    y_pred = _rows(as_floats(0.0, y_pred)[1], axis)
-    chosen = _enough_of(y_pred)
-    y_pred = tf.gather(y_pred, chosen)
-    targets = tf.one_hot(
-        tf.gather(labels, chosen), tf.shape(y_pred)[-1], dtype=y_pred.dtype
-    )
-    values = _categorical(targets, y_pred, gamma, from_logits, label_smoothing)
-    return values, chosen
-
-
-def binary_focal_likelihood(
-    y_true: tf.Tensor,
-    y_pred: tf.Tensor,
-    gamma: tf.Tensor,
-    from_logits: bool,
-    label_smoothing: float,
-    axis: int,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """`-y log q - (1 - y) log(1 - q)`, averaged over `axis`, and of which examples."""
-    y_true, y_pred = same_rank(*as_floats(y_true, y_pred)[:2])
-    y_true, y_pred = _rows(y_true, axis), _rows(y_pred, axis)
-    chosen = _enough_of(y_pred)
-    y_true, y_pred = tf.gather(y_true, chosen), tf.gather(y_pred, chosen)
-    if label_smoothing:
-        y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
-    log_odds = y_pred if from_logits else binary_log_odds(y_pred)
-    log_odds = tf.clip_by_value(log_odds, _LEAST_LOGIT, -_LEAST_LOGIT)
-    yes, no = binary_focal_terms(log_odds, tf.cast(gamma, log_odds.dtype))
-    values = y_true * yes + (1.0 - y_true) * no + tf.math.softplus(yes - no) - yes
-    return tf.reduce_mean(values, axis=-1), chosen
-
-
-def with_gradient_of_likelihood(
-    values: tf.Tensor, likelihood: tf.Tensor, chosen: tf.Tensor
-) -> tf.Tensor:
-    """`values`, with the gradient of a likelihood beside their own.
-
-    Args:
-        values: losses of all examples, `[...]`.
-        likelihood: that of some of them, `[M]`, which stands for the whole batch.
-        chosen: their numbers, `[M]`.
-
-    Returns:
-        Tensor like `values`.
-    """
-
-    @tf.custom_gradient
-    def handed_over(values, likelihood):
-        def gradient(upstream):
-            each = tf.gather(tf.reshape(upstream, [-1]), chosen)
-            share = tf.cast(tf.size(upstream) / tf.size(chosen), likelihood.dtype)
-            return upstream, share * tf.cast(each, likelihood.dtype)
-
-        return tf.identity(values), gradient
-
-    return handed_over(values, likelihood)
-
-
-def _categorical(y_true, y_pred, gamma, from_logits, label_smoothing):
     if label_smoothing:
         classes = tf.cast(tf.shape(y_pred)[-1], y_pred.dtype)
         y_true = y_true * (1.0 - label_smoothing) + label_smoothing / classes
@@ -147,20 +81,94 @@ def _categorical(y_true, y_pred, gamma, from_logits, label_smoothing):
     return expected + total * tf.reduce_logsumexp(-energy, axis=-1)
 
 
+def sparse_categorical_focal_likelihood(
+    y_true: tf.Tensor,
+    y_pred: tf.Tensor,
+    gamma: tf.Tensor,
+    from_logits: bool,
+    label_smoothing: float,
+) -> tf.Tensor:
+    """`-log q_t` of each row; targets are class numbers `[N]`."""
+    targets = tf.one_hot(y_true, tf.shape(y_pred)[-1], dtype=y_pred.dtype)
+    return categorical_focal_likelihood(
+        targets, y_pred, gamma, from_logits, label_smoothing
+    )
+
+
+def binary_focal_likelihood(
+    y_true: tf.Tensor,
+    y_pred: tf.Tensor,
+    gamma: tf.Tensor,
+    from_logits: bool,
+    label_smoothing: float,
+) -> tf.Tensor:
+    """`-y log q - (1 - y) log(1 - q)`, averaged over each row."""
+    if label_smoothing:
+        y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
+    log_odds = y_pred if from_logits else binary_log_odds(y_pred)
+    log_odds = tf.clip_by_value(log_odds, _LEAST_LOGIT, -_LEAST_LOGIT)
+    yes, no = binary_focal_terms(log_odds, tf.cast(gamma, log_odds.dtype))
+    values = y_true * yes + (1.0 - y_true) * no + tf.math.softplus(yes - no) - yes
+    return tf.reduce_mean(values, axis=-1)
+
+
+def with_gradient_of_likelihood(
+    values: tf.Tensor,
+    gamma: tf.Tensor,
+    likelihood: Callable,
+    y_true: tf.Tensor,
+    y_pred: tf.Tensor,
+) -> tf.Tensor:
+    """`values`; gamma gets the gradient that the likelihood in their place would give.
+
+    Args:
+        values: losses of all examples, `[...]`.
+        gamma: scalar.
+        likelihood: function `(y_true, y_pred, gamma) -> [M]` of some examples.
+        y_true: targets, one row an example.
+        y_pred: predictions `[N, C]`, likewise; they get no gradient from here.
+
+    Returns:
+        Tensor like `values`.
+    """
+
+    @tf.custom_gradient
+    def handed_over(values, gamma):
+        def gradient(upstream):
+            weights = tf.cast(tf.reshape(upstream, [-1]), y_pred.dtype)
+            chosen, weights = _stand_ins(weights, tf.shape(y_pred)[-1])
+            with tf.GradientTape() as tape:
+                tape.watch(gamma)
+                found = likelihood(
+                    tf.gather(y_true, chosen), tf.gather(y_pred, chosen), gamma
+                )
+            return upstream, tape.gradient(found, gamma, weights)
+
+        return tf.identity(values), gradient
+
+    return handed_over(values, gamma)
+
+
 def _rows(tensor, axis):
-    """`[examples, classes]`."""
     tensor = as_classes_last(tensor, axis)
     return tf.reshape(tensor, [-1, tf.shape(tensor)[-1]])
 
 
-def _enough_of(rows):
-    """Numbers of rows, spread evenly, yet in step with no pattern in them."""
-    count, columns = tf.unstack(tf.shape(rows))
+def _stand_ins(weights, columns):
+    """Examples that stand for all, one out of each block, and what each then weighs.
+
+    Within a block an example is drawn in proportion to its weight, and takes the
+    weight of the block: on average over draws the gradient is that of all examples.
+    """
+    count = tf.size(weights)
     enough = tf.maximum(_ENOUGH_PREDICTIONS // columns, _ENOUGH_EXAMPLES)
-    enough = tf.minimum(enough, count)
-    place = tf.range(enough, dtype=tf.int32)
-    step = tf.cast(count, tf.float64) / tf.cast(tf.maximum(enough, 1), tf.float64)
-    place = tf.cast(place, tf.float64)
-    # The golden ratio: one row out of each interval, now here, now there.
-    shift = tf.math.floormod(place * 0.6180339887498949, 1.0)
-    return tf.minimum(tf.cast((place + shift) * step, tf.int32), count - 1)
+    length = tf.maximum(count // enough, 1)
+    blocks = -(-count // length)
+    padded = tf.pad(weights, [[0, blocks * length - count]])
+    sizes = tf.reshape(tf.abs(padded), [blocks, length])
+    # The least of exponential waiting times; the same draw in each step.
+    uniform = tf.random.stateless_uniform(tf.shape(sizes), [0, 0], dtype=sizes.dtype)
+    waits = tf.math.log(1.0 - uniform) / tf.maximum(sizes, 1e-37)
+    place = tf.argmax(waits, axis=1, output_type=tf.int32)
+    chosen = tf.minimum(tf.range(blocks) * length + place, count - 1)
+    return chosen, tf.reduce_sum(sizes, axis=1) * tf.sign(tf.gather(weights, chosen))

@@ -9,31 +9,11 @@ import tensorflow as tf
 
 from keras_metaloss.as_loss import FunctionLoss, as_loss
 from keras_metaloss.losses import RapidGeneralizationLoss
+from keras_metaloss.losses.per_example import LOSSES_PER_EXAMPLE
 
 __all__ = ["is_separable", "query_shares", "query_weights", "set_loss_step"]
 
 _MEANS = ("sum_over_batch_size", "mean")
-# Losses of Keras whose value for an example depends on that example alone. Others
-# (Circle, Dice over a batch, a user's own) may look across the batch.
-_PER_EXAMPLE = (
-    keras.losses.BinaryCrossentropy,
-    keras.losses.BinaryFocalCrossentropy,
-    keras.losses.CategoricalCrossentropy,
-    keras.losses.CategoricalFocalCrossentropy,
-    keras.losses.CategoricalHinge,
-    keras.losses.CosineSimilarity,
-    keras.losses.Hinge,
-    keras.losses.Huber,
-    keras.losses.KLDivergence,
-    keras.losses.LogCosh,
-    keras.losses.MeanAbsoluteError,
-    keras.losses.MeanAbsolutePercentageError,
-    keras.losses.MeanSquaredError,
-    keras.losses.MeanSquaredLogarithmicError,
-    keras.losses.Poisson,
-    keras.losses.SparseCategoricalCrossentropy,
-    keras.losses.SquaredHinge,
-)
 
 
 def is_separable(loss: Any) -> bool:
@@ -52,7 +32,7 @@ def is_separable(loss: Any) -> bool:
         return is_separable(as_loss("loss", loss))
     # Examples that are ignored leave the mean over the batch, not that of their task.
     ignores = getattr(loss, "ignore_class", None) is not None
-    return type(loss) in _PER_EXAMPLE and loss.reduction in _MEANS and not ignores
+    return type(loss) in LOSSES_PER_EXAMPLE and loss.reduction in _MEANS and not ignores
 
 
 def query_shares(mask: Any) -> tf.Tensor:

@@ -319,6 +319,37 @@ class TestOnePassForValueAndGradient:
         for own, other in zip(ours, exact, strict=True):
             np.testing.assert_allclose(own, other, rtol=1e-5, atol=1e-7)
 
+    @pytest.mark.parametrize("jit_compile", [False, True])
+    def test_tensors_that_the_loss_closes_over(self, jit_compile):
+        @tf.function(jit_compile=jit_compile)
+        def slope(factor):
+            def function(y_true, y_pred):
+                return factor * tf.reduce_sum(tf.square(y_true - y_pred), axis=-1)
+
+            with tf.GradientTape(persistent=True) as tape:
+                tape.watch(factor)
+                ours = AdaLoss(function)(self.hot, self.logits)
+                exact = self.by_hand(function, self.logits)
+            return tape.gradient(ours, factor), tape.gradient(exact, factor)
+
+        ours, exact = slope(tf.constant(3.0))
+        assert float(ours) == pytest.approx(float(exact), rel=1e-5)
+
+    @pytest.mark.parametrize("name", ["TripletLoss", "NPairLoss", "ContrastiveLoss"])
+    def test_values_that_depend_on_other_examples(self, name):
+        loss = getattr(kml.losses, name)()
+        labels = tf.constant([0, 0, 1, 1, 2, 2])
+        slopes = []
+        for reduced in (
+            lambda y: AdaLoss(loss)(labels, y),
+            lambda y: self.by_hand(lambda _, z: loss.call(labels, z), y),
+        ):
+            with tf.GradientTape() as tape:
+                tape.watch(self.logits)
+                value = reduced(self.logits)
+            slopes.append(tape.gradient(value, self.logits))
+        np.testing.assert_allclose(*slopes, rtol=1e-5, atol=1e-7)
+
     def test_second_derivatives(self):
         function = keras.losses.CategoricalCrossentropy(
             from_logits=True, reduction=None
@@ -354,11 +385,18 @@ class TestOnePassForValueAndGradient:
 
     def test_classes_that_are_not_the_last_axis(self):
         hot = tf.one_hot(self.random.integers(0, 3, (2, 5)), 3)
-        logits = tf.constant(self.random.normal(size=(2, 5, 3)), "float32")
-        first = keras.losses.CategoricalCrossentropy(from_logits=True, axis=1)
-        last = keras.losses.CategoricalCrossentropy(from_logits=True)
-        values = AdaLoss(first, alpha="cosine", reduction=None)(
-            tf.transpose(hot, [0, 2, 1]), tf.transpose(logits, [0, 2, 1])
-        )
-        expected = AdaLoss(last, alpha="cosine", reduction=None)(hot, logits)
-        np.testing.assert_allclose(values, expected, rtol=1e-5)
+        logits = tf.constant(self.random.uniform(size=(2, 5, 3)), "float32")
+        turned = [tf.transpose(values, [0, 2, 1]) for values in (hot, logits)]
+        for cls in (
+            keras.losses.CategoricalCrossentropy,
+            keras.losses.CosineSimilarity,
+            kml.losses.BinaryFocalLoss,
+        ):
+            options = {"alpha": "cosine", "reduction": None}
+            values = AdaLoss(cls(axis=1), **options)(*turned)
+            expected = AdaLoss(cls(axis=-1), **options)(hot, logits)
+            np.testing.assert_allclose(values, expected, rtol=1e-5)
+
+    def test_half_precision_stays(self):
+        y = tf.cast(self.hot, "bfloat16")
+        assert kml.losses.ada_loss(y, tf.zeros_like(y), "mse").dtype == tf.bfloat16

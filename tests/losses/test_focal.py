@@ -347,6 +347,23 @@ def test_gamma_of_a_large_batch_follows_a_part_of_it(jit_compile):
     assert float(slope(labels, many, weight[1])) == pytest.approx(exact, rel=1e-4)
 
 
+@pytest.mark.parametrize("place", [0, 300, 511])
+def test_gamma_follows_the_examples_that_count(place):
+    """One position of each sequence has a weight, as answers in a text."""
+    random = np.random.default_rng(0)
+    logits = tf.constant(random.normal(size=(16, 512, 50)) * 3)
+    labels = random.integers(0, 50, (16, 512))
+    weight = np.zeros((16, 512))
+    weight[:, place] = random.uniform(1.0, 2.0, 16)
+    slopes = []
+    for where in (slice(None), slice(place, place + 1)):
+        loss = Sparse("learned", from_logits=True, reduction="sum", dtype="float64")
+        with tf.GradientTape() as tape:
+            value = loss(labels[:, where], logits[:, where], weight[:, where])
+        slopes.append(float(tape.gradient(value, loss.trainable_variables)[0]))
+    assert slopes[0] == pytest.approx(slopes[1], rel=1e-6)
+
+
 @pytest.mark.parametrize("cls", [Sparse, Categorical, Binary])
 def test_the_part_stands_for_the_batch(cls):
     """Predictions of a large batch are no better at its start than at its end."""
