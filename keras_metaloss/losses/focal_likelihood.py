@@ -165,10 +165,14 @@ def _stand_ins(weights, columns):
     length = tf.maximum(count // enough, 1)
     blocks = -(-count // length)
     padded = tf.pad(weights, [[0, blocks * length - count]])
-    sizes = tf.reshape(tf.abs(padded), [blocks, length])
-    # The least of exponential waiting times; the same draw in each step.
-    uniform = tf.random.stateless_uniform(tf.shape(sizes), [0, 0], dtype=sizes.dtype)
-    waits = tf.math.log(1.0 - uniform) / tf.maximum(sizes, 1e-37)
-    place = tf.argmax(waits, axis=1, output_type=tf.int32)
-    chosen = tf.minimum(tf.range(blocks) * length + place, count - 1)
-    return chosen, tf.reduce_sum(sizes, axis=1) * tf.sign(tf.gather(weights, chosen))
+    up_to = tf.cumsum(tf.reshape(tf.abs(padded), [blocks, length]), axis=1)
+    whole = up_to[:, -1]
+    block = tf.range(blocks)
+    # The golden ratio spreads the draws evenly; each step has the same.
+    draw = tf.math.floormod(tf.cast(block, tf.float64) * 0.6180339887498949, 1.0)
+    is_before = up_to <= (tf.cast(draw, whole.dtype) * whole)[:, tf.newaxis]
+    place = tf.math.count_nonzero(is_before, axis=1, dtype=tf.int32)
+    # A block without weight has all of them before.
+    chosen = block * length + tf.minimum(place, length - 1)
+    chosen = tf.minimum(chosen, count - 1)
+    return chosen, whole * tf.sign(tf.gather(weights, chosen))
