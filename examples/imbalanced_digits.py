@@ -30,6 +30,9 @@ import matplotlib.pyplot as plt
 RARE = range(5, 10)
 
 
+PLAIN = ("cross-entropy", "weighted cross-entropy")
+
+
 def settings() -> dict[str, list]:
     """Each family of losses, and the members that tuning chooses from."""
     focal = kml.losses.SparseCategoricalFocalLoss
@@ -125,18 +128,27 @@ def recall(model: keras.Model, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def verdict(recalls: dict[str, list]) -> str:
-    """Whether a loss beats plain cross-entropy by more than chance, in words."""
-    scores = {name: np.mean(values, axis=1) for name, values in recalls.items()}
-    plain = scores.pop("cross-entropy")
-    lines = []
-    for name, values in scores.items():
-        gain = 100 * (values - plain)
-        error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
-        word = "no clear difference from"
-        if abs(gain.mean()) > 2 * error:
-            word = "better than" if gain.mean() > 0 else "worse than"
-        lines.append(f"  {name}: {gain.mean():+.1f} points, {word} cross-entropy")
+    """Whether losses beat the plain ones by more than chance, in words."""
+    scores = {name: 100 * np.mean(values, axis=1) for name, values in recalls.items()}
+    others = [name for name in scores if name != "cross-entropy"]
+    lines = [compared(scores, name, "cross-entropy") for name in others]
+    best, best_plain = (
+        max(names, key=lambda name: scores[name].mean())
+        for names in (set(scores) - set(PLAIN), PLAIN)
+    )
+    if best_plain != "cross-entropy":
+        lines.append(compared(scores, best, best_plain))
     return "\n".join(lines)
+
+
+def compared(scores: dict[str, np.ndarray], name: str, other: str) -> str:
+    """A line on the gain of one loss over another, seed by seed."""
+    gain = scores[name] - scores[other]
+    error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
+    word = "no clear difference from"
+    if abs(gain.mean()) > 2 * error:
+        word = "better than" if gain.mean() > 0 else "worse than"
+    return f"  {name}: {gain.mean():+.1f} points, {word} {other}"
 
 
 def draw(recalls: dict[str, list], path: pathlib.Path) -> None:

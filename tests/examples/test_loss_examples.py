@@ -26,6 +26,18 @@ def test_the_verdict_on_outliers():
     assert "MAE wins" in outliers_regression.verdict(errors)
 
 
+def test_the_verdict_on_rare_digits():
+    scores = {
+        "cross-entropy": [0.5, 0.6],
+        "weighted cross-entropy": [0.9, 0.9],
+        "focal": [0.6, 0.7],
+        "weighted focal": [0.8, 0.8],
+    }
+    verdict = imbalanced_digits.verdict({n: [[v] for v in scores[n]] for n in scores})
+    assert "focal: +10.0 points, better than cross-entropy" in verdict
+    assert "weighted focal: -10.0 points, worse than weighted cross-entropy" in verdict
+
+
 def check_picture(path):
     with Image.open(path) as picture:
         assert np.asarray(picture).std() > 1
