@@ -28,8 +28,6 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 RARE = range(5, 10)
-
-
 PLAIN = ("cross-entropy", "weighted cross-entropy")
 
 
