@@ -29,6 +29,7 @@ __all__ = [
     "binary_focal_loss",
     "categorical_focal_loss",
     "class_numbers",
+    "smoothed",
     "sparse_categorical_focal_loss",
 ]
 
@@ -73,8 +74,7 @@ def binary_focal_loss(
     y_true, y_pred = same_rank(y_true, y_pred)
     _check_same_shape(y_true, y_pred)
     log_odds = y_pred if from_logits else binary_log_odds(y_pred)
-    if label_smoothing:
-        y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
+    y_true = smoothed(y_true, label_smoothing, 2)
     yes, no = binary_focal_terms(log_odds, gamma)
     positive, negative = y_true * yes, (1.0 - y_true) * no
     if alpha is not None:
@@ -132,9 +132,7 @@ def categorical_focal_loss(
     gamma = _checked_gamma(gamma, y_pred.dtype)
     _check_same_shape(y_true, y_pred)
     y_true, y_pred = as_classes_last(y_true, axis), as_classes_last(y_pred, axis)
-    if label_smoothing:
-        classes = tf.cast(tf.shape(y_pred)[-1], y_pred.dtype)
-        y_true = y_true * (1.0 - label_smoothing) + label_smoothing / classes
+    y_true = smoothed(y_true, label_smoothing, tf.shape(y_pred)[-1])
     logits = y_pred if from_logits else log_probabilities(y_pred)
     terms = class_focal_terms(logits, gamma)
     if alpha is not None:
@@ -196,6 +194,14 @@ def sparse_categorical_focal_loss(
         alpha = _weights(alpha, y_pred, -1)
         values *= alpha if alpha.shape.rank == 0 else tf.gather(alpha, labels)
     return tf.cast(_nan_unless_class(labels, y_pred, values), result)
+
+
+def smoothed(y_true: tf.Tensor, label_smoothing: float, classes: Any) -> tf.Tensor:
+    """Targets of which a share is spread over all classes."""
+    if not label_smoothing:
+        return y_true
+    share = label_smoothing / tf.cast(classes, y_true.dtype)
+    return y_true * (1.0 - label_smoothing) + share
 
 
 def _checked_gamma(gamma, dtype):

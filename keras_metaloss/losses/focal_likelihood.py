@@ -13,7 +13,11 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_metaloss.losses.as_floats import as_floats
-from keras_metaloss.losses.focal_functions import as_classes_last, class_numbers
+from keras_metaloss.losses.focal_functions import (
+    as_classes_last,
+    class_numbers,
+    smoothed,
+)
 from keras_metaloss.losses.focal_kernels import binary_focal_terms, class_focal_terms
 from keras_metaloss.losses.margins import binary_log_odds, log_probabilities
 from keras_metaloss.same_rank import same_rank
@@ -70,9 +74,7 @@ def categorical_focal_likelihood(
     Returns:
         Tensor `[N]`.
     """
-    if label_smoothing:
-        classes = tf.cast(tf.shape(y_pred)[-1], y_pred.dtype)
-        y_true = y_true * (1.0 - label_smoothing) + label_smoothing / classes
+    y_true = smoothed(y_true, label_smoothing, tf.shape(y_pred)[-1])
     logits = y_pred if from_logits else log_probabilities(y_pred)
     logits = tf.maximum(logits, _LEAST_LOGIT)
     energy = class_focal_terms(logits, tf.cast(gamma, logits.dtype))
@@ -103,8 +105,7 @@ def binary_focal_likelihood(
     label_smoothing: float,
 ) -> tf.Tensor:
     """`-y log q - (1 - y) log(1 - q)`, averaged over each row."""
-    if label_smoothing:
-        y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
+    y_true = smoothed(y_true, label_smoothing, 2)
     log_odds = y_pred if from_logits else binary_log_odds(y_pred)
     log_odds = tf.clip_by_value(log_odds, _LEAST_LOGIT, -_LEAST_LOGIT)
     yes, no = binary_focal_terms(log_odds, tf.cast(gamma, log_odds.dtype))
