@@ -17,7 +17,8 @@ from keras_metaloss.checks import check_choice, check_positive_integer
 from keras_metaloss.dtypes import wide_dtype
 from keras_metaloss.losses.class_number_loss import ClassNumbers
 from keras_metaloss.losses.compiled_loops import row_sums
-from keras_metaloss.losses.per_example import LOSSES_PER_EXAMPLE
+from keras_metaloss.losses.gradient_norms import values_and_gradient_norms
+from keras_metaloss.per_example import LOSSES_PER_EXAMPLE
 
 __all__ = ["AdaLoss", "GradientStatistics", "ada_loss"]
 
@@ -223,6 +224,10 @@ class AdaLoss(keras.losses.Loss):
         """Values of the loss, and what their gradients by predictions are like."""
         wide = wide_dtype(y_pred.dtype)
         y_true, y_pred = tf.cast(y_true, wide), tf.cast(y_pred, wide)
+        known = values_and_gradient_norms(self.loss, y_true, y_pred)
+        if known is not None and self.alpha != "cosine":
+            values, norms = known
+            return values, GradientStatistics(norms)
         values, gradient = _value_and_gradient(self.loss, y_true, y_pred)
         norms = tf.sqrt(row_sums(tf.square(gradient)))
         if self.alpha != "cosine":

@@ -27,7 +27,7 @@ def long_rows(tensor: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tensor, [shape[0], tf.reduce_prod(shape[1:])])
 
 
-def row_sums(values: tf.Tensor) -> tf.Tensor:
+def row_sums(values: tf.Tensor, costly: bool = False) -> tf.Tensor:
     """`reduce_sum(values, axis=-1)`.
 
     A long sum is written as a product for XLA on a CPU, which computes its factors in
@@ -35,12 +35,14 @@ def row_sums(values: tf.Tensor) -> tf.Tensor:
 
     Args:
         values: floats, `[..., C]`.
+        costly: whether they take long to compute, as exponentials do: then a product
+            pays for few columns too.
 
     Returns:
         Tensor `[...]`.
     """
     columns = values.shape[-1] if values.shape.rank else None
-    is_long = columns is not None and columns > _SHORT
+    is_long = columns is not None and (costly or columns > _SHORT)
     may_round = tf.config.list_physical_devices("GPU")
     if not is_long or may_round or not _compat.is_compiled_by_xla():
         return tf.reduce_sum(values, axis=-1)

@@ -23,8 +23,8 @@ from keras_metaloss.losses.focal_likelihood import (
     binary_focal_likelihood,
     categorical_focal_likelihood,
     sparse_categorical_focal_likelihood,
-    with_gradient_of_likelihood,
 )
+from keras_metaloss.losses.gradient_from_part import with_gradient_from_part
 from keras_metaloss.losses.trainable_loss import TrainableLoss
 
 __all__ = ["BinaryFocalLoss", "CategoricalFocalLoss", "SparseCategoricalFocalLoss"]
@@ -91,7 +91,7 @@ class _FocalLoss(TrainableLoss):
             return type(self)._likelihood(y_true, y_pred, gamma, *shared[:2])
 
         rows = type(self)._rows(y_true, tf.stop_gradient(y_pred), self.axis)
-        return with_gradient_of_likelihood(values, gamma, likelihood, *rows)
+        return with_gradient_from_part(values, [gamma], likelihood, rows)
 
     @classmethod
     def _checked_alpha(cls, alpha):

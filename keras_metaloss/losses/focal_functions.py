@@ -29,6 +29,7 @@ __all__ = [
     "binary_focal_loss",
     "categorical_focal_loss",
     "class_numbers",
+    "nan_unless_class",
     "smoothed",
     "sparse_categorical_focal_loss",
 ]
@@ -187,13 +188,13 @@ def sparse_categorical_focal_loss(
         smoothed = categorical_focal_loss(
             targets, y_pred, gamma, alpha, from_logits, label_smoothing
         )
-        return tf.cast(_nan_unless_class(labels, y_pred, smoothed), result)
+        return tf.cast(nan_unless_class(labels, y_pred, smoothed), result)
     logits = y_pred if from_logits else log_probabilities(y_pred)
     values = label_focal_terms(label_log_odds(labels, logits), gamma)
     if alpha is not None:
         alpha = _weights(alpha, y_pred, -1)
         values *= alpha if alpha.shape.rank == 0 else tf.gather(alpha, labels)
-    return tf.cast(_nan_unless_class(labels, y_pred, values), result)
+    return tf.cast(nan_unless_class(labels, y_pred, values), result)
 
 
 def smoothed(y_true: tf.Tensor, label_smoothing: float, classes: Any) -> tf.Tensor:
@@ -224,7 +225,9 @@ def _check_same_shape(y_true, y_pred):
         )
 
 
-def _nan_unless_class(labels, y_pred, values):
+def nan_unless_class(
+    labels: tf.Tensor, y_pred: tf.Tensor, values: tf.Tensor
+) -> tf.Tensor:
     """XLA would take the nearest class for one that is not there."""
     is_class = (labels >= 0) & (labels < tf.shape(y_pred)[-1])
     return tf.where(is_class, values, tf.constant(math.nan, values.dtype))
@@ -245,15 +248,18 @@ def _weights(alpha, y_pred, axis):
 def class_numbers(y_true: Any, y_pred: Any, axis: int) -> tf.Tensor:
     """Targets as whole numbers, without an axis of length 1 for the classes."""
     labels, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
-    if labels.shape.rank == y_pred.shape.rank:
-        axis = _checked_axis(axis, y_pred.shape.rank)
-        if labels.shape[axis] not in (1, None):
+    given, rank = labels.shape, y_pred.shape.rank
+    if rank is not None:
+        axis = _checked_axis(axis, rank)
+        others = [y_pred.shape[i] for i in range(rank) if i != axis]
+        if given.rank == rank and given[axis] in (1, None):
+            labels = tf.squeeze(labels, axis=axis)
+        if not labels.shape.is_compatible_with(others):
             raise ValueError(
                 "Expected class numbers, without the axis of classes or with one of "
-                f"length 1 there. Received: y_true.shape={tuple(labels.shape)}, "
+                f"length 1 there. Received: y_true.shape={tuple(given)}, "
                 f"y_pred.shape={tuple(y_pred.shape)}"
             )
-        labels = tf.squeeze(labels, axis=axis)
     if labels.dtype.size > 4:
         # What int32 does not hold stays no class.
         labels = tf.clip_by_value(tf.cast(labels, tf.int64), -1, tf.int32.max)

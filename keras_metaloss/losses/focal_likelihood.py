@@ -8,8 +8,6 @@ minimum over gamma, which the focal loss itself does not have.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import tensorflow as tf
 
 from keras_metaloss.losses.as_floats import as_floats
@@ -28,15 +26,10 @@ __all__ = [
     "binary_focal_likelihood",
     "categorical_focal_likelihood",
     "sparse_categorical_focal_likelihood",
-    "with_gradient_of_likelihood",
 ]
 
 # Of a class that is ruled out: its energy times a target of 0 has to be 0.
 _LEAST_LOGIT = -1e30
-
-# Gamma is a single number: of larger batches a part says enough about it.
-_ENOUGH_PREDICTIONS = 2**15
-_ENOUGH_EXAMPLES = 256
 
 
 def as_rows(
@@ -113,67 +106,6 @@ def binary_focal_likelihood(
     return tf.reduce_mean(values, axis=-1)
 
 
-def with_gradient_of_likelihood(
-    values: tf.Tensor,
-    gamma: tf.Tensor,
-    likelihood: Callable,
-    y_true: tf.Tensor,
-    y_pred: tf.Tensor,
-) -> tf.Tensor:
-    """`values`; gamma gets the gradient that the likelihood in their place would give.
-
-    Args:
-        values: losses of all examples, `[...]`.
-        gamma: scalar.
-        likelihood: function `(y_true, y_pred, gamma) -> [M]` of some examples.
-        y_true: targets, one row an example.
-        y_pred: predictions `[N, C]`, likewise; they get no gradient from here.
-
-    Returns:
-        Tensor like `values`.
-    """
-
-    @tf.custom_gradient
-    def handed_over(values, gamma):
-        def gradient(upstream):
-            weights = tf.cast(tf.reshape(upstream, [-1]), y_pred.dtype)
-            chosen, weights = _stand_ins(weights, tf.shape(y_pred)[-1])
-            with tf.GradientTape() as tape:
-                tape.watch(gamma)
-                found = likelihood(
-                    tf.gather(y_true, chosen), tf.gather(y_pred, chosen), gamma
-                )
-            return upstream, tape.gradient(found, gamma, weights)
-
-        return tf.identity(values), gradient
-
-    return handed_over(values, gamma)
-
-
 def _rows(tensor, axis):
     tensor = as_classes_last(tensor, axis)
     return tf.reshape(tensor, [-1, tf.shape(tensor)[-1]])
-
-
-def _stand_ins(weights, columns):
-    """Examples that stand for all, one out of each block, and what each then weighs.
-
-    Within a block an example is drawn in proportion to its weight, and takes the
-    weight of the block: on average over draws the gradient is that of all examples.
-    """
-    count = tf.size(weights)
-    enough = tf.maximum(_ENOUGH_PREDICTIONS // columns, _ENOUGH_EXAMPLES)
-    length = tf.maximum(count // enough, 1)
-    blocks = -(-count // length)
-    padded = tf.pad(weights, [[0, blocks * length - count]])
-    up_to = tf.cumsum(tf.reshape(tf.abs(padded), [blocks, length]), axis=1)
-    whole = up_to[:, -1]
-    block = tf.range(blocks)
-    # The golden ratio spreads the draws evenly; each step has the same.
-    draw = tf.math.floormod(tf.cast(block, tf.float64) * 0.6180339887498949, 1.0)
-    is_before = up_to <= (tf.cast(draw, whole.dtype) * whole)[:, tf.newaxis]
-    place = tf.math.count_nonzero(is_before, axis=1, dtype=tf.int32)
-    # A block without weight has all of them before.
-    chosen = block * length + tf.minimum(place, length - 1)
-    chosen = tf.minimum(chosen, count - 1)
-    return chosen, whole * tf.sign(tf.gather(weights, chosen))

@@ -9,7 +9,6 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_metaloss.as_loss import FunctionLoss
 from keras_metaloss.losses.ada_loss import AdaLoss
 from keras_metaloss.losses.class_number_loss import ClassNumbers
 from keras_metaloss.losses.focal import (
@@ -18,6 +17,7 @@ from keras_metaloss.losses.focal import (
     SparseCategoricalFocalLoss,
 )
 from keras_metaloss.losses.negative_log_likelihood import NegativeLogLikelihood
+from keras_metaloss.losses.one_vs_rest import OneVsRest
 from keras_metaloss.losses.robust import AdaptiveRobustLoss
 
 __all__ = ["HEADS", "Head", "head_for_loss", "is_class_index_loss", "predicted"]
@@ -56,20 +56,6 @@ _VALUES = (
     keras.losses.LogCosh,
     AdaptiveRobustLoss,
 )
-# The same losses as functions; these take probabilities.
-_BY_FUNCTION = {
-    "sparse_categorical_crossentropy": "probabilities",
-    "categorical_crossentropy": "probabilities",
-    "categorical_focal_crossentropy": "probabilities",
-    "binary_crossentropy": "binary_probabilities",
-    "binary_focal_crossentropy": "binary_probabilities",
-    "mean_squared_error": "value",
-    "mean_absolute_error": "value",
-    "mean_absolute_percentage_error": "value",
-    "mean_squared_logarithmic_error": "value",
-    "huber": "value",
-    "log_cosh": "value",
-}
 
 
 def head_for_loss(task: str, loss: keras.losses.Loss) -> Head:
@@ -87,12 +73,6 @@ def head_for_loss(task: str, loss: keras.losses.Loss) -> Head:
         return f"binary_{logits}"
     if isinstance(loss, _VALUES):
         return "value"
-    if isinstance(loss, FunctionLoss):
-        function = loss.function
-        if function.__module__ == keras.losses.mean_squared_error.__module__:
-            head = _BY_FUNCTION.get(function.__name__)
-            if head is not None:
-                return head
     raise ValueError(
         f"Expected `heads` to say what the outputs of {task!r} stand for, one of "
         f"{HEADS} or a function from outputs to a distribution: its loss does not. "
@@ -104,10 +84,9 @@ def is_class_index_loss(loss: keras.losses.Loss) -> bool:
     """Whether targets are class indices."""
     if isinstance(loss, AdaLoss):
         loss = loss.loss
-    function = getattr(loss, "function", None)
     return isinstance(
-        loss, (keras.losses.SparseCategoricalCrossentropy, ClassNumbers)
-    ) or (getattr(function, "__name__", "") == "sparse_categorical_crossentropy")
+        loss, (keras.losses.SparseCategoricalCrossentropy, ClassNumbers, OneVsRest)
+    )
 
 
 def predicted(head: Head, outputs: tf.Tensor) -> tfd.Distribution:

@@ -16,6 +16,7 @@ from keras_metaloss.losses.general_robust_loss import (
     general_robust_loss,
     log_partition,
 )
+from keras_metaloss.losses.gradient_from_part import with_gradient_from_part
 from keras_metaloss.losses.robust_kernel import learned_energy
 from keras_metaloss.losses.trainable_loss import TrainableLoss
 from keras_metaloss.same_rank import same_rank
@@ -61,20 +62,15 @@ def robust_negative_log_likelihood(
     Reference:
         Barron, "A General and Adaptive Robust Loss Function", 2019, equations 15-17.
     """
-    y_true, y_pred, result = as_floats(y_true, y_pred)
-    y_true, y_pred = same_rank(y_true, y_pred)
-    check_columns(y_pred, alpha=alpha, scale=scale)
+    residual, result = _residual(y_true, y_pred, alpha, scale)
     check_within("scale", scale, 0.0, math.inf)
     check_within("alpha", alpha, 0.0, 2.0)
     # Not the variables themselves, which the gradient by hand would not know.
     alpha, scale = (
-        tf.cast(keras.ops.convert_to_tensor(x, y_pred.dtype), y_pred.dtype)
+        tf.cast(keras.ops.convert_to_tensor(x, residual.dtype), residual.dtype)
         for x in (alpha, scale)
     )
-    # Even in the residual; this order leaves no sign to change in the gradient.
-    energy = learned_energy(y_pred - y_true, alpha, scale)
-    normalizer = tf.reduce_mean(tf.math.log(scale) + log_partition(alpha))
-    return tf.cast(energy + normalizer, result)
+    return tf.cast(_likelihood(residual, alpha, scale), result)
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
@@ -86,7 +82,9 @@ class AdaptiveRobustLoss(TrainableLoss):
     parameters alpha, within (0.001, 1.999), and c are trained by
     `kml.AdaptiveLossModel`: light tails drive alpha towards 2, which is a normal
     distribution, heavy tails towards 0, a Cauchy distribution. Being a density, it
-    may be below zero, and is not 0 at a perfect fit.
+    may be below zero, and is not 0 at a perfect fit. Of a batch with more than 32,768
+    predictions a part tells a single alpha and scale: at least 256 examples, those with
+    a larger `sample_weight` more often.
 
     With `learned=False` the loss `rho` itself, see `kml.losses.general_robust_loss`,
     with any alpha below infinity, in any model.
@@ -172,7 +170,14 @@ class AdaptiveRobustLoss(TrainableLoss):
             return general_robust_loss(y_true, y_pred, self._alpha, self._scale)
         alpha = _to_shape(self.parameter("raw_alpha"))
         scale = _to_scale(self.parameter("raw_scale"))
-        return robust_negative_log_likelihood(y_true, y_pred, alpha, scale)
+        residual, result = _residual(y_true, y_pred, alpha, scale)
+        parameters = [tf.cast(p, residual.dtype) for p in (alpha, scale)]
+        if any(p.shape.num_elements() != 1 for p in parameters):
+            return tf.cast(_likelihood(residual, *parameters), result)
+        values = _likelihood(residual, *(tf.stop_gradient(p) for p in parameters))
+        rows = tf.reshape(residual, [-1, tf.shape(residual)[-1]])
+        values = with_gradient_from_part(values, parameters, _likelihood, [rows])
+        return tf.cast(values, result)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -181,6 +186,20 @@ class AdaptiveRobustLoss(TrainableLoss):
             "scale": self._scale,
             "learned": self.learned,
         }
+
+
+def _residual(y_true, y_pred, alpha, scale):
+    """What is left of targets, but for the sign, and the dtype of the result."""
+    y_true, y_pred, result = as_floats(y_true, y_pred)
+    y_true, y_pred = same_rank(y_true, y_pred)
+    check_columns(y_pred, alpha=alpha, scale=scale)
+    # The loss is even; this order leaves no sign to change in the gradient.
+    return y_pred - y_true, result
+
+
+def _likelihood(residual, alpha, scale):
+    normalizer = tf.reduce_mean(tf.math.log(scale) + log_partition(alpha))
+    return learned_energy(residual, alpha, scale) + normalizer
 
 
 def _to_shape(raw):

@@ -61,7 +61,9 @@ def learned_energy(
     if by_column:
         energy = row_sums(excess * factor)
     else:
-        energy = row_sums(tf.reshape(excess, shape)) * tf.reshape(factor, [])
+        energy = row_sums(tf.reshape(excess, shape), costly=True) * tf.reshape(
+            factor, []
+        )
     return energy / tf.cast(columns, energy.dtype), gradient
 
 

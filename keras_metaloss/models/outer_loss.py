@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_metaloss.as_loss import FunctionLoss, as_loss
+from keras_metaloss.as_loss import as_loss
 from keras_metaloss.losses import RapidGeneralizationLoss
-from keras_metaloss.losses.per_example import LOSSES_PER_EXAMPLE
+from keras_metaloss.per_example import LOSSES_PER_EXAMPLE
 
 __all__ = ["is_separable", "query_shares", "query_weights", "set_loss_step"]
 
@@ -25,11 +25,9 @@ def is_separable(loss: Any) -> bool:
     if isinstance(loss, RapidGeneralizationLoss):
         mean = loss.reduction in _MEANS and not loss.looks_across_tasks
         return mean and is_separable(loss.intra_task_loss)
-    if isinstance(loss, FunctionLoss):
-        # Keras's functions live in one module; a user's may do anything.
-        return loss.function.__module__ == keras.losses.mean_squared_error.__module__
-    if isinstance(loss, str):
-        return is_separable(as_loss("loss", loss))
+    if not (isinstance(loss, str) or callable(loss)):
+        return False
+    loss = as_loss("loss", loss)
     # Examples that are ignored leave the mean over the batch, not that of their task.
     ignores = getattr(loss, "ignore_class", None) is not None
     return type(loss) in LOSSES_PER_EXAMPLE and loss.reduction in _MEANS and not ignores

@@ -350,11 +350,16 @@ class TestOnePassForValueAndGradient:
             slopes.append(tape.gradient(value, self.logits))
         np.testing.assert_allclose(*slopes, rtol=1e-5, atol=1e-7)
 
-    def test_second_derivatives(self):
+    @pytest.mark.parametrize("sparse", [False, True])
+    def test_second_derivatives(self, sparse):
         function = keras.losses.CategoricalCrossentropy(
             from_logits=True, reduction=None
         )
-        loss = AdaLoss(function)
+        if sparse:
+            loss = AdaLoss(keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+            targets = tf.argmax(self.hot, axis=-1)
+        else:
+            loss, targets = AdaLoss(function), self.hot
 
         def curvature(total):
             with tf.GradientTape() as outer:
@@ -366,7 +371,7 @@ class TestOnePassForValueAndGradient:
                 length = tf.reduce_sum(tf.square(slope))
             return outer.gradient(length, self.logits)
 
-        ours = curvature(lambda logits: loss(self.hot, logits))
+        ours = curvature(lambda logits: loss(targets, logits))
         exact = curvature(lambda logits: self.by_hand(function, logits))
         np.testing.assert_allclose(ours, exact, rtol=1e-5, atol=1e-7)
 

@@ -9,11 +9,12 @@ import tensorflow as tf
 from keras_metaloss.losses.compiled_loops import long_rows, row_sums
 
 
+@pytest.mark.parametrize("costly", [False, True])
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("shape", [(7,), (3, 5), (3, 50), (2, 3, 50), (0, 50), (3, 0)])
-def test_row_sums(shape, jit_compile):
+def test_row_sums(shape, jit_compile, costly):
     values = np.random.default_rng(0).normal(size=shape).astype("float32")
-    sums = tf.function(row_sums, jit_compile=jit_compile)(tf.constant(values))
+    sums = tf.function(row_sums, jit_compile=jit_compile)(tf.constant(values), costly)
     np.testing.assert_allclose(sums, values.sum(axis=-1), rtol=1e-5, atol=1e-5)
 
 

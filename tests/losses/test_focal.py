@@ -414,8 +414,13 @@ def test_targets_of_another_shape():
     for cls in (kml.losses.CategoricalFocalLoss, kml.losses.BinaryFocalLoss):
         with pytest.raises(ValueError, match="`y_true` and `y_pred` of the same shape"):
             cls()(np.ones((4, 1)), np.ones((4, 5)) / 5)
-    with pytest.raises(ValueError, match=r"class numbers.*\(4, 5\)"):
-        kml.losses.SparseCategoricalFocalLoss()(np.ones((4, 5)), np.ones((4, 5)) / 5)
+    for labels, probabilities in (
+        (np.ones((4, 5)), np.ones((4, 5)) / 5),
+        (np.ones(4), np.ones((4, 4, 5)) / 5),  # these would broadcast
+        (np.ones((4, 4, 1)), np.ones((4, 5)) / 5),
+    ):
+        with pytest.raises(ValueError, match=r"class numbers.*\(4, .*5\)"):
+            kml.losses.SparseCategoricalFocalLoss()(labels, probabilities)
 
 
 @pytest.mark.parametrize("axis", [3, -4, "x"])

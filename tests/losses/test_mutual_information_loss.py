@@ -121,6 +121,7 @@ def test_missing_labels_of_wrapped_and_of_embedding_losses():
     for wrapped in (
         kml.losses.AdaLoss(CROSS_ENTROPY),
         kml.losses.TripletLoss(mining="all"),
+        kml.losses.OneVsRest(keras.losses.BinaryCrossentropy(from_logits=True)),
     ):
         loss = Loss(wrapped, "mse", beta=0, heads={"a": "logits"})
         part = loss.parts(y_true, y_pred).losses["a"]

@@ -225,6 +225,59 @@ def test_it_finds_the_distribution_of_the_residuals():
     assert loss.scale[1] == pytest.approx(0.2 / np.sqrt(2), rel=0.1)
 
 
+def slopes(loss, y_true, y_pred, weight=None, jit_compile=False):
+    """Value, and derivatives by predictions, raw alpha and raw scale."""
+
+    @tf.function(jit_compile=jit_compile)
+    def run(y_true, y_pred):
+        with tf.GradientTape() as tape:
+            tape.watch(y_pred)
+            value = loss(y_true, y_pred, weight)
+        parameters = [v.value for v in loss.trainable_variables]
+        return value, *tape.gradient(value, [y_pred, *parameters])
+
+    return run(tf.constant(y_true, "float32"), tf.constant(y_pred, "float32"))
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("shape", [(200_000, 1), (3000, 50), (20, 60, 60, 3)])
+def test_a_part_of_a_large_batch_stands_for_it(shape, jit_compile):
+    """Residuals that grow along the batch: a part from one end would not do."""
+    random = np.random.default_rng(0)
+    growth = np.linspace(0.2, 5.0, shape[0]).reshape(-1, *[1] * (len(shape) - 1))
+    y_true = growth * random.standard_t(2.0, size=shape)
+    columns = np.ones(shape[-1])
+    one, exact = Robust(), Robust(alpha=columns, scale=columns)
+    found = slopes(one, y_true, np.zeros(shape), jit_compile=jit_compile)
+    # Parameters of each column are told by all residuals.
+    expected = slopes(exact, y_true, np.zeros(shape))
+    assert float(found[0]) == pytest.approx(float(expected[0]), rel=1e-5)
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-4, atol=1e-9)
+    for part, whole in zip(found[2:], expected[2:], strict=True):
+        assert float(part) == pytest.approx(float(tf.reduce_sum(whole)), rel=0.1)
+
+
+def test_parameters_follow_the_residuals_that_count():
+    random = np.random.default_rng(0)
+    y_true, weight = random.standard_cauchy((200_000, 1)), np.zeros(200_000)
+    counted = random.choice(200_000, 1000, replace=False)
+    weight[counted] = random.uniform(1.0, 2.0, 1000)
+    loss = Robust(reduction="sum", dtype="float64")
+    found = slopes(loss, y_true, np.zeros((200_000, 1)), weight)
+    alone = slopes(loss, y_true[counted], np.zeros((1000, 1)), weight[counted])
+    for part, whole in zip(found[2:], alone[2:], strict=True):
+        assert float(part) == pytest.approx(float(whole), rel=0.2)
+
+
+@pytest.mark.parametrize("shapes", [((), (4, 3)), ((1, 3), (4, 3)), ((5,), (5,))])
+def test_targets_that_broadcast(shapes):
+    random = np.random.default_rng(0)
+    y_true, y_pred = (random.normal(size=s) for s in shapes)
+    expected = slopes(Robust(), np.broadcast_to(y_true, shapes[1]), y_pred)
+    for own, other in zip(slopes(Robust(), y_true, y_pred), expected, strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-6)
+
+
 def test_a_perfect_fit_keeps_the_scale_above_zero():
     loss = fitted(np.zeros((10, 1), "float32"), scale=1e-4)
     assert 0 < loss.scale < 1e-4

@@ -1,0 +1,71 @@
+"""Losses of Keras whose gradients have norms in closed form: no gradient is needed."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss import _compat
+from keras_metaloss.losses.compiled_loops import row_sums
+from keras_metaloss.losses.focal_functions import class_numbers, nan_unless_class
+
+__all__ = ["values_and_gradient_norms"]
+
+
+def values_and_gradient_norms(
+    loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor] | None:
+    """Values of a loss and norms of their gradients by predictions, `[...]` each.
+
+    Args:
+        loss: any loss.
+        y_true: targets, as the loss takes them.
+        y_pred: predictions, `[..., C]`.
+
+    Returns:
+        The two, the norms as constants; `None` where no closed form is known.
+    """
+    if type(loss) is keras.losses.MeanSquaredError and _have_the_same_columns(
+        y_true, y_pred
+    ):
+        values = loss.call(y_true, y_pred)
+        columns = tf.cast(tf.shape(y_pred)[-1], values.dtype)
+        return values, tf.stop_gradient(2.0 * tf.sqrt(values / columns))
+    if _is_cross_entropy_of_logits(loss):
+        values, norms = _cross_entropy(class_numbers(y_true, y_pred, -1), y_pred)
+        return values, tf.stop_gradient(norms)
+    return None
+
+
+def _have_the_same_columns(y_true, y_pred):
+    """Keras broadcasts: a prediction may be compared with several targets."""
+    columns = y_pred.shape[-1] if y_pred.shape.rank else None
+    same_rank = y_true.shape.rank == y_pred.shape.rank
+    return same_rank and columns is not None and y_true.shape[-1] == columns
+
+
+def _is_cross_entropy_of_logits(loss):
+    return (
+        type(loss) is keras.losses.SparseCategoricalCrossentropy
+        and loss.from_logits
+        and loss.ignore_class is None
+        and _compat.axis_of_loss(loss) == -1
+    )
+
+
+def _cross_entropy(labels, logits):
+    """`-log p_t`, and the norm of `p - one_hot(t)`, in fewer passes than TensorFlow."""
+    targets = tf.one_hot(labels, tf.shape(logits)[-1], dtype=logits.dtype)
+
+    @tf.custom_gradient
+    def both(logits):
+        target = tf.gather(logits, labels, batch_dims=labels.shape.rank)
+        largest = tf.reduce_max(logits, axis=-1)
+        total = row_sums(tf.exp(logits - largest[..., tf.newaxis]), costly=True)
+        values = tf.math.log(total) + (largest - target)
+        each = tf.exp(logits - (values + target)[..., tf.newaxis]) - targets
+        norms = tf.sqrt(row_sums(tf.square(each)))
+        return (values, norms), lambda upstream, _: upstream[..., tf.newaxis] * each
+
+    values, norms = both(logits)
+    return nan_unless_class(labels, logits, values), norms
