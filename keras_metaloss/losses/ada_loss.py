@@ -224,10 +224,10 @@ class AdaLoss(keras.losses.Loss):
         """Values of the loss, and what their gradients by predictions are like."""
         wide = wide_dtype(y_pred.dtype)
         y_true, y_pred = tf.cast(y_true, wide), tf.cast(y_pred, wide)
-        known = values_and_gradient_norms(self.loss, y_true, y_pred)
-        if known is not None and self.alpha != "cosine":
-            values, norms = known
-            return values, GradientStatistics(norms)
+        if self.alpha != "cosine":
+            known = values_and_gradient_norms(self.loss, y_true, y_pred)
+            if known is not None:
+                return known[0], GradientStatistics(known[1])
         values, gradient = _value_and_gradient(self.loss, y_true, y_pred)
         norms = tf.sqrt(row_sums(tf.square(gradient)))
         if self.alpha != "cosine":

@@ -61,9 +61,10 @@ def _cross_entropy(labels, logits):
     def both(logits):
         target = tf.gather(logits, labels, batch_dims=labels.shape.rank)
         largest = tf.reduce_max(logits, axis=-1)
-        total = row_sums(tf.exp(logits - largest[..., tf.newaxis]), costly=True)
-        values = tf.math.log(total) + (largest - target)
-        each = tf.exp(logits - (values + target)[..., tf.newaxis]) - targets
+        less = logits - largest[..., tf.newaxis]
+        log_total = tf.math.log(row_sums(tf.exp(less), costly=True))
+        values = log_total + (largest - target)
+        each = tf.exp(less - log_total[..., tf.newaxis]) - targets
         norms = tf.sqrt(row_sums(tf.square(each)))
         return (values, norms), lambda upstream, _: upstream[..., tf.newaxis] * each
 

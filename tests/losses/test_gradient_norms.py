@@ -58,11 +58,12 @@ def test_against_the_derivatives_of_keras(case, jit_compile):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_logits_of_any_size(jit_compile):
-    logits = np.zeros((4, 3), "float32")
+    logits = np.zeros((5, 3), "float32")
     logits[0] = 1000.0, -1000.0, 0.0
     logits[1] = -1000.0, 1000.0, 0.0
     logits[2] = 0.0, -np.inf, -np.inf
-    labels = tf.zeros(4, tf.int32)
+    logits[4] = -np.inf, 0.0, 0.0
+    labels = tf.zeros(5, tf.int32)
 
     @tf.function(jit_compile=jit_compile)
     def run(logits):
@@ -72,10 +73,14 @@ def test_logits_of_any_size(jit_compile):
         return *found, tape.gradient(found[0], logits)
 
     values, norms, slopes = run(tf.constant(logits))
-    np.testing.assert_allclose(values, [0.0, 2000.0, 0.0, np.log(3)], rtol=1e-6)
-    np.testing.assert_allclose(norms, [0.0, np.sqrt(2), 0.0, np.sqrt(6) / 3], rtol=1e-6)
-    third = np.array([-2.0, 1.0, 1.0]) / 3
-    expected = [[0.0] * 3, [-1.0, 1.0, 0.0], [0.0] * 3, third]
+    expected = [0.0, 2000.0, 0.0, np.log(3), np.inf]
+    np.testing.assert_allclose(values, expected, rtol=1e-6)
+    expected = [0.0, np.sqrt(2), 0.0, np.sqrt(6) / 3, np.sqrt(1.5)]
+    np.testing.assert_allclose(norms, expected, rtol=1e-6, atol=1e-7)
+    expected = np.zeros((5, 3))
+    expected[1] = -1.0, 1.0, 0.0
+    expected[3] = -2 / 3, 1 / 3, 1 / 3
+    expected[4] = -1.0, 0.5, 0.5
     np.testing.assert_allclose(slopes, expected, rtol=1e-6, atol=1e-7)
 
 
