@@ -167,13 +167,19 @@ class JointModel(TracedOnce, keras.Model):
         self.optimizer.build(self.trainable_variables)
 
     def fit(
-        self, x: Any = None, y: Any = None, **kwargs: Any
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+        **kwargs: Any,
     ) -> keras.callbacks.History:
         """`keras.Model.fit`, after a look at what is wrong in the first rows."""
         rows = first_rows(x, y) if self.compiled else None
         if rows is not None:
             check_joint_batch(self, *rows)
-        callbacks = kwargs.pop("callbacks", None)
         counter = _CountEpochs()
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks.append(counter)
@@ -182,7 +188,7 @@ class JointModel(TracedOnce, keras.Model):
             callbacks = [counter, *keras.tree.flatten(callbacks or [])]
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)
-        return super().fit(x, y, callbacks=callbacks, **kwargs)
+        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One update of all networks."""

@@ -230,7 +230,14 @@ class MetaModel(TracedOnce, keras.Model):
         return getattr(self.learner, "output_names", None)
 
     def fit(
-        self, x: Any = None, y: Any = None, batch_size: int | None = None, **kwargs: Any
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+        **kwargs: Any,
     ) -> keras.callbacks.History:
         """`keras.Model.fit`, after a look at what is wrong in the first batch."""
         check_length(x, "steps_per_epoch", kwargs.get("steps_per_epoch"))
@@ -248,11 +255,16 @@ class MetaModel(TracedOnce, keras.Model):
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)
         if self.adaptation.counts_updates:
-            kwargs["callbacks"] = with_phases(kwargs.get("callbacks"))
-        return super().fit(x, y, batch_size, **kwargs)
+            callbacks = with_phases(callbacks)
+        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
     def evaluate(
-        self, x: Any = None, y: Any = None, batch_size: int | None = None, **kwargs: Any
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        **kwargs: Any,
     ) -> Any:
         """`keras.Model.evaluate`, with confidence intervals over tasks."""
         if not kwargs.get("_use_cached_eval_dataset"):
@@ -260,14 +272,20 @@ class MetaModel(TracedOnce, keras.Model):
             self._check_first_batch(x, y)
         self._own.evaluating = True
         try:
-            return super().evaluate(x, y, batch_size, **kwargs)
+            return super().evaluate(x, y, batch_size, verbose, **kwargs)
         finally:
             self._own.evaluating = False
 
-    def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        **kwargs: Any,
+    ) -> Any:
         """`keras.Model.predict`, for what has an end."""
         check_length(x, "steps", kwargs.get("steps"))
-        return super().predict(x, batch_size, **kwargs)
+        return super().predict(x, batch_size, verbose, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One update of the initialisation and of the adaptation's own parameters."""

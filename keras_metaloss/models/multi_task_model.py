@@ -173,15 +173,7 @@ class MultiTaskModel(TracedOnce, keras.Model):
         else:
             # The first, so that the others save or look at the state behind the epoch.
             callbacks = [end_of_epoch, *keras.tree.flatten(callbacks or [])]
-        return super().fit(
-            x,
-            y,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            **kwargs,
-        )
+        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.evaluate`; changes nothing in the weighting."""

@@ -1,0 +1,66 @@
+"""`fit`, `evaluate` and `predict` take the arguments of Keras in its order."""
+
+from __future__ import annotations
+
+import inspect
+
+import joint_cases
+import keras
+import multi_task_cases
+import numpy as np
+import pytest
+from model_cases import dense_learner, line_episodes
+
+import keras_metaloss as kml
+
+
+def meta():
+    model = kml.MetaModel(dense_learner(), kml.adaptation.MAML(1, 0.1))
+    model.compile(optimizer="sgd", loss="mse")
+    return model, *line_episodes()
+
+
+def joint():
+    x, y = joint_cases.data("value", "vector")
+    model = kml.JointModel(joint_cases.network(1), joint_cases.network(2))
+    loss = kml.losses.MutualInformationLoss("mse", "mse", beta=0.0)
+    model.compile(optimizer="sgd", loss=loss)
+    return model, x, y
+
+
+def multi_task():
+    model = kml.MultiTaskModel(multi_task_cases.network())
+    model.compile(optimizer="sgd", loss=multi_task_cases.losses())
+    return model, *multi_task_cases.batch()
+
+
+def adaptive():
+    model = kml.AdaptiveLossModel(dense_learner())
+    model.compile(optimizer="sgd", loss=kml.losses.AdaptiveRobustLoss())
+    return model, *np.random.default_rng(0).normal(size=(2, 8, 1))
+
+
+MODELS = [meta, joint, multi_task, adaptive]
+
+
+@pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
+def test_as_in_keras(make):
+    model, x, y = make()
+    seen = []
+    counter = keras.callbacks.LambdaCallback(on_epoch_end=lambda *a: seen.append(a))
+    history = model.fit(x, y, 2, 3, 0, [counter])
+    assert len(seen) == len(history.history["loss"]) == 3
+    assert np.all(np.isfinite(model.evaluate(x, y, 2, 0)))
+    predicted = keras.tree.flatten(model.predict(x, 2, 0))[0]
+    assert len(predicted) == len(keras.tree.flatten(y)[0])
+
+
+@pytest.mark.parametrize("name", ["fit", "evaluate", "predict"])
+@pytest.mark.parametrize("cls", [kml.MetaModel, kml.JointModel, kml.MultiTaskModel])
+def test_names_and_defaults_are_those_of_keras(cls, name):
+    ours, theirs = (
+        inspect.signature(getattr(c, name)).parameters for c in (cls, keras.Model)
+    )
+    named = [p for p in ours.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    for own, other in zip(named, theirs.values(), strict=False):
+        assert (own.name, own.default) == (other.name, other.default)
