@@ -25,6 +25,7 @@ __all__ = [
     "flatten_layers",
     "is_compiled_by_xla",
     "is_injective",
+    "is_made_of_logits",
     "keras_mask",
     "loss_is_being_trained",
     "loss_tracker",
@@ -77,6 +78,15 @@ def is_compiled_by_xla() -> bool:
 def is_injective(bijector: Any) -> bool:
     """Whether a bijector of TFP, or a chain of them, maps no two values to one."""
     return bijector._is_injective
+
+
+def is_made_of_logits(predictions: tf.Tensor) -> bool:
+    """Whether losses of Keras would find logits behind probabilities, and take them."""
+    if hasattr(predictions, "_keras_logits"):
+        return True
+    if tf.executing_eagerly():
+        return False
+    return predictions.op.type in ("Sigmoid", "Softmax")
 
 
 def trusted_layers() -> contextlib.AbstractContextManager:

@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 
-from keras_metaloss.per_example import CLASS_OF_FUNCTION
 from keras_metaloss.same_rank import with_missing_axis
 
 __all__ = ["FunctionLoss", "as_loss"]
@@ -58,10 +57,4 @@ def as_loss(name: str, value: Any) -> keras.losses.Loss:
             f"a function. Received: {name}={value!r}"
         )
     loss = keras.losses.get(value)
-    if isinstance(loss, keras.losses.Loss):
-        return loss
-    # A dictionary would ask for a hash, which some callables do not have.
-    for function, cls in CLASS_OF_FUNCTION.items():
-        if loss is function:
-            return cls()
-    return FunctionLoss(loss)
+    return loss if isinstance(loss, keras.losses.Loss) else FunctionLoss(loss)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import keras
 
-__all__ = ["CLASS_OF_FUNCTION", "LOSSES_PER_EXAMPLE"]
+from keras_metaloss.as_loss import FunctionLoss
 
-#: Each as a function, and as the class that computes the same.
-CLASS_OF_FUNCTION = {
+__all__ = ["CLASSES", "class_of", "is_per_example"]
+
+#: Each as a function, and as the class of it.
+CLASSES = {
     keras.losses.binary_crossentropy: keras.losses.BinaryCrossentropy,
     keras.losses.binary_focal_crossentropy: keras.losses.BinaryFocalCrossentropy,
     keras.losses.categorical_crossentropy: keras.losses.CategoricalCrossentropy,
@@ -35,5 +37,19 @@ CLASS_OF_FUNCTION = {
     keras.losses.squared_hinge: keras.losses.SquaredHinge,
 }
 
-# Others (Circle, Dice over a batch, a user's own) may look across the batch.
-LOSSES_PER_EXAMPLE = tuple(CLASS_OF_FUNCTION.values())
+
+def class_of(loss: keras.losses.Loss) -> type:
+    """The class of a loss, that of Keras where it is a function of Keras."""
+    if isinstance(loss, FunctionLoss):
+        # Not every callable has a hash, as a look into the dictionary needs.
+        found = [cls for function, cls in CLASSES.items() if function is loss.function]
+        return found[0] if found else FunctionLoss
+    return type(loss)
+
+
+def is_per_example(loss: keras.losses.Loss) -> bool:
+    """Whether it is known that a value depends on one example.
+
+    Others (Circle, Dice over a batch, a user's own) may look across the batch.
+    """
+    return class_of(loss) in CLASSES.values()

@@ -18,7 +18,8 @@ from keras_metaloss.dtypes import wide_dtype
 from keras_metaloss.losses.class_number_loss import ClassNumbers
 from keras_metaloss.losses.compiled_loops import row_sums
 from keras_metaloss.losses.gradient_norms import values_and_gradient_norms
-from keras_metaloss.per_example import LOSSES_PER_EXAMPLE
+from keras_metaloss.per_example import is_per_example
+from keras_metaloss.same_rank import with_missing_axis
 
 __all__ = ["AdaLoss", "GradientStatistics", "ada_loss"]
 
@@ -223,7 +224,7 @@ class AdaLoss(keras.losses.Loss):
     def _values_and_statistics(self, y_true, y_pred):
         """Values of the loss, and what their gradients by predictions are like."""
         wide = wide_dtype(y_pred.dtype)
-        y_true, y_pred = tf.cast(y_true, wide), tf.cast(y_pred, wide)
+        y_true, y_pred = with_missing_axis(tf.cast(y_true, wide), tf.cast(y_pred, wide))
         if self.alpha != "cosine":
             known = values_and_gradient_norms(self.loss, y_true, y_pred)
             if known is not None:
@@ -261,7 +262,9 @@ class AdaLoss(keras.losses.Loss):
 def _value_and_gradient(loss, y_true, y_pred):
     """Values `[...]` of a loss, and their gradients `[..., D]` as constants."""
     axis = _compat.axis_of_loss(loss)
-    if type(loss) in LOSSES_PER_EXAMPLE and axis == -1:
+    # From logits behind predictions, values would not depend on the predictions.
+    is_direct = not _compat.is_made_of_logits(y_pred)
+    if is_per_example(loss) and axis == -1 and is_direct:
         values, gradient = _computed_once(loss, y_true, y_pred)
         return values, tf.stop_gradient(gradient)
     values = loss.call(y_true, y_pred)

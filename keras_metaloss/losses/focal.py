@@ -91,7 +91,8 @@ class _FocalLoss(TrainableLoss):
             return type(self)._likelihood(y_true, y_pred, gamma, *shared[:2])
 
         rows = type(self)._rows(y_true, tf.stop_gradient(y_pred), self.axis)
-        return with_gradient_from_part(values, [gamma], likelihood, rows)
+        columns = tf.shape(y_pred)[self.axis]
+        return with_gradient_from_part(values, [gamma], likelihood, rows, columns)
 
     @classmethod
     def _checked_alpha(cls, alpha):
@@ -202,9 +203,9 @@ class CategoricalFocalLoss(_FocalLoss):
     gradient of the likelihood of the targets under `q_c ~ exp(-FL_c)`, scaled to sum to
     1 over classes, with predictions held fixed: it rises while predictions are too
     sure of themselves and falls to 0, where `q = p`, when they are calibrated. Value
-    of the loss and gradient of the predictions are those of FL. Of a batch with more
-    than 32,768 predictions a part tells gamma: at least 256 examples, those with a
-    larger `sample_weight` more often.
+    of the loss and gradient of the predictions are those of FL. Of a large
+    batch, 65,536 predictions or more, a part tells gamma: at least 256 examples, those
+    with a larger `sample_weight` more often.
 
     Args:
         gamma: how much less the well classified count: a number not below zero, or

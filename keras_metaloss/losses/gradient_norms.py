@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_metaloss import _compat
 from keras_metaloss.losses.compiled_loops import row_sums
 from keras_metaloss.losses.focal_functions import class_numbers, nan_unless_class
+from keras_metaloss.per_example import class_of
 
 __all__ = ["values_and_gradient_norms"]
 
@@ -25,13 +26,12 @@ def values_and_gradient_norms(
     Returns:
         The two, the norms as constants; `None` where no closed form is known.
     """
-    if type(loss) is keras.losses.MeanSquaredError and _have_the_same_columns(
-        y_true, y_pred
-    ):
+    is_error = class_of(loss) is keras.losses.MeanSquaredError
+    if is_error and _have_the_same_columns(y_true, y_pred):
         values = loss.call(y_true, y_pred)
         columns = tf.cast(tf.shape(y_pred)[-1], values.dtype)
         return values, tf.stop_gradient(2.0 * tf.sqrt(values / columns))
-    if _is_cross_entropy_of_logits(loss):
+    if _is_cross_entropy_of_logits(loss) and not _compat.is_made_of_logits(y_pred):
         values, norms = _cross_entropy(class_numbers(y_true, y_pred, -1), y_pred)
         return values, tf.stop_gradient(norms)
     return None
@@ -64,9 +64,9 @@ def _cross_entropy(labels, logits):
         less = logits - largest[..., tf.newaxis]
         log_total = tf.math.log(row_sums(tf.exp(less), costly=True))
         values = log_total + (largest - target)
-        each = tf.exp(less - log_total[..., tf.newaxis]) - targets
-        norms = tf.sqrt(row_sums(tf.square(each)))
-        return (values, norms), lambda upstream, _: upstream[..., tf.newaxis] * each
+        slopes = tf.exp(less - log_total[..., tf.newaxis]) - targets
+        norms = tf.sqrt(row_sums(tf.square(slopes)))
+        return (values, norms), lambda upstream, _: upstream[..., tf.newaxis] * slopes
 
     values, norms = both(logits)
     return nan_unless_class(labels, logits, values), norms

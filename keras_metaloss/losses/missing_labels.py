@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_metaloss.losses.metric.embedding_loss import EmbeddingLoss
 from keras_metaloss.losses.predicted_distribution import is_class_index_loss
+from keras_metaloss.same_rank import with_missing_axis
 
 __all__ = ["LabelledLoss", "labelled_loss", "missing_labels", "same_rank_as"]
 
@@ -60,7 +61,7 @@ def labelled_loss(
     y_true, missing = missing_labels(loss, tf.convert_to_tensor(y_true))
     if y_true.dtype.is_floating:
         y_true = tf.cast(y_true, y_pred.dtype)
-    values = loss.call(y_true, y_pred)
+    values = loss.call(*with_missing_axis(y_true, y_pred))
     axes = list(range(values.shape.rank, missing.shape.rank))
     present = tf.cast(~tf.reduce_any(missing, axis=axes), values.dtype)
     present = tf.broadcast_to(same_rank_as(present, values), tf.shape(values))

@@ -17,8 +17,8 @@ from keras_metaloss.losses.focal import (
     SparseCategoricalFocalLoss,
 )
 from keras_metaloss.losses.negative_log_likelihood import NegativeLogLikelihood
-from keras_metaloss.losses.one_vs_rest import OneVsRest
 from keras_metaloss.losses.robust import AdaptiveRobustLoss
+from keras_metaloss.per_example import class_of
 
 __all__ = ["HEADS", "Head", "head_for_loss", "is_class_index_loss", "predicted"]
 
@@ -67,11 +67,12 @@ def head_for_loss(task: str, loss: keras.losses.Loss) -> Head:
     if isinstance(loss, NegativeLogLikelihood):
         return loss.distribution
     logits = "logits" if getattr(loss, "from_logits", False) else "probabilities"
-    if isinstance(loss, _CLASSES):
+    kind = class_of(loss)
+    if issubclass(kind, _CLASSES):
         return logits
-    if isinstance(loss, _BINARY):
+    if issubclass(kind, _BINARY):
         return f"binary_{logits}"
-    if isinstance(loss, _VALUES):
+    if issubclass(kind, _VALUES):
         return "value"
     raise ValueError(
         f"Expected `heads` to say what the outputs of {task!r} stand for, one of "
@@ -84,8 +85,8 @@ def is_class_index_loss(loss: keras.losses.Loss) -> bool:
     """Whether targets are class indices."""
     if isinstance(loss, AdaLoss):
         loss = loss.loss
-    return isinstance(
-        loss, (keras.losses.SparseCategoricalCrossentropy, ClassNumbers, OneVsRest)
+    return issubclass(
+        class_of(loss), (keras.losses.SparseCategoricalCrossentropy, ClassNumbers)
     )
 
 

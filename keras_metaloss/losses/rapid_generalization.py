@@ -12,6 +12,7 @@ from keras_metaloss import _compat
 from keras_metaloss.as_loss import as_loss
 from keras_metaloss.checks import check_non_negative
 from keras_metaloss.losses.inter_task import InterTaskLoss
+from keras_metaloss.same_rank import with_missing_axis
 
 __all__ = ["RapidGeneralizationLoss"]
 
@@ -202,7 +203,7 @@ class RapidGeneralizationLoss(keras.losses.Loss):
                 "Expected predictions with a leading task axis, [T, N, ...]. Received: "
                 f"y_pred.shape={tuple(y_pred.shape)}"
             )
-        values = self.intra_task_loss.call(y_true, y_pred)
+        values = self.intra_task_loss.call(*with_missing_axis(y_true, y_pred))
         if values.shape.rank < 2:
             # A loss that averages the last axis of predictions [T, N].
             values = values[:, tf.newaxis]

@@ -82,9 +82,9 @@ class AdaptiveRobustLoss(TrainableLoss):
     parameters alpha, within (0.001, 1.999), and c are trained by
     `kml.AdaptiveLossModel`: light tails drive alpha towards 2, which is a normal
     distribution, heavy tails towards 0, a Cauchy distribution. Being a density, it
-    may be below zero, and is not 0 at a perfect fit. Of a batch with more than 32,768
-    predictions a part tells a single alpha and scale: at least 256 examples, those with
-    a larger `sample_weight` more often.
+    may be below zero, and is not 0 at a perfect fit. Of a large batch, 65,536
+    predictions or more, a part tells a single alpha and scale: at least 256 examples,
+    those with a larger `sample_weight` more often.
 
     With `learned=False` the loss `rho` itself, see `kml.losses.general_robust_loss`,
     with any alpha below infinity, in any model.
@@ -174,9 +174,12 @@ class AdaptiveRobustLoss(TrainableLoss):
         parameters = [tf.cast(p, residual.dtype) for p in (alpha, scale)]
         if any(p.shape.num_elements() != 1 for p in parameters):
             return tf.cast(_likelihood(residual, *parameters), result)
-        values = _likelihood(residual, *(tf.stop_gradient(p) for p in parameters))
-        rows = tf.reshape(residual, [-1, tf.shape(residual)[-1]])
-        values = with_gradient_from_part(values, parameters, _likelihood, [rows])
+        values = _likelihood(residual, *parameters, learns=False)
+        columns = tf.shape(residual)[-1]
+        rows = tf.reshape(residual, [-1, columns])
+        values = with_gradient_from_part(
+            values, parameters, _likelihood, [rows], columns
+        )
         return tf.cast(values, result)
 
     def get_config(self) -> dict[str, Any]:
@@ -197,9 +200,11 @@ def _residual(y_true, y_pred, alpha, scale):
     return y_pred - y_true, result
 
 
-def _likelihood(residual, alpha, scale):
+def _likelihood(residual, alpha, scale, learns=True):
     normalizer = tf.reduce_mean(tf.math.log(scale) + log_partition(alpha))
-    return learned_energy(residual, alpha, scale) + normalizer
+    if not learns:
+        normalizer = tf.stop_gradient(normalizer)
+    return learned_energy(residual, alpha, scale, learns) + normalizer
 
 
 def _to_shape(raw):

@@ -11,9 +11,8 @@ from keras_metaloss.losses.general_robust_loss import SERIES_REACH, expm1_quotie
 __all__ = ["learned_energy"]
 
 
-@tf.custom_gradient
 def learned_energy(
-    residual: tf.Tensor, alpha: tf.Tensor, scale: tf.Tensor
+    residual: tf.Tensor, alpha: tf.Tensor, scale: tf.Tensor, learns: bool = True
 ) -> tf.Tensor:
     """Mean over the last axis of `robust_energy(residual / scale, alpha)`.
 
@@ -26,10 +25,21 @@ def learned_energy(
         residual: `[..., D]`.
         alpha: between 0 and 2, both left out, a scalar or `[D]`.
         scale: above 0, a scalar or `[D]`.
+        learns: whether alpha and scale get a gradient from here. If not, that by the
+            residual still has a derivative by them.
 
     Returns:
         Tensor `[...]`.
     """
+
+    @tf.custom_gradient
+    def energy(residual, alpha, scale):
+        return _energy(residual, alpha, scale, learns)
+
+    return energy(residual, alpha, scale)
+
+
+def _energy(residual, alpha, scale, learns):
     shape = tf.shape(residual)
     columns = shape[-1]
     by_column = any(p.shape.num_elements() != 1 for p in (alpha, scale))
@@ -52,6 +62,8 @@ def learned_energy(
 
         slope = growth / (1.0 + ratio)
         by_residual = tf.reshape(x * slope, shape) * (weights * precision)
+        if not learns:
+            return by_residual, None, None
         moved = total(slope * ratio)
         bend = total(growth * t) - 2.0 / distance * total(excess)
         by_alpha = _to_shape_of(distance / tf.square(alpha) * bend + moved / 2, alpha)
@@ -61,9 +73,8 @@ def learned_energy(
     if by_column:
         energy = row_sums(excess * factor)
     else:
-        energy = row_sums(tf.reshape(excess, shape), costly=True) * tf.reshape(
-            factor, []
-        )
+        sums = row_sums(tf.reshape(excess, shape), costly=True)
+        energy = sums * tf.reshape(factor, [])
     return energy / tf.cast(columns, energy.dtype), gradient
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_metaloss.as_loss import as_loss
 from keras_metaloss.losses import RapidGeneralizationLoss
-from keras_metaloss.per_example import LOSSES_PER_EXAMPLE
+from keras_metaloss.per_example import is_per_example
 
 __all__ = ["is_separable", "query_shares", "query_weights", "set_loss_step"]
 
@@ -30,7 +30,7 @@ def is_separable(loss: Any) -> bool:
     loss = as_loss("loss", loss)
     # Examples that are ignored leave the mean over the batch, not that of their task.
     ignores = getattr(loss, "ignore_class", None) is not None
-    return type(loss) in LOSSES_PER_EXAMPLE and loss.reduction in _MEANS and not ignores
+    return is_per_example(loss) and loss.reduction in _MEANS and not ignores
 
 
 def query_shares(mask: Any) -> tf.Tensor:

@@ -275,6 +275,60 @@ def test_what_layers_add_to_the_loss_counts(gradient, run_eagerly):
     np.testing.assert_allclose(np.array(losses[0]) + 100.0, losses[1], rtol=1e-5)
 
 
+@pytest.mark.parametrize("mode", ["graph", "eager", "xla"])
+@pytest.mark.parametrize("by_name", [True, False])
+@pytest.mark.parametrize(
+    ("cls", "activation"),
+    [
+        (keras.losses.SparseCategoricalCrossentropy, "softmax"),
+        (keras.losses.CategoricalCrossentropy, "softmax"),
+        (keras.losses.BinaryCrossentropy, "sigmoid"),
+        (keras.losses.BinaryFocalCrossentropy, "sigmoid"),
+    ],
+)
+def test_predictions_that_show_their_logits(cls, activation, by_name, mode):
+    """Keras computes such losses from what the activation got."""
+    x = np.random.default_rng(0).normal(size=(8, 3))
+    sparse = cls is keras.losses.SparseCategoricalCrossentropy
+    y = np.arange(8) % 2 if sparse else np.eye(2)[np.arange(8) % 2]
+    half = AdaLoss(cls().name if by_name else cls(), alpha=tf.zeros_like)
+    changes = []
+    for loss in (cls(), half):
+        keras.utils.set_random_seed(0)
+        model = linear(activation)
+        model.compile(
+            keras.optimizers.SGD(1.0),
+            loss,
+            run_eagerly=mode == "eager",
+            jit_compile=mode == "xla",
+        )
+        before = model.get_weights()[0]
+        model.fit(x, y, batch_size=8, verbose=0)
+        changes.append(model.get_weights()[0] - before)
+    # Each weight is sigmoid(0).
+    np.testing.assert_allclose(0.5 * changes[0], changes[1], rtol=1e-5, atol=1e-7)
+    assert np.abs(changes[1]).max() > 1e-3
+
+
+def test_logits_that_are_none():
+    """As Keras says itself."""
+    model = linear("softmax")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", AdaLoss(loss))
+    with pytest.warns(UserWarning, match="does not represent logits"):
+        model.train_on_batch(np.ones((4, 3)), np.zeros(4))
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", keras.losses.MeanSquaredError()])
+def test_steps_without_the_axis_of_predictions(loss):
+    y, y_pred = np.random.default_rng(0).normal(size=(2, 3, 5))
+    values = AdaLoss(loss, reduction=None)(y, y_pred[..., np.newaxis])
+    np.testing.assert_allclose(
+        values, AdaLoss(loss, reduction=None)(y[..., np.newaxis], y_pred[..., None])
+    )
+    assert values.shape == (3, 5)
+
+
 def test_class_numbers_stay_whole_in_bfloat16():
     logits = tf.one_hot([257, 999], 1000) * 20.0
     loss = AdaLoss(

@@ -10,6 +10,8 @@ import tensorflow_probability as tfp
 from joint_cases import CROSS_ENTROPY, normal
 
 import keras_metaloss as kml
+from keras_metaloss.as_loss import as_loss
+from keras_metaloss.losses.missing_labels import labelled_loss
 
 Loss = kml.losses.MutualInformationLoss
 Likelihood = kml.losses.NegativeLogLikelihood
@@ -121,13 +123,24 @@ def test_missing_labels_of_wrapped_and_of_embedding_losses():
     for wrapped in (
         kml.losses.AdaLoss(CROSS_ENTROPY),
         kml.losses.TripletLoss(mining="all"),
-        kml.losses.OneVsRest(keras.losses.BinaryCrossentropy(from_logits=True)),
     ):
         loss = Loss(wrapped, "mse", beta=0, heads={"a": "logits"})
         part = loss.parts(y_true, y_pred).losses["a"]
         fewer = {name: values[1:] for name, values in y_pred.items()}
         expected = loss.parts(known, fewer).losses["a"].mean
         assert float(part.mean) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("mse", ["mse", keras.losses.MeanSquaredError()])
+def test_missing_labels_of_steps(mse):
+    """Targets `[N, T]` beside predictions `[N, T, 1]`: one label is missing, no row."""
+    random = np.random.default_rng(0)
+    y_true, y_pred = random.normal(size=(2, 4, 3)).astype("float32")
+    y_true[0, 1] = np.nan
+    part = labelled_loss(as_loss("loss", mse), y_true, tf.constant(y_pred[..., None]))
+    assert float(part.count) == 11
+    expected = np.nanmean((y_true - y_pred) ** 2)
+    assert float(part.mean) == pytest.approx(expected, rel=1e-6)
 
 
 def test_no_label_at_all():

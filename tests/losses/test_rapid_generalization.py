@@ -84,6 +84,17 @@ def test_example_weighted():
     assert float(Loss("mse", Variance(), 0.5)(Y_TRUE, Y_PRED, weight)) == 1.0
 
 
+@pytest.mark.parametrize("mse", ["mse", keras.losses.MeanSquaredError()])
+@pytest.mark.parametrize("term", [None, Variance()])
+def test_targets_without_the_axis_of_predictions(mse, term):
+    random = np.random.default_rng(0)
+    y_true, y_pred = random.normal(size=(2, 3, 4)).astype("float32")
+    weight = random.uniform(size=(3, 4)).astype("float32")
+    found = Loss(mse, term, 0.0)(y_true, y_pred[..., np.newaxis], weight)
+    expected = np.mean(weight * (y_true - y_pred) ** 2)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
 def test_weights_of_tasks_with_further_axes():
     loss = Loss("mse", Variance(), 0.5)
     for weight in ([0.0, 1.0], [[0.0], [1.0]]):

@@ -262,6 +262,39 @@ def test_a_part_of_a_large_batch_stands_for_it(shape, jit_compile):
     assert float(found[2]) != pytest.approx(float(by_scale) * (1 - 1e-5), rel=1e-6)
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_the_slope_has_a_derivative_by_the_parameters(jit_compile):
+    random = np.random.default_rng(0)
+    loss = Robust(dtype="float64", reduction="sum")
+    y_true, y_pred = (tf.constant(random.normal(size=(4, 2))) for _ in range(2))
+
+    @tf.function(jit_compile=jit_compile)
+    def slope(y_pred):
+        with tf.GradientTape() as tape:
+            tape.watch(y_pred)
+            value = loss(y_true, y_pred)
+        return tf.reduce_sum(tape.gradient(value, y_pred))
+
+    with tf.GradientTape() as tape:
+        found = slope(y_pred)
+    variables = [v.value for v in loss.trainable_variables]
+    for variable, mixed in zip(variables, tape.gradient(found, variables), strict=True):
+        start, ends = float(variable), []
+        for step in (1e-5, -1e-5):
+            variable.assign(start + step)
+            ends.append(float(slope(y_pred)))
+        variable.assign(start)
+        assert float(mixed) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-6)
+
+
+def test_predictions_without_columns():
+    loss = Robust(reduction=None)
+    with tf.GradientTape() as tape:
+        value = loss(tf.zeros((3, 0)), tf.zeros((3, 0)))
+    tape.gradient(value, [v.value for v in loss.trainable_variables])
+    assert value.shape == (3,)
+
+
 def test_parameters_follow_the_residuals_that_count():
     random = np.random.default_rng(0)
     y_true, weight = random.standard_cauchy((200_000, 1)), np.zeros(200_000)
