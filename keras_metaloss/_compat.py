@@ -84,9 +84,9 @@ def is_made_of_logits(predictions: tf.Tensor) -> bool:
     """Whether losses of Keras would find logits behind probabilities, and take them."""
     if hasattr(predictions, "_keras_logits"):
         return True
-    if tf.executing_eagerly():
-        return False
-    return predictions.op.type in ("Sigmoid", "Softmax")
+    # Eager tensors have no operation, in a graph either.
+    operation = getattr(predictions, "op", None)
+    return operation is not None and operation.type in ("Sigmoid", "Softmax")
 
 
 def trusted_layers() -> contextlib.AbstractContextManager:

@@ -24,6 +24,25 @@ def test_a_bias_of_images_is_added_as_any_tensor():
     assert keras.ops.add(images, 1.0).shape == images.shape
 
 
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize(
+    ("activation", "expected"),
+    [("softmax", True), ("sigmoid", True), ("relu", False), ("linear", False)],
+)
+def test_predictions_that_are_made_of_logits(activation, expected, traced):
+    eager, found = tf.ones([3, 2]), []
+    layer = keras.layers.Dense(2, activation)
+    layer.build(eager.shape)
+
+    def look():
+        found.append(_compat.is_made_of_logits(layer(eager)))
+        # What a graph closes over is no tensor of its own.
+        found.append(_compat.is_made_of_logits(eager))
+
+    tf.function(look)() if traced else look()
+    assert found == [expected, False]
+
+
 def second_derivative(layer, x, direction):
     """Derivative of the gradient of `sum(layer(x)^3)` along a direction."""
     with tf.GradientTape() as outer:

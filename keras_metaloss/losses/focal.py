@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import numbers
+import warnings
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_metaloss import _compat
 from keras_metaloss.checks import check_non_negative
 from keras_metaloss.losses.class_number_loss import ClassNumbers
 from keras_metaloss.losses.focal_functions import (
@@ -79,6 +81,13 @@ class _FocalLoss(TrainableLoss):
         return self._gamma
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        if self.from_logits and _compat.is_made_of_logits(y_pred):
+            warnings.warn(
+                f"`{type(self).__name__}(from_logits=True)` received probabilities: "
+                "the last layer of the model has a softmax or sigmoid. Use "
+                "`from_logits=False`, or leave the activation out, which is more exact",
+                stacklevel=2,
+            )
         shared = (self.from_logits, self.label_smoothing, self.axis)
         if self._gamma != "learned":
             return type(self)._values(y_true, y_pred, self._gamma, self.alpha, *shared)

@@ -411,6 +411,23 @@ def test_weights_of_other_classes_than_there_are(sparse, jit_compile):
         tf.function(loss, jit_compile=jit_compile)(y, tf.ones([4, 5]) / 5)
 
 
+@pytest.mark.parametrize("run_eagerly", [False, True])
+@pytest.mark.parametrize(
+    ("cls", "activation"),
+    [(Sparse, "softmax"), (Categorical, "softmax"), (Binary, "sigmoid")],
+)
+def test_logits_that_are_none(cls, activation, run_eagerly):
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(2, activation=activation)]
+    )
+    x, y = np.ones((4, 3)), np.zeros(4) if cls is Sparse else np.eye(2)[[0, 1, 1, 0]]
+    model.compile("sgd", cls(from_logits=True), run_eagerly=run_eagerly)
+    with pytest.warns(UserWarning, match="received probabilities"):
+        model.train_on_batch(x, y)
+    model.compile("sgd", cls(), run_eagerly=run_eagerly)
+    assert np.isfinite(model.train_on_batch(x, y))
+
+
 def test_targets_of_another_shape():
     for cls in (kml.losses.CategoricalFocalLoss, kml.losses.BinaryFocalLoss):
         with pytest.raises(ValueError, match="`y_true` and `y_pred` of the same shape"):
