@@ -16,6 +16,7 @@ from tensorflow.python.ops import control_flow_util
 from keras_metaloss.dtypes import wide_dtype
 
 __all__ = [
+    "add_keras_mask",
     "added_losses_kept",
     "axis_of_loss",
     "calls_replaced",
@@ -103,6 +104,13 @@ def unscale_loss_for_distribution(loss: tf.Tensor) -> tf.Tensor:
 def set_keras_mask(tensor: tf.Tensor, mask: tf.Tensor) -> None:
     """Marks which entries of a prediction losses and metrics are to count."""
     tensor._keras_mask = mask
+
+
+def add_keras_mask(tensor: tf.Tensor, mask: tf.Tensor | None) -> None:
+    """Marks entries that are not to count, beside those that are marked already."""
+    own = keras_mask(tensor)
+    if mask is not None:
+        set_keras_mask(tensor, mask if own is None else own & mask)
 
 
 def keras_mask(tensor: tf.Tensor) -> tf.Tensor | None:

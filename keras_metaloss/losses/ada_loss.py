@@ -33,6 +33,8 @@ class GradientStatistics(NamedTuple):
     norms: tf.Tensor
     #: Cosine with the mean gradient of the batch; `None` where nobody asked for it.
     cosines: tf.Tensor | None = None
+    #: Which examples count in means over the batch; `None`: all.
+    mask: tf.Tensor | None = None
 
 
 # Their targets are whole numbers, which bfloat16 would round.
@@ -155,9 +157,11 @@ class AdaLoss(keras.losses.Loss):
     def __call__(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> tf.Tensor:
-        if isinstance(self.loss, _OF_CLASS_NUMBERS):
-            return ClassNumbers.__call__(self, y_true, y_pred, sample_weight)
-        return super().__call__(y_true, y_pred, sample_weight)
+        # Read before Keras casts predictions, which loses it.
+        with self._given.masked(_compat.keras_mask(y_pred)):
+            if isinstance(self.loss, _OF_CLASS_NUMBERS):
+                return ClassNumbers.__call__(self, y_true, y_pred, sample_weight)
+            return super().__call__(y_true, y_pred, sample_weight)
 
     @property
     def needs_model(self) -> bool:
@@ -175,10 +179,14 @@ class AdaLoss(keras.losses.Loss):
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
+        if y_true.shape.rank == y_pred.shape.rank == 1 and is_per_example(self.loss):
+            # Keras's losses average over the last axis, here that of examples.
+            y_true, y_pred = y_true[:, tf.newaxis], y_pred[:, tf.newaxis]
         if self.needs_model:
             values, statistics = self.loss.call(y_true, y_pred), self._given.statistics
         else:
             values, statistics = self._values_and_statistics(y_true, y_pred)
+        mask = _compat.keras_mask(values)  # false for what `ignore_class` says
         if values.shape.rank == 0:
             raise ValueError(
                 "Invalid value for argument `loss`. Expected a loss whose `call` "
@@ -198,7 +206,10 @@ class AdaLoss(keras.losses.Loss):
             axis=0,
         )
         weight = tf.reshape(tf.stop_gradient(tf.sigmoid(alpha)), shape)
-        return tf.cast(weight * values, y_pred.dtype)
+        values = tf.cast(weight * values, y_pred.dtype)
+        if mask is not None:
+            _compat.set_keras_mask(values, mask)
+        return values
 
     def alphas(self, statistics: GradientStatistics) -> tf.Tensor:
         """`alpha_i` of each example."""
@@ -210,10 +221,11 @@ class AdaLoss(keras.losses.Loss):
         elif self.alpha == "cosine":
             alpha = statistics.cosines
         else:
-            deviation = norms - tf.reduce_mean(norms)
-            spread = tf.sqrt(tf.reduce_mean(tf.square(deviation)))
+            mean = _mean(norms, statistics.mask)
+            deviation = norms - mean
+            spread = tf.sqrt(_mean(tf.square(deviation), statistics.mask))
             # Equal norms differ by rounding, which must not decide.
-            least = 1e-6 * tf.reduce_mean(norms)
+            least = 1e-6 * mean
             alpha = tf.where(
                 spread > least,
                 deviation / tf.where(spread > least, spread, tf.ones_like(spread)),
@@ -228,16 +240,21 @@ class AdaLoss(keras.losses.Loss):
         if self.alpha != "cosine":
             known = values_and_gradient_norms(self.loss, y_true, y_pred)
             if known is not None:
-                return known[0], GradientStatistics(known[1])
+                mask = _mask_like(known[1], self._given.mask)
+                return known[0], GradientStatistics(known[1], mask=mask)
         values, gradient = _value_and_gradient(self.loss, y_true, y_pred)
         norms = tf.sqrt(row_sums(tf.square(gradient)))
+        mask = _mask_like(norms, self._given.mask, _compat.keras_mask(values))
         if self.alpha != "cosine":
-            return values, GradientStatistics(norms)
+            return values, GradientStatistics(norms, mask=mask)
         batch = list(range(values.shape.rank))
-        mean = tf.reduce_mean(gradient, axis=batch, keepdims=True)
+        kept = gradient
+        if mask is not None:
+            kept = tf.where(mask[..., tf.newaxis], gradient, tf.zeros_like(gradient))
+        mean = tf.reduce_sum(kept, axis=batch, keepdims=True)
         lengths = norms * tf.sqrt(tf.reduce_sum(tf.square(mean)))
         cosines = tf.math.divide_no_nan(row_sums(gradient * mean), lengths)
-        return values, GradientStatistics(norms, cosines)
+        return values, GradientStatistics(norms, cosines, mask)
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
@@ -264,7 +281,9 @@ def _value_and_gradient(loss, y_true, y_pred):
     axis = _compat.axis_of_loss(loss)
     # From logits behind predictions, values would not depend on the predictions.
     is_direct = not _compat.is_made_of_logits(y_pred)
-    if is_per_example(loss) and axis == -1 and is_direct:
+    # What is ignored is said by a mask of the values.
+    ignores = getattr(loss, "ignore_class", None) is not None
+    if is_per_example(loss) and axis == -1 and is_direct and not ignores:
         values, gradient = _computed_once(loss, y_true, y_pred)
         return values, tf.stop_gradient(gradient)
     values = loss.call(y_true, y_pred)
@@ -300,10 +319,40 @@ def _computed_once(loss, y_true, y_pred):
     return both(y_true, y_pred)
 
 
+def _mask_like(values, *masks):
+    """Which values count, by all masks that there are; these may lack last axes."""
+    found = [mask for mask in masks if mask is not None]
+    if not found:
+        return None
+    counts = tf.ones_like(values, dtype=tf.bool)
+    for mask in found:
+        missing = values.shape.rank - mask.shape.rank
+        shape = tf.concat([tf.shape(mask), tf.ones([missing], tf.int32)], axis=0)
+        counts &= tf.reshape(tf.cast(mask, tf.bool), shape)
+    return counts
+
+
+def _mean(values, mask):
+    if mask is None:
+        return tf.reduce_mean(values)
+    kept = tf.where(mask, values, tf.zeros_like(values))
+    count = tf.math.count_nonzero(mask, dtype=values.dtype)
+    return tf.math.divide_no_nan(tf.reduce_sum(kept), count)
+
+
 class _Given(threading.local):
-    """Statistics of the batch at hand: replicas run in threads of their own."""
+    """What is known of the batch at hand: replicas run in threads of their own."""
 
     statistics = None
+    mask = None
+
+    @contextlib.contextmanager
+    def masked(self, mask):
+        self.mask = mask
+        try:
+            yield
+        finally:
+            self.mask = None
 
     def __deepcopy__(self, memo):
         return _Given()

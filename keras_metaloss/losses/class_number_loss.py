@@ -28,8 +28,7 @@ class ClassNumbers:
             y_pred = keras.ops.convert_to_tensor(y_pred, dtype=self.dtype)
             labels = labels if labels.dtype.is_integer else tf.cast(labels, tf.int64)
             values = self.call(labels, y_pred)
-            if mask is not None:
-                _compat.set_keras_mask(values, mask)
+            _compat.add_keras_mask(values, mask)
             reduce = _Reduction("reduction", self.reduction, self.dtype)
             return reduce(values, values, sample_weight)
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from keras_metaloss import _compat
 from keras_metaloss.losses.metric.embedding_loss import EmbeddingLoss
 from keras_metaloss.losses.predicted_distribution import is_class_index_loss
 from keras_metaloss.same_rank import with_missing_axis
@@ -65,6 +66,9 @@ def labelled_loss(
     axes = list(range(values.shape.rank, missing.shape.rank))
     present = tf.cast(~tf.reduce_any(missing, axis=axes), values.dtype)
     present = tf.broadcast_to(same_rank_as(present, values), tf.shape(values))
+    counted = _compat.keras_mask(values)  # false for what `ignore_class` says
+    if counted is not None:
+        present *= tf.cast(counted, values.dtype)
     weights = present
     if sample_weight is not None:
         sample_weight = tf.cast(sample_weight, values.dtype)

@@ -135,18 +135,16 @@ class RapidGeneralizationLoss(keras.losses.Loss):
             if not self.looks_across_tasks and self.reduction not in (None, "none"):
                 # Reduced like the intra loss itself, so that not one bit differs.
                 values = self._example_values(y_true, y_pred)
-                if mask is not None:
-                    _compat.set_keras_mask(values, mask)
+                _compat.add_keras_mask(values, mask)
                 return reduce(values, values, sample_weight)
             example_weight = None
             if sample_weight is not None and sample_weight.shape.rank > 1:
                 sample_weight, example_weight = None, sample_weight
-            if mask is not None:
-                example_weight = _masked(example_weight, tf.cast(mask, self.dtype))
             values = self.task_values(
                 y_true,
                 y_pred,
                 example_weight,
+                mask=mask,
                 task_similarity=task_similarity,
                 representations=representations,
             )
@@ -161,6 +159,7 @@ class RapidGeneralizationLoss(keras.losses.Loss):
         y_pred: tf.Tensor,
         sample_weight: tf.Tensor | None = None,
         *,
+        mask: tf.Tensor | None = None,
         task_similarity: tf.Tensor | None = None,
         representations: tf.Tensor | None = None,
     ) -> tf.Tensor:
@@ -170,6 +169,7 @@ class RapidGeneralizationLoss(keras.losses.Loss):
             y_true: targets, `[T, N, ...]`.
             y_pred: predictions, `[T, N, ...]`.
             sample_weight: `[T, N]`; `intra_t` is the mean over N of weight times loss.
+            mask: `[T, N]`, false for what does not count in any mean.
             task_similarity: `[T, T]`, for terms that take it.
             representations: `[T, D]`, for terms that need it; without it the mean
                 prediction over the examples of weight above zero.
@@ -179,6 +179,10 @@ class RapidGeneralizationLoss(keras.losses.Loss):
         """
         y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
         values = self._example_values(y_true, y_pred)
+        _compat.add_keras_mask(values, mask)
+        mask = _compat.keras_mask(values)  # also false for what `ignore_class` says
+        if mask is not None:
+            sample_weight = _masked(sample_weight, tf.cast(mask, values.dtype))
         if sample_weight is not None:
             rank = values.shape.rank
             shape = tf.concat(

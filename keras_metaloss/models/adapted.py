@@ -27,7 +27,8 @@ class TransductiveModel(keras.Model):
     """
 
     def __init__(self, learner: keras.Model, name: str | None = None) -> None:
-        super().__init__(name=name)
+        # What it wraps casts its own inputs: numbers of categories must stay whole.
+        super().__init__(name=name, autocast=False)
         self.learner = learner
         self.built = True
 
@@ -65,7 +66,8 @@ class MetricClassifier(keras.Model):
         memory: dict[str, Any],
         name: str | None = None,
     ) -> None:
-        super().__init__(name=name)
+        # What it wraps casts its own inputs: numbers of categories must stay whole.
+        super().__init__(name=name, autocast=False)
         self.learner = learner
         self.adaptation = adaptation
         self.adaptation.attach(learner)

@@ -39,7 +39,8 @@ class AdaptiveLossModel(LossParameters, keras.Model):
     """
 
     def __init__(self, model: keras.Model, *, name: str | None = None) -> None:
-        super().__init__(name=name)
+        # What it wraps casts its own inputs: numbers of categories must stay whole.
+        super().__init__(name=name, autocast=False)
         if not isinstance(model, keras.Model):
             raise ValueError(
                 "Invalid value for argument `model`. Expected a Keras model. "

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_metaloss import _compat
 from keras_metaloss.losses.ada_loss import GradientStatistics
+from keras_metaloss.losses.missing_labels import same_rank_as
 
 __all__ = ["last_layer_statistics", "parameter_statistics"]
 
@@ -42,6 +43,10 @@ def parameter_statistics(
     # Read here: inside of loops a replica does not know its copy of a variable.
     every = network.variables
     values = {id(v): tf.convert_to_tensor(v.value) for v in every}
+    count = tf.shape(keras.tree.flatten(x)[0])[0]
+    if not variables:
+        zeros = tf.zeros([count])
+        return GradientStatistics(zeros, zeros)
     trained = [values[id(v)] for v in variables]
 
     def gradients(inputs, targets):
@@ -49,11 +54,10 @@ def parameter_statistics(
             tape.watch(trained)
             with keras.StatelessScope([(v, values[id(v)]) for v in every]):
                 outputs = network(inputs, training=False)
-            value = tf.reduce_sum(_example_means(loss(targets, outputs)))
+            value = tf.reduce_sum(_example_means(loss, targets, outputs))
         found = tape.gradient(value, trained)
         return [tf.convert_to_tensor(g) for g in found if g is not None]
 
-    count = tf.shape(keras.tree.flatten(x)[0])[0]
     mean = None
     if with_cosines:
         mean = [g / tf.cast(count, g.dtype) for g in gradients(x, y)]
@@ -123,7 +127,7 @@ def last_layer_statistics(
     with tf.GradientTape() as tape:
         with keras.StatelessScope(), _compat.calls_replaced(layers, dense):
             outputs = network(x, training=False)
-        value = tf.reduce_sum(_example_means(loss(y, outputs)))
+        value = tf.reduce_sum(_example_means(loss, y, outputs))
     _check_last(network, calls)
     layer, features, logits = calls[-1]
     slopes = tape.gradient(value, logits)
@@ -161,7 +165,7 @@ def _check_last(network, calls):
     weighted = [
         layer
         for layer in _compat.flatten_layers(network)
-        if layer.trainable_variables and not _compat.flatten_layers(layer)
+        if layer.weights and not _compat.flatten_layers(layer)
     ]
     dense = [layer for layer, _, _ in calls]
     # The order of layers is that of calls only in Functional and Sequential models.
@@ -174,9 +178,19 @@ def _check_last(network, calls):
         )
 
 
-def _example_means(values):
-    """Loss of each example, `[N]`."""
-    return tf.reduce_mean(values, axis=list(range(1, values.shape.rank)))
+def _example_means(loss, y_true, y_pred):
+    """Loss of each example, `[N]`: the mean over what no mask leaves out."""
+    values = loss(y_true, y_pred)
+    _compat.add_keras_mask(values, _compat.keras_mask(keras.tree.flatten(y_pred)[0]))
+    mask = _compat.keras_mask(values)
+    axes = list(range(1, values.shape.rank))
+    if mask is None:
+        return tf.reduce_mean(values, axis=axes)
+    weights = same_rank_as(tf.cast(mask, values.dtype), values)
+    weights = tf.broadcast_to(weights, tf.shape(values))
+    return tf.math.divide_no_nan(
+        tf.reduce_sum(values * weights, axis=axes), tf.reduce_sum(weights, axis=axes)
+    )
 
 
 def _squares(tensor):

@@ -12,6 +12,7 @@ from keras_metaloss import _compat
 from keras_metaloss.losses.missing_labels import missing_labels, same_rank_as
 from keras_metaloss.losses.mutual_information import MutualInformationLoss
 from keras_metaloss.losses.trainable_loss import check_no_parameters
+from keras_metaloss.models.apply_gradients import apply_gradients
 from keras_metaloss.models.joint_batches import check_joint_batch, first_rows
 from keras_metaloss.models.joint_metrics import JointMetrics
 from keras_metaloss.models.network_optimizers import NetworkOptimizers
@@ -81,7 +82,8 @@ class JointModel(TracedOnce, keras.Model):
         warmup_epochs: int = 0,
         name: str | None = None,
     ) -> None:
-        super().__init__(name=name)
+        # What it wraps casts its own inputs: numbers of categories must stay whole.
+        super().__init__(name=name, autocast=False)
         self.networks = _networks(model_a, model_b)
         self.warmup_epochs = _check_epochs(warmup_epochs)
         self.epochs_done = self.add_weight(
@@ -200,7 +202,7 @@ class JointModel(TracedOnce, keras.Model):
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_weights
         gradients = tape.gradient(scaled, variables)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        apply_gradients(self.optimizer, zip(gradients, variables, strict=True))
         self.loss.set_step(self.optimizer.iterations)
         return self._track(x, y, y_pred, sample_weight, parts, loss)
 

@@ -12,6 +12,7 @@ from keras_metaloss import _compat
 from keras_metaloss.adaptation import Adaptation, Task
 from keras_metaloss.adaptation.inner_loss import InnerLoss
 from keras_metaloss.models.adapted import plain_model
+from keras_metaloss.models.apply_gradients import apply_gradients
 from keras_metaloss.models.episodes import (
     as_task,
     as_x_y,
@@ -291,9 +292,8 @@ class MetaModel(TracedOnce, keras.Model):
         """One update of the initialisation and of the adaptation's own parameters."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         loss, gradients, result = self._outer_step()(x, y, sample_weight)
-        self.optimizer.apply_gradients(
-            zip(gradients, self.trainable_weights, strict=True)
-        )
+        pairs = zip(gradients, self.trainable_weights, strict=True)
+        apply_gradients(self.optimizer, pairs)
         self._write_state(result["written"])
         set_loss_step(self.loss, self.optimizer.iterations)
         self.adaptation.set_updates(self.optimizer.iterations)

@@ -16,6 +16,7 @@ from keras_metaloss.losses.weighting import (
     TaskWeighting,
     gradient_products,
 )
+from keras_metaloss.models.apply_gradients import apply_gradients
 from keras_metaloss.models.task_checks import (
     check_parts,
     checked_losses,
@@ -91,7 +92,8 @@ class MultiTaskModel(TracedOnce, keras.Model):
         shared: Sequence[str | keras.Variable] | None = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(name=name)
+        # What it wraps casts its own inputs: numbers of categories must stay whole.
+        super().__init__(name=name, autocast=False)
         weighting = FixedWeighting() if weighting is None else weighting
         check_parts(model, weighting)
         self.model = model
@@ -226,14 +228,16 @@ class MultiTaskModel(TracedOnce, keras.Model):
             strict=True,
         ):
             gradients[id(variable)] = gradient * scale / replicas
-        self.optimizer.apply_gradients(
-            [(gradients[id(v)], v) for v in self.trainable_weights]
-        )
+        pairs = [(gradients[id(v)], v) for v in self.trainable_weights]
+        apply_gradients(self.optimizer, pairs)
         self.weighting.update(total, products)
         for metric, weight in zip(
             self._own.weight_metrics.values(), tf.unstack(weights.shared), strict=True
         ):
-            metric.update_state(weight)
+            # A step that loss scaling skips has none.
+            is_finite = tf.math.is_finite(weight)
+            weight = tf.where(is_finite, weight, tf.zeros_like(weight))
+            metric.update_state(weight, tf.cast(is_finite, weight.dtype))
         return self._track(x, y, y_pred, sample_weight, losses, penalty)
 
     def test_step(self, data: Any) -> dict[str, Any]:
