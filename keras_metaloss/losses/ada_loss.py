@@ -320,15 +320,17 @@ def _computed_once(loss, y_true, y_pred):
 
 
 def _mask_like(values, *masks):
-    """Which values count, by all masks that there are; these may lack last axes."""
+    """Which values count, by all masks that there are, or `None`."""
     found = [mask for mask in masks if mask is not None]
     if not found:
         return None
-    counts = tf.ones_like(values, dtype=tf.bool)
+    counts, rank = tf.ones_like(values, dtype=tf.bool), values.shape.rank
     for mask in found:
-        missing = values.shape.rank - mask.shape.rank
-        shape = tf.concat([tf.shape(mask), tf.ones([missing], tf.int32)], axis=0)
-        counts &= tf.reshape(tf.cast(mask, tf.bool), shape)
+        # A value counts with any part of it; a mask may lack last axes.
+        axes = list(range(rank, mask.shape.rank))
+        mask = tf.reduce_any(tf.cast(mask, tf.bool), axis=axes)
+        missing = tf.ones([rank - mask.shape.rank], tf.int32)
+        counts &= tf.reshape(mask, tf.concat([tf.shape(mask), missing], axis=0))
     return counts
 
 

@@ -94,6 +94,21 @@ def test_padding_does_not_matter(gradient, alpha, kind):
     assert values[1] == pytest.approx(values[0], rel=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(4,), (4, 3), (4, 3, 2)])
+def test_masks_of_any_rank(shape):
+    """Statistics leave out what a mask of the first axes, or of more, leaves out."""
+    y_pred = tf.constant(np.random.default_rng(0).normal(size=(4, 3, 2, 5)))
+    mask = np.arange(np.prod(shape)).reshape(shape) % 3 > 0
+    loss = kml.losses.AdaLoss("mse", alpha="standardized", dtype="float64")
+    with loss._given.masked(tf.constant(mask)):
+        _, statistics = loss._values_and_statistics(tf.zeros_like(y_pred), y_pred)
+    alphas = loss.alphas(statistics).numpy()
+    kept = alphas[
+        np.broadcast_to(mask.reshape(shape + (1,) * (3 - len(shape))), (4, 3, 2))
+    ]
+    assert (kept.mean(), kept.std()) == pytest.approx((0.0, 1.0), abs=1e-12)
+
+
 def images(loss):
     random = np.random.default_rng(0)
     x, y = random.normal(size=(3, 4, 4, 2)), random.integers(0, 4, (3, 4, 4))
