@@ -94,7 +94,8 @@ class AdaLoss(keras.losses.Loss):
 
     A norm is never negative, so `alpha="norm"` gives weights in [0.5, 1) only;
     `"standardized"` uses the whole range. The mean and deviation are those of the
-    batch (with several replicas, of each one's share).
+    batch (with several replicas, of each one's share), without what a Keras mask or
+    `ignore_class` leaves out.
 
     Args:
         loss: a Keras loss, its name, or a function `(y_true, y_pred) -> values`. Its

@@ -152,7 +152,7 @@ def ada(alpha, direction=1.0):
         y_true = np.eye(y_pred.shape[-1])[y_true]
         gradient = softmax(y_pred) - y_true
         norms = np.linalg.norm(gradient, axis=-1)
-        mean = gradient.mean(axis=(0, 1))
+        mean = gradient.reshape(-1, gradient.shape[-1]).mean(axis=0)
         alphas = {
             "norm": norms,
             "standardized": (norms - norms.mean()) / norms.std(),
