@@ -18,6 +18,7 @@ from keras_metaloss.dtypes import wide_dtype
 from keras_metaloss.losses.class_number_loss import ClassNumbers
 from keras_metaloss.losses.compiled_loops import row_sums
 from keras_metaloss.losses.gradient_norms import values_and_gradient_norms
+from keras_metaloss.losses.metric.embedding_loss import masked_mean
 from keras_metaloss.per_example import is_per_example
 from keras_metaloss.same_rank import with_missing_axis
 
@@ -208,8 +209,7 @@ class AdaLoss(keras.losses.Loss):
         )
         weight = tf.reshape(tf.stop_gradient(tf.sigmoid(alpha)), shape)
         values = tf.cast(weight * values, y_pred.dtype)
-        if mask is not None:
-            _compat.set_keras_mask(values, mask)
+        _compat.add_keras_mask(values, mask)
         return values
 
     def alphas(self, statistics: GradientStatistics) -> tf.Tensor:
@@ -336,11 +336,7 @@ def _mask_like(values, *masks):
 
 
 def _mean(values, mask):
-    if mask is None:
-        return tf.reduce_mean(values)
-    kept = tf.where(mask, values, tf.zeros_like(values))
-    count = tf.math.count_nonzero(mask, dtype=values.dtype)
-    return tf.math.divide_no_nan(tf.reduce_sum(kept), count)
+    return tf.reduce_mean(values) if mask is None else masked_mean(values, mask, None)
 
 
 class _Given(threading.local):

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_metaloss import _compat
 from keras_metaloss.losses.ada_loss import GradientStatistics
+from keras_metaloss.losses.metric.embedding_loss import masked_mean
 from keras_metaloss.losses.missing_labels import same_rank_as
 
 __all__ = ["last_layer_statistics", "parameter_statistics"]
@@ -186,11 +187,8 @@ def _example_means(loss, y_true, y_pred):
     axes = list(range(1, values.shape.rank))
     if mask is None:
         return tf.reduce_mean(values, axis=axes)
-    weights = same_rank_as(tf.cast(mask, values.dtype), values)
-    weights = tf.broadcast_to(weights, tf.shape(values))
-    return tf.math.divide_no_nan(
-        tf.reduce_sum(values * weights, axis=axes), tf.reduce_sum(weights, axis=axes)
-    )
+    mask = same_rank_as(tf.cast(mask, tf.bool), values)
+    return masked_mean(values, tf.broadcast_to(mask, tf.shape(values)), axes)
 
 
 def _squares(tensor):
