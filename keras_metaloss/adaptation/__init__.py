@@ -1,4 +1,4 @@
-"""How a learner adapts to one task."""
+"""Methods that adapt a learner to one task."""
 
 from keras_metaloss.adaptation import distances, inner_optimizers
 from keras_metaloss.adaptation.anil import ANIL

@@ -1,4 +1,4 @@
-"""Almost no inner loop: only some layers, usually the last, adapt."""
+"""ANIL (almost no inner loop): adapts some layers, usually the last."""
 
 from __future__ import annotations
 
@@ -16,26 +16,37 @@ __all__ = ["ANIL"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class ANIL(GradientAdaptation):
-    """MAML whose inner loop changes some layers only; the outer loop trains all.
+    """MAML whose inner loop adapts selected layers; the outer loop trains all layers.
 
     With head `h` and body `b`: `h_{k+1} = h_k - rate * grad_h L_support(h_k, b)`. The
-    body is not differentiated in the inner loop, which makes a step cheaper the more
-    inner updates there are.
+    inner loop does not differentiate the body, which saves time in every inner step.
 
     Args:
-        steps: number of inner updates in training.
-        learning_rate: inner step size; `None` is 0.01, or the rate of `optimizer`.
-        layers: names of the layers that adapt, nested ones too; `None` takes the last
-            layer of the learner that has trainable weights.
-        optimizer: as in `kml.adaptation.MAML`.
-        first_order: as in `kml.adaptation.MAML`.
-        evaluation_steps: as in `kml.adaptation.MAML`.
-        loss: as in `kml.adaptation.MAML`.
-        normalization: as in `kml.adaptation.MAML`.
-        name: name of the layer.
+        steps: number of inner steps in training. Defaults to `1`.
+        learning_rate: non-negative inner step size. `None` uses the learning rate of
+            `optimizer`, or 0.01 without an optimizer. Defaults to `None`.
+        layers: names of the adapted layers, which may be nested. `None` uses the last
+            layer of the learner with trainable weights. Defaults to `None`.
+        optimizer: Keras optimizer (`SGD`, `RMSprop`, `Adam` or `AdamW`) whose
+            settings define the inner update. `None` uses gradient descent. Defaults
+            to `None`.
+        first_order: whether the outer loop treats inner gradients as constants.
+            Defaults to `False`.
+        evaluation_steps: number of inner steps in `evaluate`, `predict`, `adapt` and
+            `export`. `None` uses `steps`. Defaults to `None`.
+        loss: inner loss: a Keras loss, or a structure of losses for learners with
+            several outputs. `None` uses the loss passed to `compile`. Defaults to
+            `None`.
+        normalization: statistics used by batch normalization: `"support"` (of the
+            support set, also for queries), `"batch"` (of the queries for queries,
+            which is transductive), `"moving"` (moving averages in evaluation) or
+            `"per_step"` (like `"support"`, with a separate scale and shift for each
+            inner step). Defaults to `"support"`.
+        name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is out of range or names no layer with weights.
+        ValueError: if an argument is out of range, or if `layers` contains a name
+            that is not unique or not the name of a layer with trainable weights.
 
     Example:
 
@@ -90,17 +101,17 @@ class ANIL(GradientAdaptation):
         twice = [name for name in self.layers or [] if names.count(name) > 1]
         if twice:
             raise ValueError(
-                "Invalid value for argument `layers`. Expected names that one layer "
-                f"has. Received: layers={self.layers!r}, of which several have {twice}"
+                "Invalid value for argument `layers`. Layer names must be unique. "
+                f"Received: layers={self.layers!r}, not unique: {twice}"
             )
         unknown = [name for name in self.layers or [] if name not in found]
         if unknown or self.layers == []:
             raise ValueError(
-                "Invalid value for argument `layers`. Expected names of layers with "
-                f"trainable weights, of {sorted(found)}. Received: "
+                "Invalid value for argument `layers`. Expected one or more names of "
+                f"layers with trainable weights: {sorted(found)}. Received: "
                 f"layers={self.layers!r}"
             )
-        # A namespace, because Keras would track and save layers set on this one.
+        # Keras would track and save layers that are attributes of this layer.
         self._own = types.SimpleNamespace(heads=[])
         if self.layers is None:
             last = learner.trainable_variables[-1]

@@ -1,4 +1,4 @@
-"""What every way of adapting to a task has in common."""
+"""Base class of all adaptation methods."""
 
 from __future__ import annotations
 
@@ -24,20 +24,22 @@ from keras_metaloss.checks import check_choice
 
 __all__ = ["Adaptation", "Adapted", "Task"]
 
-# Policies under which queries are normalised with the moments of the support set.
+# Policies that normalize queries with the statistics of the support set.
 _FROM_SUPPORT = ("support", "per_step")
 
 
 class Task(NamedTuple):
-    """One task: what to adapt to and what to predict.
+    """Support set and queries of one task.
 
     Attributes:
-        support_x: `[S, ...]`, or a structure of such tensors.
-        support_y: `[S, ...]`, likewise.
-        query_x: `[Q, ...]`, likewise.
-        support_mask: `[S]`, true for real examples; `None` where all are.
-        query_mask: `[Q]`, likewise.
-        stream: integer scalar that tells this task's random numbers from others'.
+        support_x: support inputs, `[S, ...]`, or a structure of such tensors.
+        support_y: support targets, `[S, ...]`, or a structure of such tensors.
+        query_x: query inputs, `[Q, ...]`, or a structure of such tensors.
+        support_mask: `[S]`, `True` for real examples and `False` for padding.
+            `None` if there is no padding.
+        query_mask: `[Q]`, `True` for real examples and `False` for padding.
+            `None` if there is no padding.
+        stream: integer scalar that selects the random numbers of this task.
     """
 
     support_x: Any
@@ -49,14 +51,15 @@ class Task(NamedTuple):
 
 
 class Adapted(NamedTuple):
-    """A learner after adaptation: weights, state, and the updates made.
+    """Result of adapting a learner to one task.
 
     Attributes:
-        weights: one tensor a trainable variable of the learner.
-        state: what layers have written meanwhile.
-        steps: number of inner updates made.
+        weights: adapted weights, one tensor per trainable variable of the learner.
+        state: updated non-trainable state of the learner.
+        steps: number of inner steps taken.
         first_gradients: gradients of the first inner step, or an empty list.
-        memory: what a metric-based method keeps of the support set, or `None`.
+        memory: representation of the support set, a dictionary of tensors, for
+            metric-based methods. `None` for other methods. Defaults to `None`.
     """
 
     weights: Weights
@@ -67,47 +70,52 @@ class Adapted(NamedTuple):
 
 
 class Adaptation(keras.layers.Layer):
-    """How a learner adapts to one task. Base class of all methods.
+    """Base class of all adaptation methods.
 
-    A method says in `adapt` how the support set changes the learner. Meta-parameters
-    of its own (learning rates, a head) are ordinary weights of this layer:
-    `kml.MetaModel` trains and saves them with the learner.
+    Subclasses implement `adapt`, which computes the adapted learner from the support
+    set. Meta-parameters of a method (learning rates, a head) are weights of this
+    layer: `kml.MetaModel` trains and saves them with the learner.
 
     Args:
-        loss: inner loss, any Keras loss (or a structure of them for several
-            outputs). `None` takes the one given to `compile`.
-        normalization: where batch normalisation takes its moments from:
-            `"support"`: from the support set, for support and queries alike;
-            `"batch"`: from the support set for the support set and from all
-            queries together for the queries, which makes predictions
-            *transductive* (they depend on the other queries);
-            `"moving"`: as everywhere in Keras, from the batch in training and from
-            moving averages in evaluation;
-            `"per_step"`: as `"support"`, with scale and shift of their own for each
-            inner step.
-            Moving averages fit no single task: a learner that takes gradient steps
-            learns with `"moving"`, and knows little of it in evaluation.
-            Layers with `trainable=False` always use their moving averages.
-        name: name of the layer.
+        loss: inner loss: a Keras loss, or a structure of losses for learners with
+            several outputs. `None` uses the loss passed to `compile`. Defaults to
+            `None`.
+        normalization: statistics used by batch normalization.
+
+            - `"support"`: statistics of the support set, for support set and
+              queries.
+            - `"batch"`: statistics of the support set for the support set, and
+              statistics of all queries for the queries. Predictions are then
+              *transductive*: they depend on the other queries.
+            - `"moving"`: the default behavior of Keras, batch statistics in training
+              and moving averages in evaluation.
+            - `"per_step"`: like `"support"`, with a separate scale and shift for
+              each inner step.
+
+            Moving averages do not match the statistics of a single task, so
+            gradient-based methods trained with `"moving"` lose accuracy in
+            evaluation. Layers with `trainable=False` always use their moving
+            averages. Defaults to `"support"`.
+        name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
         ValueError: if `normalization` is unknown.
     """
 
-    #: Number of inner updates for which variables a step are made.
+    #: Number of inner steps that have separate per-step variables.
     steps = 0
-    #: What the outer loop follows: the `"gradient"` of the query loss, or the
-    #: `"difference"` between initial and adapted weights, with no tape around.
+    #: Direction of the outer update: the `"gradient"` of the query loss, or the
+    #: `"difference"` between initial and adapted weights, which needs no tape.
     outer_rule = "gradient"
-    #: Whether adapting descends an inner loss.
+    #: If `True`, adapting minimizes an inner loss.
     uses_inner_loss = True
-    #: Whether an outer loss can compare tasks by `Adapted.first_gradients`.
+    #: If `True`, an outer loss can compare tasks by `Adapted.first_gradients`.
     gives_gradients = False
-    #: Whether the outer loop takes second derivatives of the learner.
+    #: If `True`, the outer loop computes second derivatives of the learner.
     differentiates_twice = False
-    #: Whether `tf.vectorized_map` keeps the gradients of the method.
+    #: If `True`, `tf.vectorized_map` preserves the gradients of the method.
     vectorizable = True
-    #: Whether the method depends on the number of outer updates made.
+    #: If `True`, the method depends on the number of outer steps taken.
     counts_updates = False
 
     def __init__(
@@ -126,18 +134,18 @@ class Adaptation(keras.layers.Layer):
         self.built = True
 
     def attach(self, learner: keras.Model) -> None:
-        """Makes the variables that adapting `learner` needs. Called once.
+        """Creates the variables needed to adapt `learner`. Called once.
 
         Args:
-            learner: a built Keras model.
+            learner: built Keras model.
 
         Raises:
-            ValueError: if it already adapts a learner.
+            ValueError: if this adaptation is already attached to a learner.
         """
         if self._functional is not None:
             raise ValueError(
-                "Invalid value for argument `adaptation`. Expected one that no other "
-                f"model uses: make another {type(self).__name__} for this one. "
+                "Invalid value for argument `adaptation`. Expected an adaptation that "
+                f"no other model uses: create a new {type(self).__name__}. "
                 f"Received: adaptation={self!r}, which adapts "
                 f"{self._functional.learner.name!r}"
             )
@@ -156,30 +164,39 @@ class Adaptation(keras.layers.Layer):
         self.current_phase = self.phase(0)
 
     def adapt(self, task: Task, inner_loss: InnerLoss, *, training: bool) -> Adapted:
-        """Adapts to the support set of `task`, never looking at its queries."""
+        """Adapts to the support set of `task`, without using its queries.
+
+        Args:
+            task: support set and queries of one task.
+            inner_loss: loss minimized by the inner loop.
+            training: whether the model is being trained.
+
+        Returns:
+            The adapted learner, an `Adapted`.
+        """
         raise NotImplementedError
 
     def outer_path(
         self, task: Task, inner_loss: InnerLoss, *, training: bool
     ) -> list[Adapted]:
-        """The states of the learner that the outer loss looks at, the adapted last."""
+        """Returns the learners evaluated by the outer loss, fully adapted last."""
         return [self.adapt(task, inner_loss, training=training)]
 
     def outer_weights(self) -> tf.Tensor | None:
-        """Weights of the outer losses of `outer_path`; `None` takes the last alone."""
+        """Returns weights for the losses of `outer_path`; `None` uses only the last."""
         return None
 
     def phase(self, updates: int) -> Any:
-        """A value that changes when the training step must be traced anew.
+        """Returns a value that changes when the training step must be retraced.
 
         Args:
-            updates: number of outer updates made.
+            updates: number of outer steps taken.
         """
         del updates
         return None
 
     def set_updates(self, updates: tf.Tensor) -> None:
-        """Tells the method how many outer updates have been made."""
+        """Sets the number of outer steps taken."""
         if self.counts_updates:
             self.updates.assign(tf.cast(updates, "int32"))
 
@@ -202,28 +219,33 @@ class Adaptation(keras.layers.Layer):
         return output._replace(outputs=queries)
 
     def initial(self, task: Task) -> Adapted:
-        """The learner before any adaptation."""
+        """Returns the learner before the first inner step."""
         state = self._functional.initial_state(task.stream)
         return Adapted(self._functional.initial_weights(), state, 0, [])
 
     def state_variables(self) -> list[keras.Variable]:
-        """Variables that a training step writes, in the order of `state_values`."""
+        """Returns the variables written in training, in order of `state_values`."""
         return self._functional.state_variables
 
     @staticmethod
     def state_values(state: LearnerState) -> list[tf.Tensor]:
-        """The values of `state_variables` in `state`."""
+        """Returns the values of `state_variables` in `state`."""
         return state.values
 
     def seed_variables(self) -> list[keras.Variable]:
-        """States of the learner's random number generators."""
+        """Returns the states of the learner's random number generators."""
         return self._functional.seed_variables
 
     def install(self, learner: keras.Model, adapted: Adapted, task: Task) -> None:
-        """Writes what was adapted into `learner`, a copy of the learner.
+        """Assigns the adapted weights and statistics to `learner`, a copy.
 
-        After it `learner(x)` predicts what `predict` does (for
-        `normalization="batch"`: when called with `training=True`).
+        Afterwards `learner(x)` returns the predictions of `predict`. For
+        `normalization="batch"`, call it with `training=True`.
+
+        Args:
+            learner: copy of the learner, whose variables are assigned.
+            adapted: adapted weights and state.
+            task: task adapted to.
         """
         for variable, value in zip(
             learner.trainable_variables, adapted.weights, strict=True
@@ -249,7 +271,7 @@ class Adaptation(keras.layers.Layer):
     def support_pass(
         self, task: Task, adapted: Adapted, *, training: bool
     ) -> LearnerOutput:
-        """Predicts the support set, for the inner loss."""
+        """Runs the learner on the support set, for the inner loss."""
         moments = BatchMoments(
             mask=task.support_mask,
             from_batch=self.normalization != "moving",

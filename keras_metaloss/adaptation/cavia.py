@@ -1,4 +1,4 @@
-"""Adapts a small context vector; everything else is shared by all tasks."""
+"""CAVIA: adapts a small context vector; all other weights are shared."""
 
 from __future__ import annotations
 
@@ -15,21 +15,32 @@ __all__ = ["CAVIA"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class CAVIA(GradientAdaptation):
-    """Gradient steps on the context vectors of a learner, which start from zero.
+    """Gradient steps on the context vectors of a learner, starting from zero.
 
-    `c_0 = 0`, `c_{k+1} = c_k - rate * grad_c L_support(c_k, theta)`; the outer loop
-    trains `theta` alone. The learner contains `kml.layers.ContextVector` layers.
+    `c_0 = 0`, `c_{k+1} = c_k - rate * grad_c L_support(c_k, theta)`. The outer loop
+    trains only `theta`. The learner must contain `kml.layers.ContextVector` layers.
 
     Args:
-        steps: number of inner updates in training.
-        learning_rate: inner step size; `None` is 1.0, as in the paper, or the rate of
-            `optimizer`.
-        optimizer: as in `kml.adaptation.MAML`.
-        first_order: as in `kml.adaptation.MAML`.
-        evaluation_steps: as in `kml.adaptation.MAML`.
-        loss: as in `kml.adaptation.MAML`.
-        normalization: as in `kml.adaptation.MAML`.
-        name: name of the layer.
+        steps: number of inner steps in training. Defaults to `1`.
+        learning_rate: non-negative inner step size. `None` uses the learning rate of
+            `optimizer`, or 1.0 (as in the paper) without an optimizer. Defaults to
+            `None`.
+        optimizer: Keras optimizer (`SGD`, `RMSprop`, `Adam` or `AdamW`) whose
+            settings define the inner update. `None` uses gradient descent. Defaults
+            to `None`.
+        first_order: whether the outer loop treats inner gradients as constants.
+            Defaults to `False`.
+        evaluation_steps: number of inner steps in `evaluate`, `predict`, `adapt` and
+            `export`. `None` uses `steps`. Defaults to `None`.
+        loss: inner loss: a Keras loss, or a structure of losses for learners with
+            several outputs. `None` uses the loss passed to `compile`. Defaults to
+            `None`.
+        normalization: statistics used by batch normalization: `"support"` (of the
+            support set, also for queries), `"batch"` (of the queries for queries,
+            which is transductive), `"moving"` (moving averages in evaluation) or
+            `"per_step"` (like `"support"`, with a separate scale and shift for each
+            inner step). Defaults to `"support"`.
+        name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
         ValueError: if an argument is out of range or the learner has no
@@ -54,13 +65,14 @@ class CAVIA(GradientAdaptation):
         super().attach(learner)
         if not any(self.is_adapted()):
             raise ValueError(
-                "Expected a learner with `kml.layers.ContextVector` layers, the only "
-                f"ones that CAVIA adapts. Received: learner={learner.name!r} without"
+                "Invalid value for argument `learner`. CAVIA expects a learner with "
+                "at least one `kml.layers.ContextVector` layer. Received: "
+                f"learner={learner.name!r}"
             )
 
     def initial(self, task: Task) -> Adapted:
         start = super().initial(task)
-        # Constants, not the variables: the outer loop is not to move them.
+        # Constants instead of variables, so that the outer loop does not train them.
         zeros = [tf.zeros_like(w) for w in self.chosen(start.weights)]
         return start._replace(weights=self.put_back(start.weights, zeros))
 

@@ -1,7 +1,7 @@
-"""Distances between embeddings, shared by all metric-based methods.
+"""Distances between embeddings, for all metric-based methods.
 
 A distance is a Keras layer called with two sets of vectors, `[..., N, D]` and
-`[..., M, D]`, which gives `[..., N, M]`. Small means alike.
+`[..., M, D]`. It returns the pairwise distances `[..., N, M]`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Cosine", "Mahalanobis", "SquaredEuclidean", "get"]
 
 
 class _Distance(keras.layers.Layer):
-    """Not of the global policy: squares of float16 overflow."""
+    """Base class that ignores the global dtype policy: float16 squares overflow."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("dtype", keras.config.floatx())
@@ -27,15 +27,22 @@ class _Distance(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class SquaredEuclidean(_Distance):
-    """`scale * |a - b|^2`, the distance of prototypical networks.
+    """Squared Euclidean distance `scale * |a - b|^2`, as in prototypical networks.
 
-    It is a sum over the D numbers of an embedding: where these are many, its
-    differences are large, a softmax of them is saturated from the first step on, and
-    training is slow. Then give a `scale` of some `64 / D`.
+    The distance is a sum over the D entries of an embedding. If D is large, the
+    differences are large as well: a softmax of the distances is saturated from the
+    first step and training is slow. In that case set `scale` to about `64 / D`.
 
     Args:
-        scale: factor, not trained.
+        scale: non-negative constant factor. Defaults to `1.0`.
         **kwargs: arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        a: vectors, `[..., N, D]`.
+        b: vectors, `[..., M, D]`.
+
+    Output shape:
+        `[..., N, M]`.
 
     Raises:
         ValueError: if `scale` is negative.
@@ -64,12 +71,22 @@ class SquaredEuclidean(_Distance):
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class Cosine(_Distance):
-    """`scale * (1 - a.b / (|a| |b|))`, zero vectors at distance `scale`.
+    """Cosine distance `scale * (1 - a.b / (|a| |b|))` with a trainable scale.
+
+    The distance to a zero vector is `scale`.
 
     Args:
-        scale: how sharply the distance tells apart; trained, unless the layer has
-            `trainable=False`. Matching networks have 1, which is not trained.
+        scale: initial value of the non-negative factor, which is trained unless the
+            layer has `trainable=False`. Matching networks use a constant 1. Defaults
+            to `10.0`.
         **kwargs: arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        a: vectors, `[..., N, D]`.
+        b: vectors, `[..., M, D]`.
+
+    Output shape:
+        `[..., N, M]`.
 
     Raises:
         ValueError: if `scale` is negative.
@@ -110,9 +127,20 @@ class Cosine(_Distance):
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class Mahalanobis(_Distance):
-    """`(a - b)^T M (a - b)` with a learned positive definite matrix M.
+    """Squared Mahalanobis distance `(a - b)^T M (a - b)` with a trained matrix M.
 
-    `M = L L^T` with a lower triangular L of positive diagonal; `M = I` at first.
+    `M = L L^T` is positive definite: L is lower triangular with a positive diagonal.
+    The initial value is `M = I`.
+
+    Args:
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        a: vectors, `[..., N, D]`.
+        b: vectors, `[..., M, D]`.
+
+    Output shape:
+        `[..., N, M]`.
 
     Example:
 
@@ -134,9 +162,9 @@ class Mahalanobis(_Distance):
         return _squared_euclidean(tf.matmul(a, lower), tf.matmul(b, lower))
 
     def lower_factor(self) -> tf.Tensor:
-        """L, `[D, D]`."""
+        """Returns the lower triangular factor L, `[D, D]`."""
         factor = tf.convert_to_tensor(self.factor)
-        # softplus(log(e - 1)) = 1
+        # softplus(log(e - 1)) = 1, so zeros represent the identity matrix.
         diagonal = tf.nn.softplus(tf.linalg.diag_part(factor) + math.log(math.e - 1.0))
         return tf.linalg.set_diag(tf.linalg.band_part(factor, -1, 0), diagonal)
 
@@ -149,17 +177,24 @@ _BY_NAME = {
 
 
 def get(distance: str | keras.layers.Layer) -> keras.layers.Layer:
-    """The distance that a name or a layer stands for.
+    """Returns the distance with a given name.
+
+    Args:
+        distance: `"squared_euclidean"`, `"cosine"`, `"mahalanobis"`, or a layer, which
+            is returned unchanged.
+
+    Returns:
+        A Keras layer that computes pairwise distances.
 
     Raises:
-        ValueError: if it is neither.
+        ValueError: if `distance` is neither a known name nor a layer.
     """
     if isinstance(distance, keras.layers.Layer):
         return distance
     if not isinstance(distance, str) or distance not in _BY_NAME:
         raise ValueError(
-            "Invalid value for argument `distance`. Expected a layer called with two "
-            f"sets of vectors, or one of {sorted(_BY_NAME)}. Received: "
+            "Invalid value for argument `distance`. Expected a Keras layer or one of "
+            f"{sorted(_BY_NAME)}. Received: "
             f"distance={distance!r}"
         )
     return _BY_NAME[distance]()
@@ -169,5 +204,5 @@ def _squared_euclidean(a, b):
     squares = [tf.reduce_sum(tf.square(v), axis=-1) for v in (a, b)]
     products = tf.matmul(a, b, transpose_b=True)
     total = squares[0][..., :, tf.newaxis] + squares[1][..., tf.newaxis, :]
-    # Rounding can take it below zero.
+    # Rounding can make the difference negative.
     return tf.nn.relu(total - 2.0 * products)

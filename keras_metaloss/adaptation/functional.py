@@ -1,4 +1,4 @@
-"""A Keras learner seen as a pure function of the values of its variables."""
+"""Pure-function view of a Keras learner: variables become arguments."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["FunctionalLearner", "LearnerState", "Weights"]
 
 Weights = list[tf.Tensor]
 
-# Between two streams of random numbers: any odd stride keeps their seeds apart.
+# Offset between the seeds of two streams; any odd stride keeps them distinct.
 _STREAM_STRIDE = 7919
 
 
 class LearnerState(NamedTuple):
-    """Values of the variables of a learner that are not trained.
+    """Values of the non-trainable variables of a learner.
 
     Attributes:
-        values: moving statistics and the like, one tensor a variable.
-        stream: integer scalar; tells apart the random numbers of this task.
+        values: moving statistics, one tensor per state variable.
+        stream: integer scalar that selects the random numbers of this task.
     """
 
     values: list[tf.Tensor]
@@ -31,13 +31,13 @@ class LearnerState(NamedTuple):
 
 
 class FunctionalLearner:
-    """Runs a Keras model with given values in place of its own variables.
+    """Runs a Keras model with given values in place of its variables.
 
-    Every variable is mapped at every call, those that do not change to their own
-    values: a variable left out would lose its regulariser and its gradient.
+    Every call maps all variables, including unchanged ones, because an unmapped
+    variable would lose its regularizer and its gradient.
 
     Args:
-        learner: a built Keras model.
+        learner: built Keras model.
     """
 
     def __init__(self, learner: keras.Model) -> None:
@@ -45,29 +45,29 @@ class FunctionalLearner:
 
     @property
     def weight_variables(self) -> list[keras.Variable]:
-        """What the inner loop may change."""
+        """Returns the variables that the inner loop may change."""
         return self.learner.trainable_variables
 
     @property
     def state_variables(self) -> list[keras.Variable]:
-        """Floating-point variables that layers write: moving statistics."""
+        """Returns the floating-point variables written by layers (statistics)."""
         frozen = {id(v) for v in self.frozen_variables}
         rest = self.learner.non_trainable_variables
         return [v for v in rest if _is_float(v) and id(v) not in frozen]
 
     @property
     def frozen_variables(self) -> list[keras.Variable]:
-        """Weights of layers that are not trained: no task has its own."""
+        """Returns the weights of frozen layers, which all tasks share."""
         frozen = {id(v) for v in self.learner.non_trainable_variables}
         return [v for v in _compat.own_weights(self.learner) if id(v) in frozen]
 
     @property
     def seed_variables(self) -> list[keras.Variable]:
-        """Everything else: states of random number generators, counters."""
+        """Returns integer variables: random generator states and counters."""
         return [v for v in self.learner.non_trainable_variables if not _is_float(v)]
 
     def initial_weights(self) -> Weights:
-        # Tensors, read here: the outer tape then sees the reading of the variable.
+        # Reading the variables here lets the outer tape record the read.
         return [tf.convert_to_tensor(v) for v in self.weight_variables]
 
     def initial_state(self, stream: tf.Tensor) -> LearnerState:
@@ -85,23 +85,24 @@ class FunctionalLearner:
         pass_number: int | tf.Tensor = 0,
         overrides: list[tuple[keras.Variable, tf.Tensor]] | None = None,
     ) -> LearnerOutput:
-        """Predicts `x` with `weights`.
+        """Runs the learner on `x` with the given weights and state.
 
         Args:
             x: inputs of the learner, `[N, ...]` or a structure of such tensors.
-            weights: values for `weight_variables`.
-            state: values for `state_variables`.
-            training: the learner's `training` argument.
-            moments: where batch normalisation takes its moments from.
-            pass_number: numbers the passes of one task, so that two passes drop
-                different units.
-            overrides: further values, which win over those above.
+            weights: values of `weight_variables`.
+            state: values of `state_variables`.
+            training: `training` argument of the learner.
+            moments: statistics used by batch normalization.
+            pass_number: index of the forward pass within the task, so that passes
+                use different dropout masks. Defaults to `0`.
+            overrides: pairs of variables and values that take precedence over the
+                values above. Defaults to `None`.
 
         Returns:
             A `LearnerOutput`.
 
         Raises:
-            ValueError: if a layer adds losses of its activations.
+            ValueError: if a layer adds losses that depend on its activations.
         """
         mapping = [
             *zip(self.weight_variables, weights, strict=True),
@@ -122,10 +123,10 @@ class FunctionalLearner:
             penalties = list(self.learner.losses)
         if scope.losses:
             raise ValueError(
-                "Expected a learner whose layers add no losses of what passes through "
-                "them (`activity_regularizer`, `add_loss`): neither loop would follow "
-                f"them. Received: learner={self.learner.name!r}, which adds "
-                f"{len(scope.losses)}"
+                "Invalid value for argument `learner`. Expected layers without "
+                "`activity_regularizer` and `add_loss`: neither the inner nor the "
+                "outer loop minimizes these losses. Received: "
+                f"learner={self.learner.name!r}, number of losses: {len(scope.losses)}"
             )
         values = [
             _current_value(scope, v, old)
@@ -143,12 +144,12 @@ class FunctionalLearner:
 
 
 class LearnerOutput(NamedTuple):
-    """What one pass of a learner gives.
+    """Result of one forward pass of a learner.
 
     Attributes:
         outputs: predictions.
-        penalties: weight regularisation and other added losses, scalars.
-        state: the state after the pass.
+        penalties: scalar losses of the learner, such as weight regularization.
+        state: state of the learner after the pass.
     """
 
     outputs: Any
@@ -162,5 +163,5 @@ def _is_float(variable: keras.Variable) -> bool:
 
 def _current_value(scope, variable, old):
     value = scope.get_current_value(variable)
-    # A statistic carries no gradient: it is not what the outer loop trains.
+    # Statistics carry no gradient, because the outer loop does not train them.
     return tf.stop_gradient(tf.cast(old if value is None else value, old.dtype))

@@ -1,4 +1,4 @@
-"""What adaptation by gradient descent on the support set has in common."""
+"""Base class of methods that adapt by gradient descent on the support set."""
 
 from __future__ import annotations
 
@@ -18,35 +18,41 @@ from keras_metaloss.checks import check_non_negative, check_positive_integer
 
 __all__ = ["GradientAdaptation"]
 
-# Small gradients would vanish in float16; a power of two changes nothing else.
+# Prevents underflow of small gradients in float16; a power of two is exact.
 _FLOAT16_SCALE = 1024.0
 
 
 class GradientAdaptation(Adaptation):
-    """A few updates of the learner's weights on the support set. Base class.
+    """Base class of methods that take gradient steps on the support set.
 
-    Subclasses say which weights change (`is_adapted`), by what rule (`update`) and
-    what the outer loop sees of it.
+    Subclasses define the adapted weights (`is_adapted`), the update rule (`update`)
+    and the learners evaluated by the outer loss (`outer_path`).
 
     Args:
-        steps: number of inner updates in training.
-        learning_rate: inner step size, a number not below zero; `None` is
-            `default_rate`, or the rate of `optimizer`.
-        optimizer: a Keras optimizer whose settings the inner loop takes; see
-            `kml.adaptation.inner_optimizers.from_keras`. `None`: gradient descent.
-        first_order: whether the outer loop takes inner gradients as constants.
-        evaluation_steps: number of inner updates in `evaluate`, `predict`, `adapt`
-            and `export`; `None` takes `steps`.
-        loss: see `Adaptation`.
-        normalization: see `Adaptation`.
-        name: name of the layer.
+        steps: number of inner steps in training. Defaults to `1`.
+        learning_rate: non-negative inner step size. `None` uses the learning rate of
+            `optimizer`, or `default_rate` without an optimizer. Defaults to `None`.
+        optimizer: Keras optimizer (`SGD`, `RMSprop`, `Adam` or `AdamW`) whose
+            settings define the inner update. `None` uses gradient descent. Defaults
+            to `None`.
+        first_order: whether the outer loop treats inner gradients as constants.
+            Defaults to `False`.
+        evaluation_steps: number of inner steps in `evaluate`, `predict`, `adapt` and
+            `export`. `None` uses `steps`. Defaults to `None`.
+        loss: inner loss: a Keras loss, or a structure of losses for learners with
+            several outputs. `None` uses the loss passed to `compile`. Defaults to
+            `None`.
+        normalization: statistics used by batch normalization: `"support"`, `"batch"`,
+            `"moving"` or `"per_step"`, as defined by `kml.adaptation.Adaptation`.
+            Defaults to `"support"`.
+        name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
         ValueError: if an argument is out of range.
     """
 
     gives_gradients = True
-    #: Inner step size where none is given.
+    #: Default inner step size.
     default_rate = 0.01
 
     def __init__(
@@ -93,7 +99,7 @@ class GradientAdaptation(Adaptation):
     def path(
         self, task: Task, inner_loss: InnerLoss, *, training: bool
     ) -> list[Adapted]:
-        """The learner after 1, 2, ... inner updates."""
+        """Returns the learner after each inner step."""
         adapted = self.initial(task)
         optimizer_state = self.inner_optimizer.init(self.chosen(adapted.weights))
         path = []
@@ -105,7 +111,7 @@ class GradientAdaptation(Adaptation):
         return path
 
     def step_count(self, training: bool) -> int:
-        """Number of inner updates."""
+        """Returns the number of inner steps."""
         return self.steps if training else self.evaluation_steps or self.steps
 
     def step(
@@ -117,7 +123,7 @@ class GradientAdaptation(Adaptation):
         *,
         training: bool,
     ) -> tuple[Adapted, Any]:
-        """One inner update."""
+        """Takes one inner step."""
         gradients, state = self.gradients(adapted, task, inner_loss, training=training)
         weights, optimizer_state = self.update(
             adapted.steps, gradients, optimizer_state, self.chosen(adapted.weights)
@@ -133,7 +139,7 @@ class GradientAdaptation(Adaptation):
     def gradients(
         self, adapted: Adapted, task: Task, inner_loss: InnerLoss, *, training: bool
     ) -> tuple[Weights, Any]:
-        """Gradients of the inner loss in the adapted weights; the state after it."""
+        """Returns gradients of the inner loss, and the state after the pass."""
         chosen = self.chosen(adapted.weights)
         twice = training and self.differentiates_twice
         bias = _compat.plain_bias_of_images() if twice else contextlib.nullcontext()
@@ -163,16 +169,21 @@ class GradientAdaptation(Adaptation):
         batch: Callable[[tf.Tensor], Task] | None = None,
         pull: float = 0.0,
     ) -> Adapted:
-        """All inner updates in one loop, which nothing can be differentiated through.
+        """Takes all inner steps in one loop, without gradients through the loop.
 
-        Memory and the time to compile do not grow with the number of updates.
+        Memory and compilation time do not grow with the number of steps.
 
         Args:
-            task: the task.
-            inner_loss: what to descend.
-            training: as in `adapt`.
-            batch: gives the task with the examples to use at an inner step.
-            pull: weight of `|w - w_0|^2 / 2`, added to the inner loss.
+            task: support set and queries of one task.
+            inner_loss: loss minimized by the inner loop.
+            training: whether the model is being trained.
+            batch: function from an inner step to the task with the support examples
+                used at that step. `None` uses all of them. Defaults to `None`.
+            pull: weight of `|w - w_0|^2 / 2`, added to the inner loss. Defaults to
+                `0.0`.
+
+        Returns:
+            The adapted learner, an `Adapted`.
         """
         start = self.initial(task)
         origin = [tf.stop_gradient(w) for w in start.weights]
@@ -211,7 +222,7 @@ class GradientAdaptation(Adaptation):
     def update(
         self, step: int, gradients: Weights, optimizer_state: Any, weights: Weights
     ) -> tuple[Weights, Any]:
-        """The rule: new values of the adapted weights and a new optimizer state."""
+        """Returns new values of the adapted weights and a new optimizer state."""
         del step
         updates, optimizer_state = self.inner_optimizer.update(
             gradients, optimizer_state, weights
@@ -220,16 +231,16 @@ class GradientAdaptation(Adaptation):
         return new, optimizer_state
 
     def is_adapted(self) -> list[bool]:
-        """For each trainable variable of the learner: does the inner loop change it?"""
+        """Returns, per trainable variable of the learner, whether it is adapted."""
         return [True] * len(self._functional.weight_variables)
 
     def chosen(self, weights: Weights) -> Weights:
-        """Those of `weights` that the inner loop changes."""
+        """Selects the adapted weights from `weights`."""
         pairs = zip(weights, self.is_adapted(), strict=True)
         return [weight for weight, adapted in pairs if adapted]
 
     def put_back(self, weights: Weights, chosen: Weights) -> Weights:
-        """`weights` with the adapted ones replaced."""
+        """Returns `weights` with the adapted ones replaced by `chosen`."""
         left = iter(chosen)
         pairs = zip(weights, self.is_adapted(), strict=True)
         return [next(left) if adapted else weight for weight, adapted in pairs]
@@ -251,8 +262,8 @@ def _check_rate(learning_rate, optimizer, default):
         return check_non_negative("learning_rate", rate)
     if learning_rate is not None:
         raise ValueError(
-            "Invalid value for argument `learning_rate`. Expected None beside an "
-            "`optimizer`, which has a rate of its own. Received: "
+            "Invalid value for argument `learning_rate`. Pass `learning_rate` or "
+            "`optimizer`, not both. Received: "
             f"learning_rate={learning_rate!r}"
         )
     return None

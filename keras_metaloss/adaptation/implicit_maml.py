@@ -1,4 +1,4 @@
-"""MAML with the gradient that the end of the inner loop implies."""
+"""MAML with implicit gradients (iMAML)."""
 
 from __future__ import annotations
 
@@ -18,26 +18,35 @@ __all__ = ["ImplicitMAML"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class ImplicitMAML(LoopedAdaptation):
-    """Solves a regularised inner problem; differentiates its solution, not the path.
+    """MAML that differentiates the solution of a regularized inner problem.
 
-    `phi = argmin_w L_support(w) + strength / 2 |w - theta|^2`, reached by `steps` inner
-    updates. At the solution `d phi / d theta = (I + H / strength)^-1` with the Hessian
-    H of the support loss at phi, applied to the query gradient by conjugate gradients
-    with Hessian-vector products. Memory does not depend on `steps`; the gradient is as
-    good as the solution.
+    `phi = argmin_w L_support(w) + strength / 2 |w - theta|^2`, approximated by `steps`
+    inner steps. At the solution `d phi / d theta = (I + H / strength)^-1`, where H is
+    the Hessian of the support loss at phi. Conjugate gradients with Hessian-vector
+    products apply this matrix to the query gradient. Memory does not depend on
+    `steps`. The accuracy of the gradient depends on the accuracy of the solution.
 
     Args:
-        steps: number of inner updates in training.
-        learning_rate: inner step size; `None` is 0.01, or the rate of `optimizer`.
-        strength: weight of the pull towards the initialisation (lambda in the paper),
-            above zero.
-        solver_steps: conjugate gradient iterations; the paper makes 5.
-        optimizer: a Keras optimizer whose settings the inner loop takes.
-        evaluation_steps: number of inner updates in `evaluate`, `predict`, `adapt`
-            and `export`; `None` takes `steps`.
-        loss: as in `kml.adaptation.MAML`.
-        normalization: `"support"`, `"batch"` or `"moving"`.
-        name: name of the layer.
+        steps: number of inner steps in training. Defaults to `16`.
+        learning_rate: non-negative inner step size. `None` uses the learning rate of
+            `optimizer`, or 0.01 without an optimizer. Defaults to `None`.
+        strength: positive weight of the proximal term `|w - theta|^2 / 2` (lambda in
+            the paper). Defaults to `2.0`.
+        solver_steps: number of conjugate gradient iterations. The paper uses 5.
+            Defaults to `5`.
+        optimizer: Keras optimizer (`SGD`, `RMSprop`, `Adam` or `AdamW`) whose
+            settings define the inner update. `None` uses gradient descent. Defaults
+            to `None`.
+        evaluation_steps: number of inner steps in `evaluate`, `predict`, `adapt` and
+            `export`. `None` uses `steps`. Defaults to `None`.
+        loss: inner loss: a Keras loss, or a structure of losses for learners with
+            several outputs. `None` uses the loss passed to `compile`. Defaults to
+            `None`.
+        normalization: statistics used by batch normalization: `"support"` (of the
+            support set, also for queries), `"batch"` (of the queries for queries,
+            which is transductive) or `"moving"` (moving averages in evaluation).
+            Defaults to `"support"`.
+        name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -54,7 +63,7 @@ class ImplicitMAML(LoopedAdaptation):
         and 6, algorithm 2.
     """
 
-    # It would drop the gradient given here for the operations' own.
+    # `tf.vectorized_map` drops custom gradients.
     vectorizable = False
 
     def __init__(
@@ -82,7 +91,7 @@ class ImplicitMAML(LoopedAdaptation):
         self.strength = check_non_negative("strength", strength)
         if not self.strength:
             raise ValueError(
-                "Invalid value for argument `strength`. Expected a number above zero. "
+                "Invalid value for argument `strength`. Expected a positive number. "
                 f"Received: strength={strength!r}"
             )
         self.solver_steps = check_positive_integer("solver_steps", solver_steps)
@@ -128,12 +137,13 @@ def conjugate_gradients(product: Any, target: Weights, steps: int) -> Weights:
     """Solves `A x = target` for a symmetric positive definite A.
 
     Args:
-        product: from `v` to `A v`.
-        target: a list of tensors, taken as one vector.
+        product: function that maps `v` to `A v`.
+        target: list of tensors, treated as one vector.
         steps: number of iterations.
 
     Returns:
-        `x`, a list like `target`. Iterations stop to change it once it is exact.
+        `x`, a list with the structure of `target`. Iterations after convergence leave
+        it unchanged.
     """
     x = [tf.zeros_like(t) for t in target]
     residual = direction = target

@@ -1,4 +1,4 @@
-"""The loss that the inner loop descends: one number for one support set."""
+"""Inner loss: a scalar loss of one support set."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ class InnerLoss:
     `sum_o w_o * mean_n loss_o(y_o[n], f_o(x[n])) + penalties`
 
     Args:
-        loss: what `compile(loss=...)` takes: a Keras loss, its name, a function,
-            or a list or dictionary of them for several outputs.
-        loss_weights: weights of the outputs, in the same structure.
-        output_names: names of the outputs in their order, for a learner that
-            gives a list while `loss` is a dictionary.
+        loss: a Keras loss, its name or a function, or a list or dictionary of losses
+            for learners with several outputs.
+        loss_weights: weights of the outputs, with the structure of `loss`. Defaults
+            to `None`.
+        output_names: names of the outputs in order, for a learner that returns a list
+            while `loss` is a dictionary. Defaults to `None`.
     """
 
     def __init__(
@@ -44,13 +45,13 @@ class InnerLoss:
         mask: tf.Tensor | None,
         penalties: list[tf.Tensor],
     ) -> tf.Tensor:
-        """The scalar to descend.
+        """Computes the scalar inner loss.
 
         Args:
-            y_true: support targets, `[S, ...]` (or a structure of them).
-            y_pred: predictions in the same structure.
-            mask: `[S]`, true for real examples; `None` counts all.
-            penalties: scalars to add, weight regularisation for instance.
+            y_true: support targets, `[S, ...]`, or a structure of such tensors.
+            y_pred: predictions with the structure of `y_true`.
+            mask: `[S]`, `True` for real examples. `None` uses all examples.
+            penalties: scalars to add, such as weight regularization losses.
         """
         terms = [
             weight * _mean_loss(loss, target, output, mask)
@@ -60,18 +61,18 @@ class InnerLoss:
         return tf.add_n([total, *(tf.cast(p, total.dtype) for p in penalties)])
 
     def pairs(self, y_true: Any, y_pred: Any) -> list[tuple]:
-        """Loss, weight, target and prediction of each output that has a loss."""
+        """Returns loss, weight, target and prediction of each output with a loss."""
         outputs = keras.tree.flatten(y_pred)
         names = self._output_names or []
         if isinstance(y_true, dict) and isinstance(y_pred, (list, tuple)):
-            # In the order of the outputs, not of the alphabet.
+            # Flattening a dictionary would sort the targets alphabetically.
             y_true = [y_true[name] for name in names if name in y_true]
         targets = keras.tree.flatten(y_true)
         losses = self._per_output(self._losses, y_pred)
         weights = self._per_output(self._weights, y_pred, default=1.0)
         if not len(outputs) == len(targets) == len(losses):
             raise ValueError(
-                "Expected one `support_y` and one loss an output of the learner. "
+                "Expected one target in `support_y` and one loss per output. "
                 f"Received: {len(outputs)} outputs, {len(targets)} targets, "
                 f"{len(losses)} losses"
             )
@@ -92,8 +93,8 @@ class InnerLoss:
             names = names or list(values)
             if not set(values) <= set(names):
                 raise ValueError(
-                    "Expected losses and weights of outputs of the learner, "
-                    f"{sorted(names)}. Received: {sorted(values)}"
+                    "Expected `loss` and `loss_weights` with keys among the output "
+                    f"names {sorted(names)}. Received: {sorted(values)}"
                 )
             return [values.get(name, default) for name in names]
         return list(values)
@@ -107,7 +108,7 @@ def _resolve(loss):
 
 def _mean_loss(loss, y_true, y_pred, mask):
     values = _values(loss, y_true, y_pred)
-    counted = _compat.keras_mask(values)  # false for what `ignore_class` says
+    counted = _compat.keras_mask(values)  # False for ignored classes.
     if mask is None and counted is None:
         return tf.reduce_mean(values)
     if mask is None:
@@ -125,13 +126,13 @@ def _mean_loss(loss, y_true, y_pred, mask):
 
 
 def _values(loss, y_true, y_pred):
-    """Losses `[N, ...]`, not reduced, in float32 or float64."""
+    """Computes unreduced losses `[N, ...]` in float32 or float64."""
     dtype = wide_dtype(y_pred.dtype)
     values = loss.call(tf.cast(y_true, dtype), tf.cast(y_pred, dtype))
     if values.shape.rank == 0:
         raise ValueError(
             "Invalid value for argument `loss`. Expected a loss whose `call` returns "
-            "one value an example. Received a scalar from: "
+            "one value per example, not a scalar. Received: "
             f"loss={loss}"
         )
     return values

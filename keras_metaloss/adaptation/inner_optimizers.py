@@ -1,10 +1,10 @@
-"""Optimizers of the inner loop: pure functions that gradients pass through.
+"""Optimizers of the inner loop: differentiable pure functions.
 
-Each is a pair `(init, update)` in the form of optax, over lists of tensors. They make
+Each optimizer is a pair `(init, update)` over lists of tensors, as in optax, and takes
 the steps of the Keras optimizer of the same name. Where Keras divides by
-`sqrt(v) + epsilon`, these divide by `sqrt(v + epsilon ** 2)`: the same at `v = 0`, the
-same up to `epsilon` elsewhere, and differentiable at `v = 0`, where the root alone has
-an infinite slope.
+`sqrt(v) + epsilon`, these optimizers divide by `sqrt(v + epsilon ** 2)`. Both agree at
+`v = 0` and differ by at most `epsilon` elsewhere. The second is differentiable at
+`v = 0`, where the derivative of the square root alone is infinite.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ Rate = float | tf.Tensor | keras.optimizers.schedules.LearningRateSchedule
 
 
 class InnerOptimizer(NamedTuple):
-    """A pair of pure functions.
+    """Pair of pure functions that defines an inner optimizer.
 
     Attributes:
-        init: from weights to a state, a dictionary of tensors and lists of tensors.
-        update: from `(gradients, state, weights)` to `(updates, state)`; the updates
-            are to be added to the weights.
+        init: function from weights to the initial state, a dictionary of tensors and
+            lists of tensors.
+        update: function from `(gradients, state, weights)` to `(updates, state)`. The
+            caller adds the updates to the weights.
     """
 
     init: Callable[[Weights], dict[str, Any]]
@@ -39,14 +40,17 @@ class InnerOptimizer(NamedTuple):
 def sgd(
     learning_rate: Rate, momentum: float = 0.0, nesterov: bool = False
 ) -> InnerOptimizer:
-    """Gradient descent: `m = momentum * m - rate * g`, `w += m`.
+    """Creates gradient descent: `m = momentum * m - rate * g`, `w += m`.
 
-    With `nesterov`, `w += momentum * m - rate * g`.
+    With `nesterov=True`, `w += momentum * m - rate * g`.
 
     Args:
-        learning_rate: number, scalar tensor or Keras schedule of the inner step.
-        momentum: share of the last update that is kept.
-        nesterov: whether to look ahead.
+        learning_rate: inner step size: a float, scalar tensor or Keras schedule.
+        momentum: momentum. Defaults to `0.0`.
+        nesterov: whether to use Nesterov momentum. Defaults to `False`.
+
+    Returns:
+        An `InnerOptimizer`.
 
     Example:
 
@@ -87,17 +91,21 @@ def rmsprop(
     epsilon: float = 1e-7,
     centered: bool = False,
 ) -> InnerOptimizer:
-    """Divides by a root mean square of gradients: `w -= rate * g / sqrt(v + epsilon)`.
+    """Creates RMSprop: `w -= rate * g / sqrt(v + epsilon)`.
 
-    `v = rho * v + (1 - rho) * g ** 2`; `centered` subtracts the square of the mean
-    gradient from `v`. (Keras has `epsilon` inside the root here too.)
+    `v = rho * v + (1 - rho) * g ** 2`. With `centered=True`, the square of the mean
+    gradient is subtracted from `v`. As in Keras, `epsilon` is inside the square root.
 
     Args:
-        learning_rate: number, scalar tensor or Keras schedule of the inner step.
-        rho: decay of the mean.
-        momentum: share of the last update that is kept.
-        epsilon: added to the mean square.
-        centered: whether to divide by a deviation.
+        learning_rate: inner step size: a float, scalar tensor or Keras schedule.
+        rho: decay rate of the moving averages. Defaults to `0.9`.
+        momentum: momentum. Defaults to `0.0`.
+        epsilon: constant added to the mean square. Defaults to `1e-7`.
+        centered: whether to divide by the standard deviation of the gradient instead
+            of its root mean square. Defaults to `False`.
+
+    Returns:
+        An `InnerOptimizer`.
     """
 
     def init(weights):
@@ -136,15 +144,19 @@ def adam(
     beta_2: float = 0.999,
     epsilon: float = 1e-7,
 ) -> InnerOptimizer:
-    """Adam: `w -= rate_t * m / sqrt(v + epsilon ** 2)`.
+    """Creates Adam: `w -= rate_t * m / sqrt(v + epsilon ** 2)`.
 
     `rate_t = rate * sqrt(1 - beta_2 ** t) / (1 - beta_1 ** t)`.
 
     Args:
-        learning_rate: number, scalar tensor or Keras schedule of the inner step.
-        beta_1: decay of the mean gradient m; 0 in Reptile's experiments.
-        beta_2: decay of the mean square v.
-        epsilon: keeps the division finite.
+        learning_rate: inner step size: a float, scalar tensor or Keras schedule.
+        beta_1: decay rate of the mean gradient m. The Reptile paper uses 0. Defaults
+            to `0.9`.
+        beta_2: decay rate of the mean square v. Defaults to `0.999`.
+        epsilon: constant for numerical stability. Defaults to `1e-7`.
+
+    Returns:
+        An `InnerOptimizer`.
 
     Reference:
         Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, section 2.
@@ -181,7 +193,17 @@ def adamw(
     beta_2: float = 0.999,
     epsilon: float = 1e-7,
 ) -> InnerOptimizer:
-    """Adam after `w -= rate * weight_decay * w`; arguments as in `adam`.
+    """Creates AdamW: Adam with decoupled weight decay `w -= rate * weight_decay * w`.
+
+    Args:
+        learning_rate: inner step size: a float, scalar tensor or Keras schedule.
+        weight_decay: weight decay coefficient. Defaults to `0.004`.
+        beta_1: decay rate of the mean gradient. Defaults to `0.9`.
+        beta_2: decay rate of the mean square. Defaults to `0.999`.
+        epsilon: constant for numerical stability. Defaults to `1e-7`.
+
+    Returns:
+        An `InnerOptimizer`.
 
     Reference:
         Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019.
@@ -197,13 +219,16 @@ def clipped(
     clipvalue: float | None = None,
     global_clipnorm: float | None = None,
 ) -> InnerOptimizer:
-    """Clips the gradients before `optimizer` sees them; names as in Keras.
+    """Creates an optimizer that clips gradients and then applies `optimizer`.
 
     Args:
-        optimizer: the optimizer of the clipped gradients.
-        clipnorm: largest norm of the gradient of one weight.
-        clipvalue: largest absolute value of an entry.
-        global_clipnorm: largest norm of all gradients together.
+        optimizer: `InnerOptimizer` applied to the clipped gradients.
+        clipnorm: maximum norm of the gradient of each weight. Defaults to `None`.
+        clipvalue: maximum absolute value of gradient entries. Defaults to `None`.
+        global_clipnorm: maximum norm of all gradients together. Defaults to `None`.
+
+    Returns:
+        An `InnerOptimizer`.
     """
 
     def update(gradients, state, weights):
@@ -221,7 +246,7 @@ def clipped(
     return InnerOptimizer(optimizer.init, update)
 
 
-# What of a Keras optimizer carries over, by its class.
+# Inner optimizer and supported settings, per class of Keras optimizer.
 _SETTINGS = {
     keras.optimizers.SGD: (sgd, ("momentum", "nesterov")),
     keras.optimizers.RMSprop: (rmsprop, ("rho", "momentum", "epsilon", "centered")),
@@ -233,14 +258,17 @@ _UNSUPPORTED = ("use_ema", "gradient_accumulation_steps", "loss_scale_factor")
 
 
 def from_keras(optimizer: keras.optimizers.Optimizer) -> InnerOptimizer:
-    """The inner optimizer with the settings of a Keras optimizer.
+    """Creates the inner optimizer with the settings of a Keras optimizer.
 
     Args:
-        optimizer: an instance of `SGD`, `RMSprop`, `Adam` or `AdamW`, with a number or
-            a schedule as learning rate, with clipping and weight decay or without.
+        optimizer: instance of `SGD`, `RMSprop`, `Adam` or `AdamW`. The learning rate
+            may be a float or a schedule. Clipping and weight decay are supported.
+
+    Returns:
+        An `InnerOptimizer`.
 
     Raises:
-        ValueError: if its class or one of its settings has no counterpart here.
+        ValueError: if the class or a setting of `optimizer` is not supported.
 
     Example:
 
@@ -258,8 +286,8 @@ def from_keras(optimizer: keras.optimizers.Optimizer) -> InnerOptimizer:
     if bad:
         settings = ", ".join(f"{name}={config[name]!r}" for name in bad)
         raise ValueError(
-            "Invalid value for argument `optimizer`. Expected one without the settings "
-            f"{bad}, which the inner loop does not have. Received: optimizer="
+            "Invalid value for argument `optimizer`. The inner loop does not support "
+            f"the settings {bad}. Received: optimizer="
             f"{type(optimizer).__name__} with {settings}"
         )
     make, names = _SETTINGS[type(optimizer)]
@@ -276,7 +304,7 @@ def from_keras(optimizer: keras.optimizers.Optimizer) -> InnerOptimizer:
 
 
 def _decayed(optimizer, learning_rate, weight_decay):
-    """Keras's order: the weights decay first, the update does not see it."""
+    """Adds decoupled weight decay, computed from the weights before the update."""
 
     def update(gradients, state, weights):
         updates, new = optimizer.update(gradients, state, weights)
@@ -298,12 +326,12 @@ def _average(old, new, decay):
 
 
 def _rate(learning_rate, state, like):
-    """The rate at the step in `state`, in the dtype of `like`."""
+    """Returns the learning rate at the step in `state`, in the dtype of `like`."""
     if isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
         return tf.cast(learning_rate(state["step"]), like.dtype)
     if tf.is_tensor(learning_rate):
         return tf.cast(learning_rate, like.dtype)
-    # Not `tf.cast`, which would round the number to float32 first.
+    # `tf.cast` would round the value to float32 first.
     return tf.constant(learning_rate, like.dtype)
 
 
@@ -316,7 +344,7 @@ def _adam_rate(learning_rate, state, like, beta_1, beta_2):
 
 
 def _shrink(square, limit):
-    # The maximum keeps the root away from zero, so its slope stays finite.
+    # The maximum keeps the derivative of the square root finite at zero.
     return limit * tf.math.rsqrt(
         tf.maximum(square, tf.constant(limit**2, square.dtype))
     )

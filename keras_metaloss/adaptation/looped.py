@@ -1,4 +1,4 @@
-"""What methods have in common whose inner loop is not differentiated."""
+"""Base class of methods that do not differentiate the inner loop."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ __all__ = ["LoopedAdaptation"]
 
 
 class LoopedAdaptation(GradientAdaptation):
-    """Gradient steps in a loop of constant memory. Base class of Reptile and iMAML.
+    """Base class of Reptile and iMAML: inner steps in a loop with constant memory.
 
     Args:
-        steps: number of inner updates in training.
-        learning_rate: inner step size; `None` is 0.01, or the rate of `optimizer`.
-        optimizer: a Keras optimizer whose settings the inner loop takes.
-        evaluation_steps: number of inner updates in `evaluate` and so on.
-        loss: see `Adaptation`.
-        normalization: any but `"per_step"`.
+        steps: number of inner steps in training.
+        learning_rate: non-negative inner step size. `None` uses the learning rate of
+            `optimizer`, or 0.01 without an optimizer.
+        optimizer: Keras optimizer whose settings define the inner update. `None` uses
+            gradient descent.
+        evaluation_steps: number of inner steps in `evaluate`, `predict`, `adapt` and
+            `export`. `None` uses `steps`.
+        loss: inner loss. `None` uses the loss passed to `compile`.
+        normalization: statistics used by batch normalization: `"support"`, `"batch"`
+            or `"moving"`.
         name: name of the layer.
 
     Raises:
@@ -52,8 +56,8 @@ class LoopedAdaptation(GradientAdaptation):
         if normalization == "per_step":
             raise ValueError(
                 "Invalid value for argument `normalization`. Expected one of "
-                "('support', 'batch', 'moving'): the inner loop of "
-                f"{type(self).__name__} is one loop with no variables a step. "
+                "('support', 'batch', 'moving'): "
+                f"{type(self).__name__} has no per-step variables. "
                 f"Received: normalization={normalization!r}"
             )
 

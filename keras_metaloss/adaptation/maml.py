@@ -1,4 +1,4 @@
-"""Model-agnostic meta-learning: a few gradient steps from a learned initialisation."""
+"""MAML: gradient steps from a meta-learned initialization."""
 
 from __future__ import annotations
 
@@ -11,27 +11,33 @@ __all__ = ["MAML"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class MAML(GradientAdaptation):
-    """Adapts by gradient descent on the support set; the outer loop sees through it.
+    """Model-agnostic meta-learning: differentiates through inner gradient descent.
 
-    `theta_0 = theta`, `theta_{k+1} = theta_k - rate * grad L_support(theta_k)`, and the
-    outer loop minimises the query loss of `theta_K` with respect to `theta`.
+    `theta_0 = theta`, `theta_{k+1} = theta_k - rate * grad L_support(theta_k)`. The
+    outer loop minimizes the query loss of `theta_K` with respect to `theta`.
 
     Args:
-        steps: number of inner updates K in training.
-        learning_rate: inner step size, a number not below zero; `None` is 0.01, or
-            the rate of `optimizer`.
-        optimizer: a Keras optimizer whose settings the inner loop takes, for instance
-            `keras.optimizers.Adam(1e-3)`; `None`: gradient descent.
-        first_order: `True` treats the inner gradients as constants (FOMAML): less
-            time and memory, another direction.
-        evaluation_steps: number of inner updates in `evaluate`, `predict`, `adapt`
-            and `export`; `None` takes `steps`.
-        loss: inner loss, any Keras loss (or a structure of them for several
-            outputs). `None` takes the one given to `compile`.
-        normalization: where batch normalisation takes its moments from, one of
-            `"support"`, `"batch"` (transductive), `"moving"`, `"per_step"`; see
-            `kml.adaptation.Adaptation`.
-        name: name of the layer.
+        steps: number of inner steps K in training. Defaults to `1`.
+        learning_rate: non-negative inner step size. `None` uses the learning rate of
+            `optimizer`, or 0.01 without an optimizer. Defaults to `None`.
+        optimizer: Keras optimizer (`SGD`, `RMSprop`, `Adam` or `AdamW`) whose
+            settings define the inner update, for example
+            `keras.optimizers.Adam(1e-3)`. `None` uses gradient descent. Defaults to
+            `None`.
+        first_order: whether the outer loop treats inner gradients as constants
+            (FOMAML). This saves time and memory but only approximates the
+            meta-gradient. Defaults to `False`.
+        evaluation_steps: number of inner steps in `evaluate`, `predict`, `adapt` and
+            `export`. `None` uses `steps`. Defaults to `None`.
+        loss: inner loss: a Keras loss, or a structure of losses for learners with
+            several outputs. `None` uses the loss passed to `compile`. Defaults to
+            `None`.
+        normalization: statistics used by batch normalization: `"support"` (of the
+            support set, also for queries), `"batch"` (of the queries for queries,
+            which is transductive), `"moving"` (moving averages in evaluation) or
+            `"per_step"` (like `"support"`, with a separate scale and shift for each
+            inner step). Defaults to `"support"`.
+        name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
         ValueError: if an argument is out of range.

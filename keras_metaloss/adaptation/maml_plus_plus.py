@@ -1,4 +1,4 @@
-"""MAML with the remedies that make its training stable."""
+"""MAML++: MAML with modifications that stabilize training."""
 
 from __future__ import annotations
 
@@ -15,38 +15,48 @@ from keras_metaloss.checks import check_non_negative
 
 __all__ = ["MAMLPlusPlus"]
 
-# The authors' code never lets an early step's weight fall below this, divided by K.
+# Lower bound of K times the weight of an early step, as in the authors' code.
 _LEAST_WEIGHT = 0.03
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class MAMLPlusPlus(GradientAdaptation):
-    """MAML with rates per layer and step, a multi-step loss, and annealed order.
+    """MAML with per-layer, per-step rates, multi-step loss and derivative annealing.
 
-    - Inner rates: one learned number for each weight tensor and inner step.
+    - Inner learning rates: one trained rate per weight tensor and inner step.
     - Multi-step loss: the outer loss is `sum_k v_k L_query(theta_k)` over the inner
-      steps k = 1..K. `v` starts at `1/K` each and moves to the last step alone over
-      `multi_step_updates` outer updates.
-    - Batch normalisation with scale and shift of each inner step and the moments of
-      the support set (`normalization="per_step"`). The paper's moving averages of each
-      step fit no single task; the authors' code does not use them either.
-    - Derivative order: `first_order_updates` outer updates with first-order
-      gradients, then second order.
+      steps k = 1..K. Each `v_k` starts at `1/K`; over `multi_step_updates` outer steps
+      the weight moves to the last inner step.
+    - Per-step batch normalization: a separate scale and shift for each inner step,
+      with the statistics of the support set (`normalization="per_step"`). The per-step
+      moving averages of the paper are not implemented: they do not match the
+      statistics of a single task, and the authors' code does not use them.
+    - Derivative-order annealing: `first_order_updates` outer steps with first-order
+      gradients, then second-order gradients.
 
-    The paper lets the outer rate fall by a cosine: compile with
+    The paper uses cosine annealing of the outer learning rate: compile with
     `keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, updates))`.
 
     Args:
-        steps: number of inner updates K in training.
-        learning_rate: what the inner rates start from.
-        multi_step_updates: outer updates over which the multi-step loss fades; 0 for
-            the last step alone from the start.
-        first_order_updates: outer updates made with first-order gradients; 0 for none.
-        evaluation_steps: number of inner updates in `evaluate` and so on; those beyond
-            `steps` repeat the last rates. `None` takes `steps`.
-        loss: as in `kml.adaptation.MAML`.
-        normalization: as in `kml.adaptation.MAML`.
-        name: name of the layer.
+        steps: number of inner steps K in training. Defaults to `5`.
+        learning_rate: non-negative initial value of the inner learning rates. `None`
+            uses 0.01. Defaults to `None`.
+        multi_step_updates: number of outer steps over which the multi-step loss is
+            annealed. 0 uses only the loss of the last inner step. Defaults to `0`.
+        first_order_updates: number of outer steps with first-order gradients.
+            Defaults to `0`.
+        evaluation_steps: number of inner steps in `evaluate`, `predict`, `adapt` and
+            `export`. Steps beyond `steps` use the learning rates of the last step.
+            `None` uses `steps`. Defaults to `None`.
+        loss: inner loss: a Keras loss, or a structure of losses for learners with
+            several outputs. `None` uses the loss passed to `compile`. Defaults to
+            `None`.
+        normalization: statistics used by batch normalization: `"support"` (of the
+            support set, also for queries), `"batch"` (of the queries for queries,
+            which is transductive), `"moving"` (moving averages in evaluation) or
+            `"per_step"` (like `"support"`, with a separate scale and shift for each
+            inner step). Defaults to `"per_step"`.
+        name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -102,7 +112,7 @@ class MAMLPlusPlus(GradientAdaptation):
         )
 
     def phase(self, updates: int) -> Any:
-        """Changes when the multi-step loss has faded: then it costs nothing more."""
+        """Returns whether the multi-step loss is still active at `updates`."""
         return updates < self.multi_step_updates
 
     def outer_path(
@@ -112,7 +122,7 @@ class MAMLPlusPlus(GradientAdaptation):
         return path if training and self.current_phase else path[-1:]
 
     def outer_weights(self) -> tf.Tensor | None:
-        """Shares `v_k` of the inner steps in the outer loss, `[K]`, of sum 1."""
+        """Returns the weights `v_k` of the inner steps, `[K]`, with sum 1."""
         if not self.current_phase:
             return None
         least = _LEAST_WEIGHT / self.steps

@@ -1,4 +1,4 @@
-"""Attention over the support set."""
+"""Matching networks: attention over the support set."""
 
 from __future__ import annotations
 
@@ -17,22 +17,30 @@ __all__ = ["MatchingNetwork"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class MatchingNetwork(MetricAdaptation):
-    """Logits are the log of the attention that each class gets.
+    """Classifies queries by attention over the support set.
 
-    `P(y = k | x) = sum over i of class k of softmax_i(-d(f(x), g(x_i)))`.
+    `P(y = k | x) = sum over i of class k of softmax_i(-d(f(x), g(x_i)))`. The logits,
+    `[T, Q, C]`, are the logarithms of these probabilities.
 
-    With `full_context=True` the embeddings see the support set: g is a bidirectional
-    LSTM over it (so the order of the support set matters), f an LSTM that reads it by
-    attention `reading_steps` times.
+    With `full_context=True` the embeddings depend on the whole support set: g is a
+    bidirectional LSTM over the support set (so the order of its examples matters),
+    and f is an LSTM that attends to the support set `reading_steps` times.
 
     Args:
-        distance: as in `kml.adaptation.PrototypicalNetwork`. The paper's is
-            `kml.adaptation.distances.Cosine(1.0, trainable=False)`.
-        full_context: whether embeddings see the support set.
-        reading_steps: number of times f reads the support set.
-        classes: see `kml.adaptation.MetricAdaptation`.
-        normalization: likewise.
-        name: name of the layer.
+        distance: `"squared_euclidean"`, `"cosine"`, `"mahalanobis"`, or a layer that
+            computes pairwise distances (`kml.adaptation.distances`). The paper uses
+            `kml.adaptation.distances.Cosine(1.0, trainable=False)`. Defaults to
+            `"cosine"`.
+        full_context: whether to use full context embeddings. Defaults to `False`.
+        reading_steps: number of attention steps of f. Defaults to `3`.
+        classes: number of logits C. `None` uses the largest integer label of the
+            batch plus one, which XLA (`jit_compile=True`) does not support. Defaults
+            to `None`.
+        normalization: statistics used by batch normalization: `"moving"` (the
+            default behavior of Keras, with one pass over all tasks), `"support"` (of
+            the support set, also for queries) or `"batch"` (of the queries for
+            queries, which is transductive). Defaults to `"moving"`.
+        name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -70,7 +78,7 @@ class MatchingNetwork(MetricAdaptation):
             size = 1
             for axis in embedding_shape:
                 size *= axis
-            # Without a seed Keras keeps a random one, which files do not restore.
+            # Without a seed Keras draws one, which saved models do not restore.
             dtype = keras.config.floatx()
             settings = {"seed": 0, "dtype": dtype}
             self.support_reader = keras.layers.Bidirectional(
@@ -105,7 +113,7 @@ class MatchingNetwork(MetricAdaptation):
         return class_logsumexp(similarity, memory["classes"])
 
     def _read(self, vectors, memory, training):
-        """Equations 3 to 6 of the paper's appendix, for all queries side by side."""
+        """Computes equations 3 to 6 of the paper's appendix for all queries."""
         support = memory["embeddings"]
         counts = tf.reduce_sum(memory["classes"], axis=-1)[:, tf.newaxis, :] > 0
         shape = tf.shape(vectors)
@@ -135,11 +143,14 @@ class MatchingNetwork(MetricAdaptation):
 
 
 def class_logsumexp(scores: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
-    """`log sum over i of class k of exp(scores[t, q, i])`, `[T, Q, C]`.
+    """Computes the log-sum-exp of the scores of each class.
 
     Args:
-        scores: `[T, Q, S]`.
-        classes: `[T, S, C]`, weights of the examples in each class.
+        scores: scores of the support examples, `[T, Q, S]`.
+        classes: weights of the support examples per class, `[T, S, C]`.
+
+    Returns:
+        `log sum_i classes[t, i, k] * exp(scores[t, q, i])`, `[T, Q, C]`.
     """
     counted = classes > 0
     logs = tf.math.log(tf.where(counted, classes, tf.ones_like(classes)))

@@ -1,4 +1,4 @@
-"""A linear classifier fitted to the support set in closed form."""
+"""MetaOptNet: linear classifier with a closed-form fit to the support set."""
 
 from __future__ import annotations
 
@@ -15,18 +15,26 @@ __all__ = ["MetaOptNet"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class MetaOptNet(MetricAdaptation):
-    """Ridge regression on the embeddings, differentiated through its solution.
+    """Differentiable ridge regression on the support embeddings.
 
     `W = argmin |X W - Y|^2 + strength |W|^2 = X^T (X X^T + strength I)^-1 Y` for
-    support embeddings X `[S, D]` and one-hot Y; logits `scale * f(x) W`, with a learned
-    scale and strength. The matrix inverted has the size of the support set.
+    support embeddings X `[S, D]` and one-hot targets Y `[S, C]`. The logits,
+    `[T, Q, C]`, are `scale * f(x) W`. Scale and strength are trained. The inverted
+    matrix is `[S, S]`.
 
     Args:
-        strength: initial weight of the penalty, above zero.
-        scale: initial factor of the logits.
-        classes: see `kml.adaptation.MetricAdaptation`.
-        normalization: likewise.
-        name: name of the layer.
+        strength: positive initial value of the regularization strength. Defaults to
+            `50.0`.
+        scale: non-negative initial value of the factor of the logits. Defaults to
+            `7.0`.
+        classes: number of logits C. `None` uses the largest integer label of the
+            batch plus one, which XLA (`jit_compile=True`) does not support. Defaults
+            to `None`.
+        normalization: statistics used by batch normalization: `"moving"` (the
+            default behavior of Keras, with one pass over all tasks), `"support"` (of
+            the support set, also for queries) or `"batch"` (of the queries for
+            queries, which is transductive). Defaults to `"moving"`.
+        name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -59,7 +67,7 @@ class MetaOptNet(MetricAdaptation):
         self.scale = check_non_negative("scale", scale)
         if not self.strength:
             raise ValueError(
-                "Invalid value for argument `strength`. Expected a number above zero. "
+                "Invalid value for argument `strength`. Expected a positive number. "
                 f"Received: strength={strength!r}"
             )
 
@@ -76,7 +84,7 @@ class MetaOptNet(MetricAdaptation):
         training: bool,
     ) -> Memory:
         x = flattened(embeddings)
-        # An example that does not count: a row of zeros is fitted by any W.
+        # A masked example becomes a row of zeros, which every W fits exactly.
         x *= tf.reduce_max(classes, axis=-1, keepdims=True)
         strength = tf.exp(tf.cast(tf.convert_to_tensor(self.log_strength), x.dtype))
         gram = tf.matmul(x, x, transpose_b=True)

@@ -1,4 +1,4 @@
-"""Learns the initialisation, and for every weight the rate and sign of its update."""
+"""Meta-SGD: learns initialization, update directions and learning rates."""
 
 from __future__ import annotations
 
@@ -15,21 +15,30 @@ __all__ = ["MetaSGD"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class MetaSGD(GradientAdaptation):
-    """Gradient steps with a learned rate for each entry of each weight.
+    """Gradient steps with one trained learning rate per weight entry.
 
-    `theta_{k+1} = theta_k - alpha o grad L_support(theta_k)`, `alpha` of the shape of
-    `theta`, trained by the outer loop together with it. Entries may become negative.
+    `theta_{k+1} = theta_k - alpha * grad L_support(theta_k)`, an elementwise product.
+    `alpha` has the shape of `theta`; the outer loop trains both. Entries of `alpha` may
+    become negative.
 
     Args:
-        steps: number of inner updates in training; the paper makes one.
-        learning_rate: what `alpha` starts from: a number, or a Keras initializer. The
-            paper draws from U[0.005, 0.1]: `keras.initializers.RandomUniform(0.005,
-            0.1)`.
-        first_order: as in `kml.adaptation.MAML`.
-        evaluation_steps: as in `kml.adaptation.MAML`.
-        loss: as in `kml.adaptation.MAML`.
-        normalization: as in `kml.adaptation.MAML`.
-        name: name of the layer.
+        steps: number of inner steps in training. The paper uses 1. Defaults to `1`.
+        learning_rate: initial value of `alpha`: a non-negative float or a Keras
+            initializer. The paper samples from U[0.005, 0.1]:
+            `keras.initializers.RandomUniform(0.005, 0.1)`. Defaults to `0.01`.
+        first_order: whether the outer loop treats inner gradients as constants.
+            Defaults to `False`.
+        evaluation_steps: number of inner steps in `evaluate`, `predict`, `adapt` and
+            `export`. `None` uses `steps`. Defaults to `None`.
+        loss: inner loss: a Keras loss, or a structure of losses for learners with
+            several outputs. `None` uses the loss passed to `compile`. Defaults to
+            `None`.
+        normalization: statistics used by batch normalization: `"support"` (of the
+            support set, also for queries), `"batch"` (of the queries for queries,
+            which is transductive), `"moving"` (moving averages in evaluation) or
+            `"per_step"` (like `"support"`, with a separate scale and shift for each
+            inner step). Defaults to `"support"`.
+        name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
         ValueError: if an argument is out of range.

@@ -1,4 +1,4 @@
-"""What methods have in common that compare embeddings and change no weights."""
+"""Base class of metric-based methods, which compare embeddings."""
 
 from __future__ import annotations
 
@@ -18,26 +18,30 @@ __all__ = ["MetricAdaptation"]
 
 Memory = dict[str, tf.Tensor]
 
-# Score of a class that the support set does not hold.
+# Score of a class without support examples.
 _ABSENT = -1e9
 
 
 class MetricAdaptation(Adaptation):
-    """Classifies queries by comparing their embeddings with the support set's.
+    """Base class of methods that compare query embeddings with support embeddings.
 
-    The learner gives an embedding of each example (`kml.learners.conv4(shape)` for
-    instance), not logits. Subclasses say what to keep of the support set (`memorize`)
-    and how to score queries against it (`score`). Scores are logits `[T, Q, C]`:
-    compile with `SparseCategoricalCrossentropy(from_logits=True)`. Targets are class
-    numbers from 0, or one-hot. One model works for any number of ways and shots.
+    The learner returns one embedding per example (for example
+    `kml.learners.conv4(shape)`), not logits. Subclasses implement `memorize`, which
+    computes a representation of the support set, and `score`, which computes the
+    logits `[T, Q, C]` of queries: compile with
+    `SparseCategoricalCrossentropy(from_logits=True)`. Targets are integer labels from 0
+    or one-hot. The same model supports any number of ways and shots.
 
     Args:
-        classes: number of logits C. `None` takes the largest class number of a batch
-            plus one, which XLA (`jit_compile=True`) cannot.
-        normalization: `"moving"` (as everywhere in Keras, and the fastest: one pass of
-            the learner over all tasks), `"support"` or `"batch"`, each task apart; see
-            `kml.adaptation.Adaptation`.
-        name: name of the layer.
+        classes: number of logits C. `None` uses the largest integer label of the
+            batch plus one, which XLA (`jit_compile=True`) does not support. Defaults
+            to `None`.
+        normalization: statistics used by batch normalization: `"moving"` (the
+            default behavior of Keras, and the fastest: one pass of the learner over
+            all tasks), `"support"` (of the support set, also for queries) or
+            `"batch"` (of the queries for queries, which is transductive). The last
+            two process each task separately. Defaults to `"moving"`.
+        name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -56,7 +60,7 @@ class MetricAdaptation(Adaptation):
         if normalization == "per_step":
             raise ValueError(
                 "Invalid value for argument `normalization`. Expected one of "
-                "('support', 'batch', 'moving'): metric-based methods make no inner "
+                "('support', 'batch', 'moving'): metric-based methods have no inner "
                 f"steps. Received: normalization={normalization!r}"
             )
         self.classes = classes
@@ -71,22 +75,24 @@ class MetricAdaptation(Adaptation):
         shape = getattr(learner, "output_shape", None)
         if shape is None:
             raise ValueError(
-                f"Expected a learner of known output shape for {type(self).__name__}: "
-                "a subclassed model as `keras.Sequential([keras.Input(shape), "
-                f"learner])`. Received: learner={learner.name!r}"
+                "Invalid value for argument `learner`. "
+                f"{type(self).__name__} expects a known output shape. Wrap subclassed "
+                "models in `keras.Sequential([keras.Input(shape), learner])`. "
+                f"Received: learner={learner.name!r}"
             )
         if not isinstance(shape, tuple) or keras.tree.flatten(shape)[0] is not None:
             raise ValueError(
-                f"Expected a learner with one output, an embedding, for "
-                f"{type(self).__name__}. Received: learner={learner.name!r} with "
+                "Invalid value for argument `learner`. "
+                f"{type(self).__name__} expects one output, an embedding. "
+                f"Received: learner={learner.name!r} with "
                 f"output_shape={shape}"
             )
         self.build_head(tuple(shape[1:]))
 
-    # What subclasses say
+    # Methods for subclasses to implement.
 
     def build_head(self, embedding_shape: tuple[int, ...]) -> None:
-        """Makes the variables of the method."""
+        """Creates the variables of the method."""
 
     def memorize(
         self,
@@ -96,24 +102,24 @@ class MetricAdaptation(Adaptation):
         *,
         training: bool,
     ) -> Memory:
-        """What to keep of support sets.
+        """Computes a representation of the support sets.
 
         Args:
-            embeddings: `[T, S, ...]`.
-            classes: `[T, S, C]`, one-hot; all zero for examples that do not count.
-            mask: `[T, S]`, true for real examples; `None` counts all.
+            embeddings: support embeddings, `[T, S, ...]`.
+            classes: one-hot targets, `[T, S, C]`; zero rows for masked examples.
+            mask: `[T, S]`, `True` for real examples. `None` uses all examples.
             training: whether the model is being trained.
 
         Returns:
-            Tensors with a leading task axis, by name.
+            A dictionary of tensors with a leading task axis.
         """
         raise NotImplementedError
 
     def score(self, queries: tf.Tensor, memory: Memory, *, training: bool) -> tf.Tensor:
-        """Logits `[T, Q, C]` of query embeddings `[T, Q, ...]`."""
+        """Computes logits `[T, Q, C]` of query embeddings `[T, Q, ...]`."""
         raise NotImplementedError
 
-    # Running
+    # Methods called by `kml.MetaModel`.
 
     def run_batch(
         self, tensors: dict[str, Any], execution: Callable, *, training: bool
@@ -121,12 +127,13 @@ class MetricAdaptation(Adaptation):
         """Predicts the queries of a batch of tasks.
 
         Args:
-            tensors: an episode, `[T, ...]`, with `stream [T]`.
-            execution: runs a function for each task.
+            tensors: tensors of the episodes, `[T, ...]`, with `stream [T]`.
+            execution: function that maps another function over the tasks.
             training: whether the model is being trained.
 
         Returns:
-            `y_pred [T, Q, C]` and `written`, values of `state_variables` `[T, ...]`.
+            A dictionary of `y_pred`, `[T, Q, C]`, and `written`, the values of
+            `state_variables`, `[T, ...]`.
         """
         jointly = self.normalization == "moving" or not batch_normalizations(
             self._functional.learner
@@ -156,7 +163,7 @@ class MetricAdaptation(Adaptation):
     def classify(
         self, embeddings: tf.Tensor, memory: Memory, *, training: bool
     ) -> tf.Tensor:
-        """Logits `[Q, C]` of the embeddings `[Q, ...]` of one task."""
+        """Computes logits `[Q, C]` of the embeddings `[Q, ...]` of one task."""
         memory = {
             name: tf.convert_to_tensor(value)[tf.newaxis]
             for name, value in memory.items()
@@ -181,7 +188,8 @@ class MetricAdaptation(Adaptation):
         if targets.shape.rank == 3 and targets.shape[-1] != 1:
             if self.classes not in (None, targets.shape[-1]):
                 raise ValueError(
-                    f"Expected `support_y` of classes={self.classes}. "
+                    "Invalid value for argument `support_y`. Expected one-hot targets "
+                    f"for classes={self.classes}. "
                     f"Received: support_y.shape={tuple(targets.shape)}"
                 )
             return tf.cast(targets, dtype)
@@ -195,13 +203,14 @@ class MetricAdaptation(Adaptation):
             low, high = int(tf.reduce_min(targets)), int(tf.reduce_max(targets))
             if low < 0 or high >= int(classes):
                 raise ValueError(
-                    f"Expected `support_y` to hold classes from 0 to {int(classes) - 1}"
+                    "Invalid value for argument `support_y`. Expected integer labels "
+                    f"from 0 to {int(classes) - 1}"
                     f". Received: values from {low} to {high}"
                 )
         return tf.one_hot(targets, classes, dtype=dtype)
 
     def _embed_jointly(self, tensors, execution, training):
-        """One pass of the learner over the images of all tasks."""
+        """Computes the embeddings of all tasks in one pass of the learner."""
         del execution
         support, queries = (
             keras.tree.flatten(tensors[key])[0] for key in ("support_x", "query_x")
@@ -230,7 +239,7 @@ class MetricAdaptation(Adaptation):
         return left, right, written
 
     def _embed_apart(self, tensors, execution, training):
-        """A pass for each task, with batch moments of its own."""
+        """Computes the embeddings of each task separately, with its statistics."""
 
         def one_task(one):
             task = Task(**{"support_mask": None, "query_mask": None, **one})
@@ -253,7 +262,7 @@ class MetricAdaptation(Adaptation):
 
 
 def flattened(embeddings: tf.Tensor) -> tf.Tensor:
-    """`[T, N, ...]` with what is behind the second axis as one."""
+    """Flattens `[T, N, ...]` to `[T, N, D]`."""
     rank = embeddings.shape.rank
     if rank == 3:
         return embeddings
@@ -265,7 +274,7 @@ def flattened(embeddings: tf.Tensor) -> tf.Tensor:
 
 
 def _float32(embeddings):
-    """Heads compute in float32 under mixed precision, in float64 for float64."""
+    """Casts to float32, for heads under mixed precision; keeps float64."""
     if embeddings.dtype == tf.float64:
         return embeddings
     return tf.cast(embeddings, tf.float32)

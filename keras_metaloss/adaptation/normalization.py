@@ -1,4 +1,4 @@
-"""Where batch normalisation takes its moments from inside an episode."""
+"""Statistics used by batch normalization within an episode."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NORMALIZATIONS = ("support", "batch", "moving", "per_step")
 def batch_normalizations(
     learner: keras.Model,
 ) -> list[keras.layers.BatchNormalization]:
-    """The batch normalisation layers of a learner, nested ones too."""
+    """Returns the batch normalization layers of a learner, including nested ones."""
     return [
         layer
         for layer in _compat.flatten_layers(learner)
@@ -27,15 +27,15 @@ def batch_normalizations(
 
 
 class BatchMoments:
-    """Moments of some rows of a batch, used to normalise all of its rows.
+    """Normalizes all rows of a batch with the statistics of selected rows.
 
     Args:
-        rows: number of leading rows whose moments are taken; `None` takes all.
-        mask: `[N]`, true for the rows that count (of the leading ones); `None`
-            counts all.
-        from_batch: `True` uses the moments of these rows whether or not the
-            learner is training, `False` leaves the choice to the layer: the
-            moments of the rows in training, moving statistics otherwise.
+        rows: number of leading rows whose statistics are used. `None` uses all rows.
+            Defaults to `None`.
+        mask: `[N]`, `True` for the leading rows to include. `None` includes all.
+            Defaults to `None`.
+        from_batch: `True` always uses the statistics of these rows. `False` uses them
+            in training and moving averages otherwise.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class BatchMoments:
 
     @contextlib.contextmanager
     def applied_to(self, learner: keras.Model) -> Iterator[None]:
-        """Makes the batch normalisation layers of `learner` use these moments."""
+        """Makes the batch normalization layers of `learner` use these statistics."""
         with _compat.calls_replaced(batch_normalizations(learner), self._call):
             yield
 
@@ -94,7 +94,7 @@ class BatchMoments:
 
 
 def _fused(layer, inputs):
-    """One operation in place of about ten, with right first and second derivatives."""
+    """Normalizes with one operation that has correct second derivatives."""
     outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
         inputs,
         tf.convert_to_tensor(layer.gamma),
@@ -102,7 +102,7 @@ def _fused(layer, inputs):
         epsilon=layer.epsilon,
         is_training=True,
     )
-    # It divides by n - 1; Keras divides by n.
+    # The operation divides the variance by n - 1; Keras divides by n.
     count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], variance.dtype)
     return outputs, mean, variance * (count - 1.0) / count
 

@@ -1,4 +1,4 @@
-"""Batch normalisation with its own scale and shift for each inner step."""
+"""Batch normalization with a separate scale and shift for each inner step."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ __all__ = ["PerStepNormalization"]
 
 
 class PerStepNormalization:
-    """Holds one row a step of scale and shift of every batch normalisation.
+    """Scale and shift of all batch normalization layers, one row per inner step.
 
-    Row `k` serves the pass after `k` inner updates, so `steps + 1` rows exist; passes
-    beyond them use the last. They are trained by the outer loop and left alone by the
-    inner one.
+    Row `k` is used in the pass after `k` inner steps. There are `steps + 1` rows;
+    further passes use the last row. The outer loop trains the rows; the inner loop does
+    not change them.
 
     Args:
-        owner: the layer that is to own the variables.
-        learner: a built Keras model.
-        steps: number of inner updates.
+        owner: layer that owns the variables.
+        learner: built Keras model.
+        steps: number of inner steps.
 
     Reference:
-        Antoniou et al., "How to train your MAML", 2019, section 4 (BNWB). Its moving
-        averages of each step (BNRS) are not kept: they fit no single task, and the
-        authors' code takes the moments of the batch in tests too.
+        Antoniou et al., "How to train your MAML", 2019, section 4 (BNWB). The per-step
+        moving averages (BNRS) are not implemented: they do not match the statistics of
+        a single task, and the authors' code uses batch statistics in evaluation too.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class PerStepNormalization:
                     self._rows.append((variable, rows))
 
     def overrides(self, step: int) -> list[tuple[keras.Variable, tf.Tensor]]:
-        """What each scale and shift of the learner is worth at `step`."""
+        """Returns each scale and shift variable with its value at `step`."""
         row = min(step, self._last)
         return [(v, tf.convert_to_tensor(rows)[row]) for v, rows in self._rows]
 

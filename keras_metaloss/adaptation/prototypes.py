@@ -1,4 +1,4 @@
-"""Nearest class mean in a learned space."""
+"""Prototypical networks: nearest class mean in an embedding space."""
 
 from __future__ import annotations
 
@@ -15,17 +15,23 @@ __all__ = ["PrototypicalNetwork"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class PrototypicalNetwork(MetricAdaptation):
-    """Logits are minus the distance to the mean embedding of each class.
+    """Classifies queries by the distance to the mean embedding of each class.
 
-    `c_k` = mean of `f(x_i)` over support examples of class k; logit
-    `z_k = -d(f(x), c_k)`.
+    The prototype `c_k` is the mean of `f(x_i)` over the support examples of class k.
+    The logits, `[T, Q, C]`, are `z_k = -d(f(x), c_k)`.
 
     Args:
-        distance: `"squared_euclidean"`, `"cosine"`, `"mahalanobis"`, or a layer as in
-            `kml.adaptation.distances`.
-        classes: see `kml.adaptation.MetricAdaptation`.
-        normalization: likewise.
-        name: name of the layer.
+        distance: `"squared_euclidean"`, `"cosine"`, `"mahalanobis"`, or a layer that
+            computes pairwise distances (`kml.adaptation.distances`). Defaults to
+            `"squared_euclidean"`.
+        classes: number of logits C. `None` uses the largest integer label of the
+            batch plus one, which XLA (`jit_compile=True`) does not support. Defaults
+            to `None`.
+        normalization: statistics used by batch normalization: `"moving"` (the
+            default behavior of Keras, with one pass over all tasks), `"support"` (of
+            the support set, also for queries) or `"batch"` (of the queries for
+            queries, which is transductive). Defaults to `"moving"`.
+        name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -75,14 +81,14 @@ class PrototypicalNetwork(MetricAdaptation):
 
 
 def class_means(embeddings: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
-    """Mean embedding `[T, C, D]` of each class; zero for a class with no example."""
+    """Computes mean embeddings `[T, C, D]`; zero for classes without examples."""
     counts = tf.reduce_sum(classes, axis=1)[..., tf.newaxis]
     sums = tf.einsum("tsc,tsd->tcd", classes, embeddings)
     return tf.math.divide_no_nan(sums, counts)
 
 
 def build_distance(distance: keras.layers.Layer, embedding_shape: tuple) -> None:
-    """Makes the variables of a distance before any scope or loop is entered."""
+    """Creates the variables of a distance outside of any scope or loop."""
     size = 1
     for axis in embedding_shape:
         size *= axis

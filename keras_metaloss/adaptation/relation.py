@@ -1,4 +1,4 @@
-"""A learned comparison of class and query."""
+"""Relation networks: learned comparison of class and query."""
 
 from __future__ import annotations
 
@@ -16,30 +16,39 @@ __all__ = ["RelationNetwork"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class RelationNetwork(MetricAdaptation):
-    """Logits come from a small network that sees class and query side by side.
+    """Classifies queries with a small network that compares class and query.
 
-    `z_k = g([mean of f(x_i) over class k, f(x)])`. For feature maps g has two blocks of
-    3x3 convolution, normalisation and ReLU, then a hidden layer; for vectors, two
-    hidden layers. g normalises each pair by itself, where the paper has batch
-    normalisation: its answer does not depend on other pairs, padded ones among them.
+    The logits, `[T, Q, C]`, are `z_k = g([mean of f(x_i) over class k, f(x)])`. For
+    feature maps, `[N, H, W, D]`, g consists of two blocks of 3x3 convolution,
+    normalization and ReLU, followed by a hidden layer. For vectors, `[N, D]`, g has two
+    hidden layers. The paper uses batch normalization in g; here g normalizes each pair
+    separately, so that its output does not depend on other pairs, including padded
+    ones.
 
-    The paper sums over the class: for a given number of shots the same up to a factor
-    in the weights of g. After the mean, tests may have other numbers of shots than
-    training.
+    The paper sums the embeddings of a class. For a fixed number of shots, the mean is
+    equivalent up to a factor in the weights of g. With the mean, the number of shots
+    may differ between training and evaluation.
 
-    The paper squashes z to 0..1 and takes a squared error; the cross-entropy of the
-    logits trains faster and is what the examples use. For the paper's way compile
-    with `kml.losses.OneVsRest("mse", activation="sigmoid")`.
+    The paper applies a sigmoid to z and minimizes the squared error. The cross-entropy
+    of the logits trains faster and is used in the examples. For the loss of the paper,
+    compile with `kml.losses.OneVsRest("mse", activation="sigmoid")`.
 
     Args:
-        filters: filters of the convolutions, or units of the first hidden layer.
-        hidden_units: units of the last hidden layer.
-        classes: see `kml.adaptation.MetricAdaptation`.
-        normalization: likewise.
-        name: name of the layer.
+        filters: number of filters of the convolutions, or units of the first hidden
+            layer. Defaults to `64`.
+        hidden_units: number of units of the last hidden layer. Defaults to `8`.
+        classes: number of logits C. `None` uses the largest integer label of the
+            batch plus one, which XLA (`jit_compile=True`) does not support. Defaults
+            to `None`.
+        normalization: statistics used by batch normalization: `"moving"` (the
+            default behavior of Keras, with one pass over all tasks), `"support"` (of
+            the support set, also for queries) or `"batch"` (of the queries for
+            queries, which is transductive). Defaults to `"moving"`.
+        name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is out of range, or if the output of the learner is
+            neither a vector nor a feature map.
 
     Example:
 
@@ -70,9 +79,9 @@ class RelationNetwork(MetricAdaptation):
         *space, channels = embedding_shape
         if len(space) not in (0, 2):
             raise ValueError(
-                "Expected a learner whose output is a vector `[N, D]` or a feature map "
-                "`[N, H, W, C]` for RelationNetwork. Received: output shape "
-                f"{(None, *embedding_shape)}"
+                "Invalid value for argument `learner`. RelationNetwork expects a "
+                "vector `[N, D]` or a feature map `[N, H, W, C]` as output. Received: "
+                f"output_shape={(None, *embedding_shape)}"
             )
         layers = []
         if space:

@@ -1,4 +1,4 @@
-"""Moves the initialisation towards the weights that tasks lead to."""
+"""Reptile: moves the initialization towards the adapted weights of tasks."""
 
 from __future__ import annotations
 
@@ -17,27 +17,37 @@ __all__ = ["Reptile"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class Reptile(LoopedAdaptation):
-    """First-order meta-learning with no outer gradient and no use of the queries.
+    """First-order meta-learning without outer gradients; training ignores queries.
 
-    `phi_t` = the weights after inner updates on the support set of task t. The outer
-    optimizer gets `theta - mean_t phi_t` in place of a gradient, so
-    `keras.optimizers.SGD(epsilon)` makes `theta += epsilon * mean_t (phi_t - theta)`:
-    the serial version with one task a batch, the batched one with more. Learns from
-    the support set alone: give it many shots in training (15 in the paper's 1-shot
-    experiments), and as many as there are in evaluation.
+    Let `phi_t` be the adapted weights of task t. The outer optimizer receives
+    `theta - mean_t phi_t` instead of a gradient, so `keras.optimizers.SGD(epsilon)`
+    computes `theta += epsilon * mean_t (phi_t - theta)`. One task per batch gives the
+    serial version of the paper, more tasks give the batched version. Training uses only
+    the support set: use many shots in training (15 in the 1-shot experiments of the
+    paper) and the desired number of shots in evaluation.
 
     Args:
-        steps: number of inner updates in training.
-        learning_rate: inner step size; `None` is 0.01, or the rate of `optimizer`.
-        batch_size: examples of the support set an inner update, drawn without
-            replacement until fewer are left; `None` takes all.
-        optimizer: a Keras optimizer whose settings the inner loop takes; the paper
-            has `keras.optimizers.Adam(1e-3, beta_1=0.0)`.
-        evaluation_steps: number of inner updates in `evaluate`, `predict`, `adapt`
-            and `export`; `None` takes `steps`. The paper makes 50 or more.
-        loss: as in `kml.adaptation.MAML`.
-        normalization: `"support"`, `"batch"` or `"moving"`.
-        name: name of the layer.
+        steps: number of inner steps in training. Defaults to `5`.
+        learning_rate: non-negative inner step size. `None` uses the learning rate of
+            `optimizer`, or 0.01 without an optimizer. Defaults to `None`.
+        batch_size: number of support examples per inner step, sampled without
+            replacement until too few remain. `None` uses all examples. Defaults to
+            `None`.
+        optimizer: Keras optimizer (`SGD`, `RMSprop`, `Adam` or `AdamW`) whose
+            settings define the inner update. The paper uses
+            `keras.optimizers.Adam(1e-3, beta_1=0.0)`. `None` uses gradient descent.
+            Defaults to `None`.
+        evaluation_steps: number of inner steps in `evaluate`, `predict`, `adapt` and
+            `export`. The paper uses at least 50. `None` uses `steps`. Defaults to
+            `None`.
+        loss: inner loss: a Keras loss, or a structure of losses for learners with
+            several outputs. `None` uses the loss passed to `compile`. Defaults to
+            `None`.
+        normalization: statistics used by batch normalization: `"support"` (of the
+            support set, also for queries), `"batch"` (of the queries for queries,
+            which is transductive) or `"moving"` (moving averages in evaluation).
+            Defaults to `"support"`.
+        name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -85,7 +95,7 @@ class Reptile(LoopedAdaptation):
     def adapt(self, task: Task, inner_loss: InnerLoss, *, training: bool) -> Adapted:
         batch = None
         if self.batch_size is not None:
-            # Without training a prediction depends on its task alone.
+            # In evaluation, a constant seed: predictions depend only on the task.
             seed = tf.constant(0)
             if training:
                 updates = tf.convert_to_tensor(self.updates)
@@ -98,7 +108,7 @@ class Reptile(LoopedAdaptation):
 
 
 class _Batches:
-    """Examples of a support set, a few a step; a new order each time through."""
+    """Minibatches of a support set, reshuffled after each pass over the examples."""
 
     def __init__(self, task: Task, size: int, seed: tf.Tensor) -> None:
         self._task = task
@@ -116,7 +126,7 @@ class _Batches:
         seed = tf.stack([self._seed, step // self._rounds])
         places = tf.random.stateless_uniform([self._examples], seed)
         if self._task.support_mask is not None:
-            # Padded examples come last, where no batch takes them that can do without.
+            # Sort padded examples last, so that batches avoid them where possible.
             places += 2.0 * (1.0 - tf.cast(self._task.support_mask, places.dtype))
         first = step % self._rounds * self._size
         rows = tf.gather(tf.argsort(places), first + tf.range(self._size))

@@ -1,4 +1,4 @@
-"""Two shared sub-networks, then a distance: the same or not?"""
+"""Siamese networks: pairwise comparison of shared embeddings."""
 
 from __future__ import annotations
 
@@ -16,24 +16,32 @@ __all__ = ["SiameseNetwork"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class SiameseNetwork(MetricAdaptation):
-    """Answers with the class of the support example most alike.
+    """Predicts the class of the most similar support example.
 
-    A pair's score is `z(x, x_i) = b - sum_d w_d |f(x) - f(x_i)|_d` with learned w and
-    b, or minus a `distance`; the logit of a class is the best score of its examples.
+    The score of a pair is `z(x, x_i) = b - sum_d w_d |f(x) - f(x_i)|_d` with trained w
+    and b, or the negative `distance`. The logit of a class is the maximum score of its
+    support examples. The logits are `[T, Q, C]`.
 
-    Learns from pairs: `kml.losses.OneVsRest(keras.losses.BinaryCrossentropy(
-    from_logits=True))` is the paper's verification loss over all pairs of a query and
-    a class; the cross-entropy over classes works too. With the contrastive loss the
-    embedding is trained by itself, `embedding.compile(loss=kml.losses.ContrastiveLoss
-    ())` and `fit` on images and classes; `SiameseNetwork("squared_euclidean")` then
-    answers episodes without further training.
+    The verification loss of the paper, over all pairs of a query and a class, is
+    `kml.losses.OneVsRest(keras.losses.BinaryCrossentropy(from_logits=True))`. The
+    cross-entropy over classes is supported as well. Alternatively, train the embedding
+    with the contrastive loss, outside of episodes:
+    `embedding.compile(loss=kml.losses.ContrastiveLoss())` and `fit` on images and
+    integer labels. `SiameseNetwork("squared_euclidean")` then classifies episodes
+    without further training.
 
     Args:
-        distance: `None` for the learned weighted distance above, otherwise as in
-            `kml.adaptation.PrototypicalNetwork`.
-        classes: see `kml.adaptation.MetricAdaptation`.
-        normalization: likewise.
-        name: name of the layer.
+        distance: `"squared_euclidean"`, `"cosine"`, `"mahalanobis"`, or a layer that
+            computes pairwise distances (`kml.adaptation.distances`). `None` uses the
+            trained weighted distance above. Defaults to `None`.
+        classes: number of logits C. `None` uses the largest integer label of the
+            batch plus one, which XLA (`jit_compile=True`) does not support. Defaults
+            to `None`.
+        normalization: statistics used by batch normalization: `"moving"` (the
+            default behavior of Keras, with one pass over all tasks), `"support"` (of
+            the support set, also for queries) or `"batch"` (of the queries for
+            queries, which is transductive). Defaults to `"moving"`.
+        name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -90,7 +98,7 @@ class SiameseNetwork(MetricAdaptation):
         return tf.reduce_max(tf.where(member, pairs[..., tf.newaxis], least), axis=2)
 
     def pair_scores(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-        """Score of each pair: `[..., N, D]` and `[..., M, D]` give `[..., N, M]`."""
+        """Computes pair scores `[..., N, M]` of `[..., N, D]` and `[..., M, D]`."""
         if self.distance is not None:
             return -self.distance(a, b)
         weight = tf.cast(tf.convert_to_tensor(self.weight), a.dtype)

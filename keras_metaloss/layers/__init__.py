@@ -1,4 +1,4 @@
-"""Keras layers that adaptation needs."""
+"""Keras layers for adaptation methods."""
 
 from keras_metaloss.layers.context_vector import ContextVector
 from keras_metaloss.layers.max_pool_2d import MaxPool2D

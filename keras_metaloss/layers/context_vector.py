@@ -1,4 +1,4 @@
-"""A vector that tells the layers behind it which task they are in."""
+"""Context vector: task-specific input of the following layers."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ __all__ = ["ContextVector"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class ContextVector(keras.layers.Layer):
-    """Appends a trainable vector, the same for all rows, to the last axis.
+    """Appends a trainable vector, shared by all rows, to the last axis.
 
-    `y[n, ..., :] = [x[n, ..., :], context]`, with `context` zero at first. For feature
-    maps the next convolution turns it into a bias of each filter, which a batch
-    normalisation right behind it would subtract again: put it where none follows
-    before the next activation. Nor does it help before the last layer of a classifier,
-    where it moves all examples alike. `kml.adaptation.CAVIA` adapts this vector and
-    nothing else.
+    `y[n, ..., :] = [x[n, ..., :], context]`, with `context` initialized to zero. For
+    feature maps the next convolution turns the vector into a bias per filter, which a
+    batch normalization directly after the convolution would subtract again. Insert
+    this layer where no batch normalization comes before the next activation. Do not
+    insert it directly before the last layer of a classifier: there it shifts the logits
+    of all examples equally. `kml.adaptation.CAVIA` adapts only this vector.
 
     Args:
         units: length of the vector.
         **kwargs: arguments of `keras.layers.Layer`.
 
-    Input shape: `[N, ..., C]`. Output shape: `[N, ..., C + units]`.
+    Input shape:
+        `[N, ..., C]`.
+
+    Output shape:
+        `[N, ..., C + units]`.
 
     Raises:
         ValueError: if `units` is not a positive integer.

@@ -1,4 +1,4 @@
-"""Maximum pooling whose second derivative is right under XLA too."""
+"""Max pooling with correct second derivatives, also under XLA."""
 
 from __future__ import annotations
 
@@ -12,24 +12,30 @@ __all__ = ["MaxPool2D"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class MaxPool2D(keras.layers.Layer):
-    """Maximum over windows that do not overlap; rows and columns left over are cut.
+    """Max pooling with non-overlapping windows and correct second derivatives.
 
-    `y[n, i, j, c] = max over 0 <= a, b < pool_size of x[n, i p + a, j p + b, c]`
+    `y[n, i, j, c] = max over 0 <= a, b < p of x[n, i p + a, j p + b, c]` with
+    `p = pool_size`. Remaining rows and columns are dropped.
 
-    The same values as `keras.layers.MaxPooling2D(pool_size)`. XLA differentiates that
-    one twice with inputs rounded to bfloat16, which takes the wrong entry where two
-    are close. Here the highest entries are found first, and the result is their mean:
-    linear, so that derivatives of any order are right. Equal entries share the
-    gradient.
+    The values equal those of `keras.layers.MaxPooling2D(pool_size)`. The second
+    derivative of that layer under XLA rounds inputs to bfloat16 and selects the wrong
+    entry if two entries are close. This layer first finds the maximal entries and
+    returns their mean. The mean is linear, so derivatives of any order are correct.
+    Equal entries share the gradient.
 
     Args:
-        pool_size: edge of a window, a positive integer.
+        pool_size: positive integer, height and width of a window. Defaults to `2`.
         **kwargs: arguments of `keras.layers.Layer`.
 
-    Input shape: `[N, H, W, C]`. Output shape: `[N, H // p, W // p, C]`.
+    Input shape:
+        `[N, H, W, C]` with static H and W.
+
+    Output shape:
+        `[N, H // p, W // p, C]`.
 
     Raises:
-        ValueError: if `pool_size` is not a positive integer.
+        ValueError: if `pool_size` is not a positive integer, or if height or width of
+            the input is unknown or less than `pool_size`.
 
     Example:
 
@@ -57,15 +63,15 @@ class MaxPool2D(keras.layers.Layer):
         share = tf.nn.avg_pool2d(tf.cast(is_highest, x.dtype), p, p, "VALID")
         chosen = tf.where(is_highest, x, tf.zeros((), x.dtype))
         mean = tf.nn.avg_pool2d(chosen, p, p, "VALID") / share
-        # The mean but for rounding, and exactly the maximum.
+        # The value is exactly the maximum; the gradient is that of the mean.
         return highest + (mean - tf.stop_gradient(mean))
 
     def compute_output_shape(self, input_shape):
         n, height, width, channels = input_shape
         if min(height or 0, width or 0) < self.pool_size:
             raise ValueError(
-                f"Expected images of known size, {self.pool_size} pixels or more each "
-                f"way. Received: an input of shape {tuple(input_shape)}"
+                "Expected images with a static height and width of at least "
+                f"{self.pool_size} pixels. Received: input_shape={tuple(input_shape)}"
             )
         return (n, height // self.pool_size, width // self.pool_size, channels)
 

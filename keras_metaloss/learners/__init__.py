@@ -1,4 +1,4 @@
-"""Ready networks of one task."""
+"""Predefined learners."""
 
 from keras_metaloss.learners.conv4 import conv4
 from keras_metaloss.learners.mlp import mlp

@@ -1,4 +1,4 @@
-"""The four-block convolutional network of the few-shot literature."""
+"""Conv-4: the four-block convolutional network of the few-shot literature."""
 
 from __future__ import annotations
 
@@ -19,32 +19,35 @@ def conv4(
     feature_map: bool = False,
     name: str = "conv4",
 ) -> keras.Sequential:
-    """Four blocks of 3x3 convolution, batch normalisation, ReLU, then a linear layer.
+    """Builds four blocks of 3x3 convolution, batch normalization and ReLU.
+
+    A linear layer follows if `classes` is set. Batch normalization has a momentum of
+    0.9, as in the published PyTorch code. With the Keras default of 0.99, moving
+    averages lag when the network learns fast.
 
     Args:
         input_shape: `(height, width, channels)` of an image.
-        classes: number of logits; `None` leaves the linear layer out: an embedding for
-            the metric-based methods.
-        filters: channels of each block.
-        downsample: `"stride"` halves a block by a stride of 2 and averages over space
-            at the end (as MAML does on Omniglot), `"max_pool"` halves by 2x2 maximum
-            pooling and flattens (as on mini-ImageNet; 16 pixels or more).
-        halvings: how many of the blocks halve, the first ones; relation networks have
-            2, to keep a map.
-        feature_map: `True` leaves the averaging or flattening out too, and gives
-            `[N, height, width, filters]`.
-        name: name of the model.
-
-    Moving averages of the batch normalisation have momentum 0.9, as in the published
-    PyTorch code: with Keras's 0.99 they lag behind a network that learns fast.
+        classes: number of logits. `None` omits the linear layer and returns an
+            embedding, for metric-based methods. Defaults to `None`.
+        filters: number of filters of each convolution. Defaults to `64`.
+        downsample: `"stride"` uses convolutions with stride 2 and global average
+            pooling (as in MAML for Omniglot). `"max_pool"` uses 2x2 max pooling and
+            flattens (as in MAML for mini-ImageNet); with 4 halvings, it requires at
+            least 16x16 pixels. Defaults to `"stride"`.
+        halvings: number of blocks that halve the resolution, starting with the first.
+            Relation networks use 2. Defaults to `4`.
+        feature_map: whether to omit the final pooling or flattening and return
+            `[N, height, width, filters]`. Defaults to `False`.
+        name: name of the model. Defaults to `"conv4"`.
 
     Returns:
-        A built `keras.Sequential` from `[N, height, width, channels]` to logits
-        `[N, classes]`, or to an embedding.
+        A built `keras.Sequential` that maps `[N, height, width, channels]` to logits
+        `[N, classes]` or to an embedding.
 
     Raises:
-        ValueError: if `downsample` is unknown, `halvings` out of range, or a feature
-            map is asked for together with classes.
+        ValueError: if `downsample` is unknown, if `halvings` is out of range, if
+            `feature_map` is `True` and `classes` is set, or if images are too small
+            for `"max_pool"`.
 
     Example:
 
@@ -93,6 +96,6 @@ def _check(classes, downsample, halvings, feature_map):
         )
     if feature_map and classes is not None:
         raise ValueError(
-            "Invalid value for argument `feature_map`. Expected False beside "
-            f"`classes`. Received: feature_map={feature_map!r}, classes={classes!r}"
+            "Invalid value for argument `feature_map`. Expected False if `classes` is "
+            f"set. Received: feature_map={feature_map!r}, classes={classes!r}"
         )

@@ -1,4 +1,4 @@
-"""A plain fully connected network."""
+"""Multilayer perceptron."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def mlp(
     activation: str = "relu",
     name: str = "mlp",
 ) -> keras.Sequential:
-    """Dense hidden layers, then a linear one.
+    """Builds a multilayer perceptron with a linear output layer.
 
     Args:
-        input_shape: shape of one input; more than one axis is flattened.
+        input_shape: shape of one input. Inputs with several axes are flattened.
         outputs: number of outputs.
-        hidden: units of the hidden layers; the default is the sinusoid network of the
-            MAML paper.
-        activation: activation of the hidden layers.
-        name: name of the model.
+        hidden: number of units of each hidden layer. Defaults to `(40, 40)`, the
+            sinusoid network of the MAML paper.
+        activation: activation of the hidden layers. Defaults to `"relu"`.
+        name: name of the model. Defaults to `"mlp"`.
 
     Returns:
-        A built `keras.Sequential` from `[N, *input_shape]` to `[N, outputs]`.
+        A built `keras.Sequential` that maps `[N, *input_shape]` to `[N, outputs]`.
 
     Example:
 

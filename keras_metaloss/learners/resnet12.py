@@ -1,4 +1,4 @@
-"""The residual network of the few-shot literature."""
+"""ResNet-12: the residual network of the few-shot literature."""
 
 from __future__ import annotations
 
@@ -21,24 +21,27 @@ def resnet12(
     dropout: float = 0.1,
     name: str = "resnet12",
 ) -> keras.Model:
-    """Four residual blocks of three 3x3 convolutions, then the mean over space.
+    """Builds four residual blocks and global average pooling.
 
-    A block is three times convolution, batch normalisation and leaky ReLU, with a 1x1
-    convolution of its input added before the last ReLU, then 2x2 maximum pooling and
-    dropout.
+    A block repeats 3x3 convolution, batch normalization and leaky ReLU three times. A
+    1x1 convolution of the block input is added before the last ReLU. 2x2 max pooling
+    and dropout follow.
 
     Args:
-        input_shape: `(height, width, channels)` of an image, 16 pixels or more.
-        classes: number of logits; `None` leaves the linear layer out: an embedding for
-            the metric-based methods.
-        filters: channels of the four blocks; `(64, 128, 256, 512)` is the smaller one
-            in use.
-        dropout: rate after each block.
-        name: name of the model.
+        input_shape: `(height, width, channels)` of an image, at least 16x16 pixels.
+        classes: number of logits. `None` omits the linear layer and returns an
+            embedding, for metric-based methods. Defaults to `None`.
+        filters: number of filters of each block. `(64, 128, 256, 512)` is a common
+            smaller version. Defaults to `(64, 160, 320, 640)`.
+        dropout: dropout rate after each block. Defaults to `0.1`.
+        name: name of the model. Defaults to `"resnet12"`.
 
     Returns:
-        A built functional model from `[N, height, width, channels]` to logits
-        `[N, classes]`, or to an embedding `[N, filters[-1]]`.
+        A built functional model that maps `[N, height, width, channels]` to logits
+        `[N, classes]` or to an embedding `[N, filters[-1]]`.
+
+    Raises:
+        ValueError: if images are too small for the pooling layers.
 
     Example:
 

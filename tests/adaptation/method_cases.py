@@ -1,4 +1,4 @@
-"""One row a method of adaptation: what the tests of all methods run through."""
+"""Table of adaptation methods, with one row per method, for tests of all methods."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ CLASSES = 3
 
 
 class Method(NamedTuple):
-    """A method, the learner it needs, and how it is trained.
+    """An adaptation method with its learner and training settings.
 
     Attributes:
-        adaptation: makes the method.
-        learner: makes its learner.
+        adaptation: function that creates the method.
+        learner: function that creates its learner.
         kind: `GRADIENT` or `METRIC`.
-        optimizer: makes the outer optimizer with which it learns the toy family.
-        loss: makes the outer loss.
+        optimizer: function that creates the outer optimizer for the toy tasks.
+        loss: function that creates the outer loss.
     """
 
     adaptation: Callable
@@ -36,7 +36,7 @@ class Method(NamedTuple):
 
 
 def classifier():
-    """Dense: a few operations to trace, and all tasks in each of them."""
+    """Builds a dense classifier, which is fast to trace."""
     return keras.Sequential(
         [
             keras.Input((6, 6, 2)),
@@ -147,10 +147,10 @@ METHODS = {
 
 
 def build(name, *, optimizer=None, jit_compile=False, run_eagerly=False, **settings):
-    """The compiled model of a row, the same each time."""
+    """Builds the compiled model of a row, with the same initial weights each time."""
     method = METHODS[name]
     if run_eagerly:
-        # Vectorising traces its function at each call.
+        # `tf.vectorized_map` traces its function at each call.
         settings.setdefault("task_execution", "map")
     keras.utils.set_random_seed(1)
     model = kml.MetaModel(method.learner(), method.adaptation(), **settings)
@@ -165,7 +165,7 @@ def build(name, *, optimizer=None, jit_compile=False, run_eagerly=False, **setti
 
 
 def pattern_episodes(seed, tasks=8, shots=3, queries=4, noise=0.5):
-    """Images of three of twelve patterns, which get other class numbers each time."""
+    """Draws images of three of twelve patterns, with random labels per task."""
     patterns = np.random.default_rng(99).normal(size=(12, 6, 6, 2))
     rng = np.random.default_rng(seed)
 

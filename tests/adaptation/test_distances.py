@@ -1,4 +1,4 @@
-"""Distances, against scikit-learn and numpy."""
+"""Tests distances against scikit-learn and NumPy."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def test_squared_euclidean():
 def test_scale_of_squared_euclidean():
     expected = 0.5 * pairwise_distances(A, B, "sqeuclidean")
     layer = distances.SquaredEuclidean(0.5, dtype="float64")
-    twin = distances.SquaredEuclidean.from_config(layer.get_config())
-    np.testing.assert_allclose(twin(A, B), expected, rtol=1e-12)
+    restored = distances.SquaredEuclidean.from_config(layer.get_config())
+    np.testing.assert_allclose(restored(A, B), expected, rtol=1e-12)
     with pytest.raises(ValueError, match="`scale`.*scale=-1"):
         distances.SquaredEuclidean(-1.0)
 
 
 @pytest.mark.parametrize("name", ["SquaredEuclidean", "Cosine", "Mahalanobis"])
-def test_computed_in_full_precision_under_a_mixed_policy(name):
+def test_mixed_precision_policy_keeps_float32_distances(name):
     keras.config.set_dtype_policy("mixed_float16")
     far = tf.constant([[600.0, 0.0]], tf.float16)
     actual = getattr(distances, name)()(far, -far)
@@ -38,7 +38,7 @@ def test_computed_in_full_precision_under_a_mixed_policy(name):
     assert np.isfinite(actual).all()
 
 
-def test_squared_euclidean_is_not_negative_for_equal_points():
+def test_squared_euclidean_of_equal_points_is_non_negative():
     points = (1e4 + rng.normal(size=(6, 3))).astype("float32")
     assert (distances.SquaredEuclidean()(points, points).numpy() >= 0).all()
 
@@ -49,7 +49,7 @@ def test_cosine():
     np.testing.assert_allclose(actual, expected, rtol=1e-12)
 
 
-def test_cosine_of_a_zero_vector_is_finite_with_finite_gradient():
+def test_cosine_value_and_gradient_of_zero_vector_are_finite():
     zero = tf.zeros([1, 3])
     layer = distances.Cosine(1.0)
     with tf.GradientTape() as tape:
@@ -59,7 +59,7 @@ def test_cosine_of_a_zero_vector_is_finite_with_finite_gradient():
     assert np.isfinite(tape.gradient(value, zero)).all()
 
 
-def test_scale_of_cosine_is_trained_unless_frozen():
+def test_cosine_scale_is_trainable_unless_frozen():
     free, frozen = distances.Cosine(), distances.Cosine(1.0, trainable=False)
     for layer in (free, frozen):
         layer(A, B)
@@ -67,7 +67,7 @@ def test_scale_of_cosine_is_trained_unless_frozen():
     assert not frozen.trainable_variables
 
 
-def test_mahalanobis_is_that_of_its_matrix():
+def test_mahalanobis_matches_scikit_learn():
     layer = distances.Mahalanobis(dtype="float64")
     np.testing.assert_allclose(
         layer(A, B), pairwise_distances(A, B, "sqeuclidean"), rtol=1e-6
@@ -82,7 +82,7 @@ def test_mahalanobis_is_that_of_its_matrix():
 
 
 @pytest.mark.parametrize("name", ["squared_euclidean", "cosine", "mahalanobis"])
-def test_batches_are_taken_apart(name):
+def test_batched_distances_match_single_distances(name):
     layer = distances.get(name)
     a = rng.normal(size=(2, 4, 3)).astype("float32")
     b = rng.normal(size=(2, 5, 3)).astype("float32")
@@ -93,7 +93,7 @@ def test_batches_are_taken_apart(name):
         )
 
 
-def test_get():
+def test_get_returns_layers_and_rejects_unknown_names():
     layer = keras.layers.Layer()
     assert distances.get(layer) is layer
     with pytest.raises(ValueError, match="`distance`"):

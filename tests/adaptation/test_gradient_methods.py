@@ -1,4 +1,4 @@
-"""Gradient-based methods: meta-gradients and rules, against other ways to them."""
+"""Tests meta-gradients and update rules against independent computations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def context_learner():
     )
 
 
-# Those whose outer gradient is that of the outer loss as computed.
+# Methods whose meta-gradient is the exact gradient of the outer loss.
 EXACT = {
     "anil": (lambda: A.ANIL(2, 0.1), dense_learner),
     "anil_body": (lambda: A.ANIL(2, 0.1, layers=["dense"]), dense_learner),
@@ -62,7 +62,7 @@ def build(adaptation, learner, optimizer=None):
 
 
 @pytest.mark.parametrize("name", sorted(EXACT))
-def test_meta_gradient_is_that_of_central_differences(name):
+def test_meta_gradient_matches_finite_differences(name):
     keras.config.set_floatx("float64")
     adaptation, learner = EXACT[name]
     model = build(adaptation(), learner)
@@ -95,7 +95,7 @@ def test_meta_gradient_is_that_of_central_differences(name):
     assert np.abs(actual - numeric).max() < 1e-6 * np.abs(numeric).max()
 
 
-def test_anil_leaves_the_body_alone():
+def test_anil_does_not_adapt_the_body():
     model = build(A.ANIL(3, 0.1), dense_learner)
     x, _ = line_episodes()
     adapted = model.adapt(x["support_x"][0], x["support_y"][0])
@@ -108,16 +108,16 @@ def test_anil_leaves_the_body_alone():
     ]
 
 
-def test_anil_refuses_a_name_that_two_layers_have():
+def test_anil_rejects_duplicate_layer_names():
     inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, name="head")])
     learner = keras.Sequential(
         [keras.Input((4,)), inner, keras.layers.Dense(3, name="head")]
     )
-    with pytest.raises(ValueError, match="one layer has.*several have .'head'"):
+    with pytest.raises(ValueError, match="names must be unique.*not unique: .'head'"):
         kml.MetaModel(learner, A.ANIL(layers=["head"]))
 
 
-def test_anil_of_all_layers_is_maml():
+def test_anil_with_all_layers_equals_maml():
     episodes = line_episodes()
     anil = build(A.ANIL(2, 0.1, layers=["dense", "dense_1"]), dense_learner)
     maml = build(A.MAML(2, 0.1), dense_learner)
@@ -125,7 +125,7 @@ def test_anil_of_all_layers_is_maml():
     np.testing.assert_allclose(step_change(anil, episodes), expected, atol=1e-7)
 
 
-def test_meta_sgd_starts_as_maml_and_learns_rates():
+def test_meta_sgd_initially_equals_maml_and_trains_rates():
     x, y = line_episodes()
     meta_sgd = build(A.MetaSGD(1, 0.1), dense_learner)
     maml = build(A.MAML(1, 0.1), dense_learner)
@@ -134,8 +134,8 @@ def test_meta_sgd_starts_as_maml_and_learns_rates():
     assert all(np.ptp(rate.numpy()) > 0 for rate in meta_sgd.adaptation.rates[:3])
 
 
-def test_maml_plus_plus_at_its_end_is_maml():
-    """One rate for all, the last step alone: what is left is MAML."""
+def test_maml_plus_plus_equals_maml_after_annealing():
+    """With equal rates and only the last step's loss, MAML++ reduces to MAML."""
     episodes = line_episodes()
     keras.backend.clear_session()
     plus = build(
@@ -150,7 +150,7 @@ def test_maml_plus_plus_at_its_end_is_maml():
     np.testing.assert_allclose(actual, expected, atol=1e-6)
 
 
-def test_weights_of_the_multi_step_loss_move_to_the_last_step():
+def test_multi_step_loss_weights_move_to_the_last_step():
     adaptation = A.MAMLPlusPlus(4, 0.1, multi_step_updates=100)
     build(adaptation, dense_learner)
     np.testing.assert_allclose(adaptation.outer_weights(), [0.25] * 4)
@@ -162,7 +162,7 @@ def test_weights_of_the_multi_step_loss_move_to_the_last_step():
     np.testing.assert_allclose(adaptation.outer_weights(), expected, rtol=1e-6)
 
 
-def test_faded_multi_step_loss_leaves_the_training_step():
+def test_multi_step_loss_is_not_computed_after_annealing():
     adaptation = A.MAMLPlusPlus(2, 0.1, multi_step_updates=3)
     model = build(adaptation, dense_learner)
     x, y = line_episodes(tasks=8)
@@ -173,7 +173,7 @@ def test_faded_multi_step_loss_leaves_the_training_step():
     assert adaptation.outer_weights() is None
 
 
-def test_first_order_updates_come_first():
+def test_first_order_updates_precede_second_order():
     episodes = line_episodes()
     settings = {"learning_rate": 0.1, "normalization": "support"}
     annealed = build(
@@ -191,7 +191,7 @@ def test_first_order_updates_come_first():
     )
 
 
-def test_reptile_moves_to_the_mean_of_adapted_weights():
+def test_reptile_moves_towards_mean_adapted_weights():
     x, y = line_episodes()
     model = build(A.Reptile(3, 0.1), dense_learner, keras.optimizers.SGD(0.5))
     start = model.learner.get_weights()
@@ -211,7 +211,7 @@ def test_reptile_moves_to_the_mean_of_adapted_weights():
         np.testing.assert_allclose(new, w + 0.5 * (mean - w), atol=1e-6)
 
 
-def test_batches_of_reptile_hold_every_example_once_a_round():
+def test_reptile_batches_contain_each_example_once_per_epoch():
     from keras_metaloss.adaptation.reptile import _Batches
 
     x = tf.range(6.0)[:, tf.newaxis]
@@ -233,7 +233,7 @@ def test_batches_of_reptile_hold_every_example_once_a_round():
     )
 
 
-def test_batches_of_reptile_leave_padded_examples_out():
+def test_reptile_batches_exclude_padded_examples():
     from keras_metaloss.adaptation.reptile import _Batches
 
     x = tf.range(7.0)[:, tf.newaxis]
@@ -246,7 +246,7 @@ def test_batches_of_reptile_leave_padded_examples_out():
         assert all(np.all(task.support_mask) for task in drawn)
 
 
-def test_a_prediction_of_reptile_does_not_depend_on_the_place_of_its_task():
+def test_reptile_predictions_do_not_depend_on_task_position():
     model = kml.MetaModel(conv_learner(), A.Reptile(3, 0.1, batch_size=2))
     model.compile(loss=classification_loss(), run_eagerly=True)
     x, _ = image_episodes(tasks=3)
@@ -254,8 +254,8 @@ def test_a_prediction_of_reptile_does_not_depend_on_the_place_of_its_task():
     np.testing.assert_allclose(model(turned)[::-1], model(x), atol=1e-6)
 
 
-def test_second_order_through_a_bias_in_a_graph():
-    """On a CPU TensorFlow merges gradients of bias and kernel, at times in a cycle."""
+def test_second_order_gradient_of_bias_in_graph_mode():
+    """On CPUs, TensorFlow fuses bias and kernel gradients, which can create a cycle."""
     learner = kml.learners.conv4((8, 8, 2), 3, filters=3)
     model = kml.MetaModel(learner, A.MetaSGD(1, 0.3))
     model.compile(loss=classification_loss())
@@ -267,8 +267,8 @@ def test_second_order_through_a_bias_in_a_graph():
     assert np.isfinite(model.train_on_batch(x, episodes[1]))
 
 
-def test_implicit_gradient_is_the_closed_form_of_a_quadratic():
-    """Linear regression: the inner solution and its derivative are known exactly."""
+def test_implicit_gradient_matches_closed_form_of_quadratic():
+    """Linear regression has a closed-form inner solution and derivative."""
     keras.config.set_floatx("float64")
     rng = np.random.default_rng(0)
     size, strength = 3, 0.7
@@ -294,7 +294,7 @@ def test_implicit_gradient_is_the_closed_form_of_a_quadratic():
     np.testing.assert_allclose(change, expected.ravel(), rtol=1e-8)
 
 
-def test_conjugate_gradients_solve_and_then_stand_still():
+def test_conjugate_gradients_converge_and_then_stay_constant():
     from keras_metaloss.adaptation.implicit_maml import conjugate_gradients
 
     rng = np.random.default_rng(0)
@@ -305,7 +305,7 @@ def test_conjugate_gradients_solve_and_then_stand_still():
     np.testing.assert_allclose(x, np.linalg.solve(matrix, target), rtol=1e-8)
 
 
-def test_context_starts_at_zero_and_stays_there():
+def test_outer_loop_does_not_train_the_context():
     model = build(A.CAVIA(2, 0.5), context_learner)
     x, y = line_episodes()
     for _ in range(3):
@@ -334,13 +334,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize("message", sorted(WRONG))
-def test_what_a_method_cannot_do_is_refused(message):
+def test_invalid_arguments_raise_value_error(message):
     with pytest.raises(ValueError, match=message):
         WRONG[message]()
 
 
 @pytest.mark.parametrize("adaptation", [A.Reptile(), A.ImplicitMAML()])
-def test_methods_without_inner_gradients_refuse_a_loss_that_compares_them(adaptation):
+def test_gradient_similarity_loss_requires_inner_gradients(adaptation):
     model = kml.MetaModel(dense_learner(), adaptation)
     model.compile(
         "sgd",
@@ -368,7 +368,7 @@ def pooling_model(pooling, adaptation):
     return model
 
 
-def test_maximum_pooling_of_keras_under_xla_and_second_order_warns():
+def test_keras_max_pooling_warns_under_xla_with_second_order():
     model = pooling_model(keras.layers.MaxPooling2D(name="pool"), A.MAML())
     with pytest.warns(UserWarning, match="pool.*MaxPool2D"):
         model.make_train_function()
@@ -382,5 +382,5 @@ def test_maximum_pooling_of_keras_under_xla_and_second_order_warns():
         (kml.layers.MaxPool2D, A.MAML()),
     ],
 )
-def test_right_pooling_does_not_warn(pooling, adaptation):
+def test_pooling_with_correct_gradients_does_not_warn(pooling, adaptation):
     pooling_model(pooling(), adaptation).make_train_function()

@@ -1,4 +1,4 @@
-"""The scalar that the inner loop descends."""
+"""Tests the inner loss."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Y_TRUE = tf.zeros([3, 1])
 Y_PRED = tf.constant([[1.0], [2.0], [3.0]])
 
 
-def test_mean_over_the_support_set():
+def test_inner_loss_is_mean_over_support_set():
     assert float(InnerLoss("mse")(Y_TRUE, Y_PRED, None, [])) == pytest.approx(14 / 3)
 
 
-def test_masked_examples_count_nothing():
+def test_masked_examples_do_not_change_the_loss():
     mask = tf.constant([True, False, True])
     assert float(InnerLoss("mse")(Y_TRUE, Y_PRED, mask, [])) == 5.0
     assert float(InnerLoss("mse")(Y_TRUE, Y_PRED, tf.zeros(3), [])) == 0.0
@@ -28,13 +28,13 @@ def test_penalties_are_added():
     assert float(value) == 3.5
 
 
-def test_reduction_of_the_given_loss_is_not_used():
+def test_reduction_of_the_loss_is_ignored():
     for reduction in ("sum", "none", "sum_over_batch_size"):
         loss = keras.losses.MeanAbsoluteError(reduction=reduction)
         assert float(InnerLoss(loss)(Y_TRUE, Y_PRED, None, [])) == 2.0
 
 
-def test_several_outputs_by_name_and_by_place():
+def test_several_outputs_by_name_and_by_position():
     targets = {"a": Y_TRUE, "b": Y_TRUE}
     outputs = {"a": Y_PRED, "b": 2 * Y_PRED}
     loss = InnerLoss({"b": "mae", "a": "mse"}, {"a": 1.0, "b": 0.5})
@@ -44,13 +44,13 @@ def test_several_outputs_by_name_and_by_place():
     assert float(value) == pytest.approx(14 / 3 + 4.0)
 
 
-def test_an_output_without_a_loss_is_left_out():
+def test_output_without_loss_is_ignored():
     loss = InnerLoss(["mse", None])
     value = loss([Y_TRUE, Y_TRUE], [Y_PRED, Y_PRED], None, [])
     assert float(value) == pytest.approx(14 / 3)
 
 
-def test_further_axes_are_averaged():
+def test_trailing_axes_are_averaged():
     y_pred = np.random.default_rng(0).normal(size=(4, 5, 6, 3)).astype("float32")
     labels = np.random.default_rng(1).integers(0, 3, (4, 5, 6))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -69,20 +69,20 @@ def test_further_axes_are_averaged():
     assert float(value) == pytest.approx(kept.mean(), rel=1e-5)
 
 
-def test_targets_follow_the_names_of_the_outputs():
+def test_targets_are_matched_to_outputs_by_name():
     loss = InnerLoss({"a": "mse", "b": "mae"}, output_names=["b", "a"])
     targets = {"a": Y_TRUE, "b": 2 * Y_TRUE}
     value = loss(targets, [2 * Y_TRUE, Y_PRED], None, [])
     assert float(value) == pytest.approx(14 / 3)
 
 
-def test_names_that_no_output_has():
+def test_unknown_output_names_raise_value_error():
     loss = InnerLoss({"a": "mse", "bb": "mae"}, output_names=["a", "b"])
     with pytest.raises(ValueError, match=r"\['a', 'b'\]. Received: \['a', 'bb'\]"):
         loss([Y_TRUE, Y_TRUE], [Y_PRED, Y_PRED], None, [])
 
 
-def test_float64_predictions_are_kept():
+def test_float64_is_preserved_and_bfloat16_is_promoted():
     assert (
         InnerLoss("mse")(Y_TRUE, tf.cast(Y_PRED, "float64"), None, []).dtype
         == "float64"
@@ -93,11 +93,11 @@ def test_float64_predictions_are_kept():
     )
 
 
-def test_a_scalar_loss_is_refused():
-    with pytest.raises(ValueError, match="one value an example"):
+def test_scalar_loss_raises_value_error():
+    with pytest.raises(ValueError, match="one value per example"):
         InnerLoss(lambda t, p: tf.reduce_mean(t - p))(Y_TRUE, Y_PRED, None, [])
 
 
-def test_too_few_losses_are_refused():
+def test_wrong_number_of_targets_raises_value_error():
     with pytest.raises(ValueError, match="2 outputs, 1 targets"):
         InnerLoss("mse")([Y_TRUE], [Y_PRED, Y_PRED], None, [])

@@ -1,4 +1,4 @@
-"""Inner optimizers, step by step beside the Keras optimizer of the same name."""
+"""Tests inner optimizers against the Keras optimizers of the same name."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def descended(optimizer, start, gradients_of, steps):
 
 
 def curved(weights):
-    """Gradients of `sum w^4 / 4 - w`."""
+    """Returns the gradients of `sum w^4 / 4 - w`."""
     return [w**3 - 1.0 for w in weights]
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
-def test_steps_are_those_of_keras(name):
+def test_steps_match_keras(name):
     rng = np.random.default_rng(0)
     start = [rng.normal(size=shape).astype("float32") for shape in ((3, 2), (4,), ())]
     optimizer = OPTIMIZERS[name]()
@@ -60,7 +60,7 @@ def test_steps_are_those_of_keras(name):
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
-def test_gradients_through_a_step_are_finite_at_zero(name):
+def test_gradient_through_steps_is_finite_at_zero(name):
     start = tf.constant([0.0, 1.0])
     with tf.GradientTape() as tape:
         tape.watch(start)
@@ -72,7 +72,7 @@ def test_gradients_through_a_step_are_finite_at_zero(name):
 
 
 @pytest.mark.parametrize("name", ["momentum", "rmsprop", "adam", "adamw", "clipnorm"])
-def test_gradients_through_steps_are_those_of_central_differences(name):
+def test_gradient_through_steps_matches_finite_differences(name):
     start = np.array([0.7, -1.2, 0.3])
 
     def end(value):
@@ -101,6 +101,6 @@ def test_gradients_through_steps_are_those_of_central_differences(name):
         "adam",
     ],
 )
-def test_what_has_no_counterpart_is_refused(optimizer):
+def test_unsupported_optimizers_raise_value_error(optimizer):
     with pytest.raises(ValueError, match="`optimizer`"):
         inner_optimizers.from_keras(optimizer)

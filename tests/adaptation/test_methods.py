@@ -1,4 +1,4 @@
-"""What every method of adaptation does, driven by the table in `method_cases`."""
+"""Tests common behavior of all adaptation methods in `method_cases`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import keras_metaloss as kml
 every_method = pytest.mark.parametrize("name", sorted(METHODS))
 
 
-# Most tests run eagerly: tracing a function takes longer than these few steps.
+# Most tests run eagerly, because tracing takes longer than a few eager steps.
 
 
 def plain_step(name, episodes, **settings):
@@ -28,12 +28,12 @@ def plain_step(name, episodes, **settings):
 @every_method
 def test_config_round_trip(name):
     model = build(name)
-    twin = kml.MetaModel.from_config(model.get_config())
-    assert twin.get_config() == model.get_config()
+    restored = kml.MetaModel.from_config(model.get_config())
+    assert restored.get_config() == model.get_config()
 
 
 @every_method
-def test_training_goes_on_exactly_after_a_reload(name, tmp_path):
+def test_reloaded_model_continues_training_identically(name, tmp_path):
     model = build(name, run_eagerly=True)
     model.train_on_batch(*image_episodes())
     model.save(tmp_path / "model.keras")
@@ -48,7 +48,7 @@ def test_training_goes_on_exactly_after_a_reload(name, tmp_path):
 
 
 @every_method
-def test_step_is_the_same_eager_and_compiled(name):
+def test_eager_and_xla_steps_match_graph_step(name):
     episodes = image_episodes()
     expected = plain_step(name, episodes)
     eager = plain_step(name, episodes, run_eagerly=True)
@@ -69,7 +69,7 @@ def test_task_order_does_not_matter(name):
 
 
 def padded(episodes, extra=2):
-    """The episodes with rows of nonsense at the end, masked out."""
+    """Appends masked rows of noise to the episodes."""
     x, y = episodes
     rng = np.random.default_rng(9)
     wide, masks = {}, {}
@@ -87,7 +87,7 @@ def padded(episodes, extra=2):
 
 
 @every_method
-def test_a_padded_episode_gives_what_the_unpadded_gives(name):
+def test_padding_does_not_change_predictions_or_steps(name):
     episodes = image_episodes()
     wide = padded(episodes)
     model = build(name, run_eagerly=True)
@@ -99,7 +99,7 @@ def test_a_padded_episode_gives_what_the_unpadded_gives(name):
 
 
 @every_method
-def test_adapt_is_call(name, tmp_path):
+def test_adapt_matches_call(name, tmp_path):
     model = build(name, run_eagerly=True)
     x, y = image_episodes()
     model.train_on_batch(x, y)
@@ -113,7 +113,7 @@ def test_adapt_is_call(name, tmp_path):
 
 
 @every_method
-def test_learns_a_toy_family(name):
+def test_learns_toy_tasks(name):
     model = build(name)
     steps = 150 if name in ("reptile", "relation", "siamese") else 60
     for step in range(steps):
@@ -141,7 +141,7 @@ LOAD = """
 
 
 @pytest.mark.slow
-def test_exports_give_the_same_numbers_without_this_package(tmp_path):
+def test_exported_models_run_without_this_package(tmp_path):
     x, _ = image_episodes(tasks=2, support=9, queries=4, seed=3)
     np.savez(tmp_path / "episode.npz", **x)
     expected = {}
@@ -161,7 +161,7 @@ GRADIENT_METHODS = sorted(n for n, m in METHODS.items() if m.kind == GRADIENT)
 
 
 @pytest.mark.parametrize("name", GRADIENT_METHODS)
-def test_several_inputs_and_outputs_and_segmentation_shapes(name):
+def test_several_inputs_and_outputs_with_segmentation(name):
     a, b = keras.Input((6, 6, 2), name="a"), keras.Input((3,), name="b")
     image = kml.layers.ContextVector(2)(a) if name == "cavia" else a
     hidden = keras.layers.Conv2D(4, 3, padding="same", activation="tanh")(image)
@@ -177,7 +177,7 @@ def test_several_inputs_and_outputs_and_segmentation_shapes(name):
             "pixels": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             "number": "mse",
         },
-        # A graph for one method of each execution of tasks; it takes long to trace.
+        # Tracing is slow: one graph-mode method per task execution mode.
         run_eagerly=name not in ("maml", "reptile"),
     )
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Metric-based methods, against numpy and scikit-learn."""
+"""Tests metric-based methods against NumPy and scikit-learn."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EPISODE = {"support_x": SUPPORT, "support_y": CLASSES, "query_x": QUERY}
 
 
 def logits(adaptation, episode=EPISODE):
-    """Of a learner that gives back its input: weights are those of the identity."""
+    """Returns the model and its logits for a learner that is the identity."""
     identity = keras.layers.Dense(4, use_bias=False, kernel_initializer="identity")
     learner = keras.Sequential([keras.Input((4,)), identity])
     model = kml.MetaModel(learner, adaptation)
@@ -35,7 +35,7 @@ def test_prototypes_are_class_means():
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_matching_is_attention_over_the_support_set():
+def test_matching_network_is_attention_over_support_set():
     distance = A.distances.Cosine(1.0, trainable=False)
     _, actual = logits(A.MatchingNetwork(distance))
     unit = [
@@ -46,13 +46,13 @@ def test_matching_is_attention_over_the_support_set():
     np.testing.assert_allclose(softmax(actual, axis=1), expected, rtol=1e-5)
 
 
-def test_matching_with_full_context_sees_the_other_examples():
+def test_full_context_embeddings_depend_on_other_examples():
     adaptation = A.MatchingNetwork(full_context=True)
     model, before = logits(adaptation)
     other = {**EPISODE, "support_x": SUPPORT.copy()}
     other["support_x"][0, 0] += 1.0
     changed = model(other)[0].numpy() - before
-    # Logits of classes whose own examples are the same change too.
+    # Logits of classes with unchanged examples change too.
     assert np.abs(changed[:, 1:]).max() > 1e-3
     _, plain = logits(A.MatchingNetwork())
     model, _ = logits(A.MatchingNetwork())
@@ -60,7 +60,7 @@ def test_matching_with_full_context_sees_the_other_examples():
     assert np.abs(changed[:, 1:]).max() < 1e-6
 
 
-def test_siamese_answers_with_the_nearest_example():
+def test_siamese_network_predicts_class_of_nearest_example():
     model, actual = logits(A.SiameseNetwork())
     gaps = np.abs(QUERY[0][:, None] - SUPPORT[0][None])
     scores = -gaps @ np.full(4, 0.5)
@@ -72,14 +72,14 @@ def test_siamese_answers_with_the_nearest_example():
     np.testing.assert_array_equal(actual.argmax(axis=1), nearest)
 
 
-def test_ridge_head_is_that_of_scikit_learn():
+def test_ridge_head_matches_scikit_learn():
     _, actual = logits(A.MetaOptNet(strength=2.0, scale=3.0))
     ridge = Ridge(alpha=2.0, fit_intercept=False)
     ridge.fit(SUPPORT[0], np.eye(3)[CLASSES[0]])
     np.testing.assert_allclose(actual, 3.0 * ridge.predict(QUERY[0]), rtol=1e-4)
 
 
-def test_relation_compares_queries_with_the_mean_of_a_class():
+def test_relation_network_compares_queries_with_class_means():
     model, actual = logits(A.RelationNetwork(filters=5))
     means = np.stack([SUPPORT[0][CLASSES[0] == k].mean(axis=0) for k in range(3)])
     head = model.adaptation.head
@@ -88,7 +88,7 @@ def test_relation_compares_queries_with_the_mean_of_a_class():
         np.testing.assert_allclose(actual[:, k], head(pairs)[:, 0], atol=1e-5)
 
 
-def test_one_hot_targets_are_class_numbers():
+def test_one_hot_targets_match_integer_labels():
     one_hot = {**EPISODE, "support_y": np.eye(3, dtype="float32")[CLASSES]}
     model, expected = logits(A.PrototypicalNetwork())
     np.testing.assert_array_equal(model(one_hot)[0], expected)
@@ -104,14 +104,14 @@ def test_one_hot_targets_are_class_numbers():
         A.MetaOptNet,
     ],
 )
-def test_a_class_without_examples_is_never_the_answer(make):
+def test_class_without_examples_is_never_predicted(make):
     _, actual = logits(make(classes=5))
     assert actual.shape == (5, 5)
     assert (actual.argmax(axis=1) < 3).all()
     assert (log_softmax(actual, axis=1)[:, 3:] < -1e6).all()
 
 
-def test_other_numbers_of_ways_and_shots_need_no_new_model():
+def test_one_model_supports_any_number_of_ways_and_shots():
     model, _ = logits(A.PrototypicalNetwork())
     labels = np.tile(np.arange(10), 2)[None]
     wide = {
@@ -122,14 +122,14 @@ def test_other_numbers_of_ways_and_shots_need_no_new_model():
     assert model(wide).shape == (1, 5, 10)
 
 
-def test_xla_needs_the_number_of_classes():
+def test_xla_requires_the_number_of_classes():
     model, _ = logits(A.PrototypicalNetwork())
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     with pytest.raises(ValueError, match="classes"):
         model.compile("adam", loss, jit_compile=True)
 
 
-def test_attention_of_a_far_class_has_a_finite_logit_and_gradient():
+def test_logit_and_gradient_of_distant_class_are_finite():
     from keras_metaloss.adaptation.matching import class_logsumexp
 
     scores = tf.constant([[[0.0, -500.0]]])
@@ -143,7 +143,7 @@ def test_attention_of_a_far_class_has_a_finite_logit_and_gradient():
     assert shared[0, 0, 1] < -1e8
 
 
-def test_labels_beyond_the_classes_are_refused():
+def test_invalid_support_labels_raise_value_error():
     learner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     model = kml.MetaModel(learner, A.PrototypicalNetwork(classes=3))
     x = np.zeros((3, 4), "float32")
@@ -154,7 +154,7 @@ def test_labels_beyond_the_classes_are_refused():
         model.adapt(x, np.eye(4, dtype="float32")[:3])
 
 
-def test_a_learner_of_unknown_output_shape_is_refused():
+def test_learner_of_unknown_output_shape_raises_value_error():
     class Body(keras.Model):
         def __init__(self):
             super().__init__()
@@ -170,18 +170,18 @@ def test_a_learner_of_unknown_output_shape_is_refused():
     kml.MetaModel(keras.Sequential([keras.Input((4,)), body]), A.PrototypicalNetwork())
 
 
-def test_a_learner_with_two_outputs_is_refused():
+def test_learner_with_two_outputs_raises_value_error():
     inputs = keras.Input((4,))
     outputs = [keras.layers.Dense(2)(inputs), keras.layers.Dense(3)(inputs)]
     with pytest.raises(ValueError, match="one output"):
         kml.MetaModel(keras.Model(inputs, outputs), A.PrototypicalNetwork())
 
 
-def test_siamese_networks_trained_with_the_contrastive_loss_know_new_classes():
+def test_contrastive_loss_generalizes_to_new_classes():
     random = np.random.default_rng(0)
 
     def classes(count):
-        # What tells classes apart lies in 3 of 12 directions.
+        # Only 3 of 12 dimensions distinguish the classes.
         labels = np.repeat(np.arange(count), 20)
         x = 2.0 * random.normal(size=(len(labels), 12))
         x[:, :3] = 3.0 * random.normal(size=(count, 3))[labels]
@@ -205,6 +205,6 @@ def test_siamese_networks_trained_with_the_contrastive_loss_know_new_classes():
     assert accuracy() > max(0.85, before + 0.15)
 
 
-def test_inner_steps_need_an_inner_loop():
+def test_per_step_normalization_raises_value_error():
     with pytest.raises(ValueError, match="normalization"):
         A.PrototypicalNetwork(normalization="per_step")

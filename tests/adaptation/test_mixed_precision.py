@@ -1,4 +1,4 @@
-"""Half precision in the layers, float32 in weights, inner loop and losses."""
+"""Tests mixed precision: float16 layers; float32 weights, inner loop and losses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POLICIES = ["mixed_bfloat16", "mixed_float16"]
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("name", ["maml", "reptile", "prototypical"])
-def test_learns_a_toy_family_in_half_precision(name, policy):
+def test_learns_toy_tasks_in_mixed_precision(name, policy):
     keras.config.set_dtype_policy(policy)
     model = build(name)
     assert model.learner.layers[-1].compute_dtype == policy.removeprefix("mixed_")
@@ -28,7 +28,7 @@ def test_learns_a_toy_family_in_half_precision(name, policy):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_full_context_in_half_precision(policy):
+def test_full_context_embeddings_in_mixed_precision(policy):
     keras.config.set_dtype_policy(policy)
     model = build("matching_full_context", run_eagerly=True)
     x, y = image_episodes()
@@ -37,7 +37,7 @@ def test_full_context_in_half_precision(policy):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_a_convolutional_step_is_finite_and_scales_its_loss(policy):
+def test_convolutional_training_is_finite_with_scaled_loss(policy):
     keras.config.set_dtype_policy(policy)
     model = kml.MetaModel(conv_learner(), kml.adaptation.MAML(2, 0.1))
     model.compile(optimizer="adam", loss=classification_loss())
@@ -49,8 +49,8 @@ def test_a_convolutional_step_is_finite_and_scales_its_loss(policy):
     assert losses[-1] < losses[0]
 
 
-def test_small_inner_gradients_do_not_vanish_in_float16():
-    """Gradients of 1e-8, below the smallest float16, still move the weights."""
+def test_small_inner_gradients_do_not_underflow_in_float16():
+    """Gradients of 1e-8, below the smallest positive float16, are preserved."""
     keras.config.set_dtype_policy("mixed_float16")
     learner = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     adaptation = kml.adaptation.MAML(

@@ -1,4 +1,4 @@
-"""Pooling with right derivatives."""
+"""Tests max pooling with correct second derivatives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_metaloss.layers import MaxPool2D
 @pytest.mark.parametrize(
     ("size", "shape"), [(2, (3, 6, 8, 2)), (2, (1, 7, 5, 3)), (3, (2, 7, 9, 1))]
 )
-def test_values_are_those_of_keras(size, shape):
+def test_values_match_keras(size, shape):
     x = np.random.default_rng(0).normal(size=shape).astype("float32")
     expected = keras.layers.MaxPooling2D(size)(x)
     layer = MaxPool2D(size)
@@ -23,8 +23,8 @@ def test_values_are_those_of_keras(size, shape):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_second_derivative_on_a_near_tie(jit_compile):
-    # The window holds 1.0 and 1.001: rounded to bfloat16 they are equal.
+def test_second_derivative_of_nearly_equal_entries(jit_compile):
+    # The entries 1.0 and 1.001 are equal after rounding to bfloat16.
     x = np.array([1.0, 1.001, 0.5, 0.25], "float32").reshape(1, 2, 2, 1)
     weight = tf.constant(np.array([10.0, 20.0, 30.0, 40.0], "float32").reshape(x.shape))
     layer = MaxPool2D()
@@ -43,7 +43,7 @@ def test_second_derivative_on_a_near_tie(jit_compile):
 
 
 @pytest.mark.parametrize("size", [0, -1, True, 1.5])
-def test_wrong_size(size):
+def test_invalid_pool_size_raises_value_error(size):
     with pytest.raises(ValueError, match="`pool_size`.*positive integer"):
         MaxPool2D(size)
 
@@ -70,8 +70,8 @@ def test_other_dtypes(dtype):
 
 
 @pytest.mark.parametrize("shape", [(None, None, 3), (1, 4, 3), (4, 1, 3)])
-def test_images_of_unknown_size_or_too_small_are_refused(shape):
-    with pytest.raises(ValueError, match="2 pixels or more.*Received"):
+def test_unknown_or_too_small_size_raises_value_error(shape):
+    with pytest.raises(ValueError, match="at least 2 pixels.*Received"):
         keras.Sequential([keras.Input(shape), MaxPool2D()])
 
 

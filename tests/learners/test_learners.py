@@ -1,4 +1,4 @@
-"""Ready networks have the published sizes."""
+"""Tests the predefined learners against published sizes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 import keras_metaloss as kml
 
 
-def test_conv4_has_the_weights_of_the_paper():
-    # 640 + 3 * 36928 in convolutions, 4 * 128 in normalisation, 325 in the head.
+def test_conv4_weight_count_matches_the_paper():
+    # 640 + 3 * 36928 in convolutions, 4 * 128 in normalization, 325 in the head.
     trainable = 640 + 3 * 36_928 + 4 * 128 + 325
     for downsample in ("stride", "max_pool"):
         learner = kml.learners.conv4((28, 28, 1), 5, downsample=downsample)
@@ -18,23 +18,23 @@ def test_conv4_has_the_weights_of_the_paper():
         assert learner(np.zeros((2, 28, 28, 1), "float32")).shape == (2, 5)
 
 
-def test_mlp_of_the_sinusoid_and_without_convolutions():
+def test_mlp_sizes_for_sinusoid_and_images():
     assert kml.learners.mlp((1,), 1).count_params() == 40 * 2 + 41 * 40 + 41
     learner = kml.learners.mlp((28, 28, 1), 5, hidden=(256, 128, 64, 64))
     assert learner(np.zeros((2, 28, 28, 1), "float32")).shape == (2, 5)
 
 
-def test_resnet12_has_the_weights_of_the_paper():
+def test_resnet12_weight_count_matches_the_paper():
     learner = kml.learners.resnet12((84, 84, 3))
     sizes = [int(np.prod(v.shape)) for v in learner.trainable_variables]
     assert sum(sizes) == 12_424_320
     small = kml.learners.resnet12((16, 16, 3), 5, filters=(2, 2, 4, 4))
     assert np.isfinite(small(np.ones((2, 16, 16, 3), "float32"))).all()
-    with pytest.raises(ValueError, match="2 pixels or more"):
+    with pytest.raises(ValueError, match="at least 2 pixels"):
         kml.learners.resnet12((8, 8, 3), 5, filters=(2, 2, 4, 4))
 
 
-def test_learners_are_saved_with_keras(tmp_path):
+def test_learners_can_be_saved_and_loaded(tmp_path):
     learner = kml.learners.conv4((16, 16, 3), 4, filters=8, downsample="max_pool")
     learner.save(tmp_path / "learner.keras")
     loaded = keras.models.load_model(tmp_path / "learner.keras")
@@ -42,6 +42,6 @@ def test_learners_are_saved_with_keras(tmp_path):
     np.testing.assert_array_equal(learner(x), loaded(x))
 
 
-def test_unknown_downsampling():
+def test_unknown_downsample_raises_value_error():
     with pytest.raises(ValueError, match="`downsample`.*'average'"):
         kml.learners.conv4((28, 28, 1), 5, downsample="average")
