@@ -1,4 +1,4 @@
-"""Data sets by `load_data()`, as in `keras.datasets`."""
+"""Datasets loaded with `load_data()`, as in `keras.datasets`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which characters become glyph classes, and which split each belongs to."""
+"""Selection of the glyph classes and their assignment to splits."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ _UNWANTED_NAMES = (
     "SHADE",
 )
 
-# Shapes are compared as images of 32 pixels with the ink fitted to 26, about what a
-# drawing of 28x28 can show, whatever size is rendered in the end.
+# Shapes are compared as 32x32 images with the ink scaled to 26 pixels. This is about
+# the detail of a 28x28 drawing, independent of the size that is rendered in the end.
 _SIZE = 32
 _EXTENT = 26
-# Ink of one shape further than a pixel from the ink of the other, in pixels: at most
-# so much in any window of 3x3 (a thicker stroke leaves a little all along the
-# contour, another accent leaves it in one place), and so much altogether. Scripts may
-# be in different splits, so letters of two scripts need more to tell them apart.
+# Limits on the ink of one shape that is more than one pixel away from the ink of the
+# other, in pixels: the maximum in any 3x3 window and the maximum in total. A thicker
+# stroke adds a little ink along the whole contour; another accent adds it in one place.
+# Scripts may be in different splits, so letters of two scripts must differ more to be
+# different classes.
 _LOCAL_INK = 2.5
 _LOCAL_INK_BETWEEN_SCRIPTS = 4.0
 _TOTAL_INK = 25.0
@@ -47,21 +48,21 @@ _PAIRS_AT_ONCE = 4096
 
 
 def script(character: str) -> str:
-    """Name the script of a letter; digits, marks and symbols are `"COMMON"`."""
+    """Returns the script of a letter, `"COMMON"` for digits, marks and symbols."""
     name = unicodedata.name(character).split()[0]
     is_letter = unicodedata.category(character).startswith("L")
     return name if is_letter and name in _SCRIPTS else COMMON
 
 
 def _is_wanted(character: str) -> bool:
-    """Whether Unicode says that this is a picture of its own."""
+    """Returns whether the character has its own shape according to Unicode."""
     category = unicodedata.category(character)
-    # Left out: control characters and unassigned ones, spaces, combining marks, and
-    # marks and raised letters that only modify another character.
+    # Excludes control and unassigned characters, spaces, combining marks, and marks
+    # and raised letters that only modify another character.
     if category[0] in "CZM" or category in ("Lm", "Sk"):
         return False
     if unicodedata.normalize("NFC", character) != character:
-        return False  # another code point for the very same character
+        return False  # another code point of the same character
     if unicodedata.decomposition(character).startswith(("<super>", "<sub>")):
         return False
     name = unicodedata.name(character)
@@ -69,16 +70,17 @@ def _is_wanted(character: str) -> bool:
 
 
 def _precedence(character: str) -> tuple[bool, int, str]:
-    """Who leads a class of look-alikes: ASCII, then letters, then the rest."""
+    """Sort key for class leaders: ASCII first, then letters by script, then others."""
     return not character.isascii(), _SCRIPTS.index(script(character)), character
 
 
 def candidates(typefaces: list[FT2Font]) -> dict[str, list[Outline | None]]:
-    """Outlines of each wanted character that at least eight typefaces draw.
+    """Returns the outlines of the characters that at least eight typefaces contain.
 
     Returns:
-        For each character its outline in each typeface, `None` where it has none.
-        Ordered by who leads a class of look-alikes.
+        Dictionary from each character to its outline in each typeface, `None` if the
+        typeface does not contain it. Characters that come first lead a class of
+        look-alikes.
     """
     code_points = set().union(*(face.get_charmap() for face in typefaces))
     wanted = filter(_is_wanted, map(chr, code_points))
@@ -91,13 +93,13 @@ def candidates(typefaces: list[FT2Font]) -> dict[str, list[Outline | None]]:
 
 
 def look_alikes(characters: dict[str, list[Outline | None]]) -> np.ndarray:
-    """Find the characters with one shape in at least half of their common typefaces.
+    """Finds pairs of characters that look alike in at least half of their typefaces.
 
-    Size and position are fitted first, since drawings vary them: "C" and "c" are
-    look-alikes.
+    Only typefaces that contain both characters count. Size and position are normalized
+    first, because drawings vary them: "C" and "c" are look-alikes.
 
     Args:
-        characters: for each character its outline in each typeface.
+        characters: Outline of each character in each typeface.
 
     Returns:
         Symmetric boolean array `[characters, characters]`.
@@ -120,7 +122,7 @@ def look_alikes(characters: dict[str, list[Outline | None]]) -> np.ndarray:
 
 
 def _shapes(outlines: list[Outline]) -> np.ndarray:
-    """Outlines as float32 images `[N, 32, 32]` in [0, 1], all of one size."""
+    """Renders outlines at equal size as float32 images `[N, 32, 32]` in [0, 1]."""
     fitted = [
         Outline(_glyph_outlines.fit(path.vertices, _EXTENT) + _SIZE / 2, path.codes)
         for path in outlines
@@ -133,7 +135,7 @@ def _shapes(outlines: list[Outline]) -> np.ndarray:
 
 
 def _close_pairs(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices `i`, `j`, i < j, of images of nearly one shape, and the most far ink."""
+    """Returns index pairs `i < j` of similar images and their maximum local far ink."""
     near = _over_neighbours(shapes, np.maximum)
     count = len(shapes)
     far_ink = shapes.reshape(count, -1) @ (1 - near).reshape(count, -1).T
@@ -151,22 +153,22 @@ def _close_pairs(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def _densest(images: np.ndarray) -> np.ndarray:
-    """The most ink in any 3x3 window of each image."""
+    """Returns the maximum ink in any 3x3 window of each image."""
     return _over_neighbours(images, np.add).max(axis=(1, 2))
 
 
 def _over_neighbours(images: np.ndarray, combine: np.ufunc) -> np.ndarray:
-    """Combine each pixel with its eight neighbours; outside there is no ink."""
+    """Combines each pixel with its eight neighbors; pixels outside are 0."""
     padded = np.pad(images, [(0, 0), (1, 1), (1, 1)])
     rows = combine(combine(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
     return combine(combine(rows[..., :-2], rows[..., 1:-1]), rows[..., 2:])
 
 
 def leaders(characters: dict[str, list[Outline | None]]) -> list[str]:
-    """The characters that look like no earlier leader.
+    """Returns the characters that do not look like an earlier leader.
 
-    Each leader stands for a class; its look-alikes are drawn in no class. So no two
-    classes look alike, and none mixes scripts.
+    Each leader represents a class. Its look-alikes are not drawn in any class, so no
+    two classes look alike and no class mixes scripts.
     """
     alike = look_alikes(characters)
     leading = np.zeros(len(alike), dtype=bool)
@@ -176,7 +178,7 @@ def leaders(characters: dict[str, list[Outline | None]]) -> list[str]:
 
 
 def split(characters: list[str]) -> dict[str, list[str]]:
-    """Deal characters out to the splits by script, each by code point."""
+    """Assigns characters to splits by script, sorted by code point in each split."""
     return {
         name: sorted(c for c in characters if script(c) in scripts)
         for name, scripts in SPLIT_SCRIPTS.items()

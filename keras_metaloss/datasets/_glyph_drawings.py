@@ -1,4 +1,4 @@
-"""Draw a character many times, each time as another picture."""
+"""Random drawings of a character."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from keras_metaloss.datasets import _glyph_outlines
 
 __all__ = ["draw"]
 
-# Strong enough that a neighbour in pixels is often of another class: on the test
-# characters one nearest neighbour is right in 5-way 1-shot tasks about 6 times in 10.
+# Strong enough that the nearest neighbor in pixel space is often of another class: its
+# accuracy on 5-way 1-shot tasks of the test characters is about 0.6.
 _ROTATION = np.deg2rad(12)
 _SHEAR = 0.2
 _LOG_ASPECT = 0.25
@@ -25,23 +25,22 @@ def draw(
     size: int,
     seed: int,
 ) -> np.ndarray:
-    """Draw one character in all its typefaces in turn, each time deformed anew.
+    """Draws one character in all its typefaces in turn, randomly deformed each time.
 
-    A drawing is the outline rotated by up to 12 degrees, sheared by up to 0.2,
-    stretched by up to 28 % in one direction against the other, scaled until its
-    longer side takes 70 to 90 % of the image, and shifted by up to 5 % of the image
-    (never beyond its edge). A character's drawings do not depend on which other
-    characters are drawn.
+    The outline is rotated by up to 12 degrees, sheared by up to 0.2, changed in aspect
+    ratio by up to 28 %, scaled so that its longer side is 70 to 90 % of the image, and
+    shifted by up to 5 % of the image (never beyond its edge). The drawings of a
+    character do not depend on which other characters are drawn.
 
     Args:
-        character: the character.
-        outlines: its outline in each typeface, `None` where it has none.
-        drawings: number of drawings.
-        size: side of an image in pixels.
-        seed: seed of typefaces and deformations.
+        character: The character.
+        outlines: Its outline in each typeface, `None` if the typeface has none.
+        drawings: Number of drawings.
+        size: Height and width of the images in pixels.
+        seed: Seed for typefaces and deformations.
 
     Returns:
-        uint8 array `[drawings, size, size]`, ink 255, paper 0.
+        uint8 array `[drawings, size, size]` with ink 255 and background 0.
     """
     generator = np.random.default_rng([seed, ord(character)])
     available = [path for path in outlines if path is not None]
@@ -52,7 +51,7 @@ def draw(
 
 
 def _deform(path: Outline, size: int, generator: np.random.Generator) -> Outline:
-    """One random deformation of `path`, in pixels of an image of side `size`."""
+    """Deforms `path` randomly; returns it in pixels of a `size` x `size` image."""
     angle = generator.uniform(-_ROTATION, _ROTATION)
     cosine, sine = np.cos(angle), np.sin(angle)
     stretch = np.exp(generator.uniform(-_LOG_ASPECT, _LOG_ASPECT) / 2)

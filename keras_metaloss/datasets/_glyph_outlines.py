@@ -1,4 +1,4 @@
-"""Characters of Matplotlib's typefaces as outlines, and outlines as pixels."""
+"""Outlines of the characters of Matplotlib's typefaces, and their rasterization."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from matplotlib.transforms import IdentityTransform
 
 __all__ = ["fit", "load_typefaces", "outline", "rasterise"]
 
-# Hinting is another one in each version of Matplotlib. (The flags moved in 3.10.)
+# Hinting differs between versions of Matplotlib. (The flags moved in 3.10.)
 _UNHINTED = (
     ft2font.LoadFlags.NO_HINTING
     if hasattr(ft2font, "LoadFlags")
     else ft2font.LOAD_NO_HINTING
 )
 
-# The Unicode typefaces. The `cm*` ones use encodings of their own, where "A" may be
-# another sign, and the `STIXSiz*` and `STIXNonUni*` ones hold only variants.
+# The Unicode typefaces. The `cm*` typefaces use their own encodings, in which "A" may
+# be another character; `STIXSiz*` and `STIXNonUni*` contain only variants.
 _TYPEFACES = tuple(
     f"DejaVu{family}{style}"
     for family, slanted in (("Sans", "Oblique"), ("SansMono", "Oblique"))
@@ -40,7 +40,7 @@ _TYPEFACES = tuple(
 
 
 def load_typefaces() -> list[FT2Font]:
-    """Open the 16 typefaces that the glyphs are drawn from."""
+    """Opens the 16 typefaces that the glyphs are drawn from."""
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     typefaces = [FT2Font(str(folder / f"{name}.ttf")) for name in _TYPEFACES]
     for typeface in typefaces:
@@ -49,7 +49,7 @@ def load_typefaces() -> list[FT2Font]:
 
 
 def outline(typeface: FT2Font, character: str) -> Outline | None:
-    """Return the outline of `character`, or `None` where nothing would be drawn."""
+    """Returns the outline of `character`, or `None` if nothing would be drawn."""
     index = typeface.get_char_index(ord(character))
     if not index:
         return None
@@ -57,29 +57,29 @@ def outline(typeface: FT2Font, character: str) -> Outline | None:
     vertices, codes = typeface.get_path()
     if not len(vertices):
         return None
-    # A closing point carries no position of its own: keep it off the extents.
+    # The position of a closing point is arbitrary and must not change the extents.
     vertices[codes == Outline.CLOSEPOLY] = vertices[0]
     return Outline(vertices, codes)
 
 
 def fit(vertices: np.ndarray, extent: float) -> np.ndarray:
-    """Centre `vertices` on the origin, with `extent` as their longer side."""
+    """Centers `vertices` on the origin and scales their longer side to `extent`."""
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     return (vertices - (low + high) / 2) * (extent / (high - low).max())
 
 
 def rasterise(outlines: list[Outline | None], size: int) -> np.ndarray:
-    """Fill outlines given in pixels from the lower left corner of their image.
+    """Fills outlines given in pixels relative to the lower left corner of the image.
 
     Args:
-        outlines: the outlines, one for each image; `None` leaves an image empty.
-        size: side of the images in pixels.
+        outlines: One outline per image; `None` leaves the image empty.
+        size: Height and width of the images in pixels.
 
     Returns:
-        uint8 array `[len(outlines), size, size]`, the covered part of each pixel
+        uint8 array `[len(outlines), size, size]`: the covered fraction of each pixel
         times 255.
     """
-    # All images lie side by side on one canvas.
+    # All images are drawn side by side on one canvas.
     renderer = RendererAgg(size * len(outlines), size, 72)
     style = renderer.new_gc()
     style.set_linewidth(0)

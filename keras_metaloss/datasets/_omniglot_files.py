@@ -1,4 +1,4 @@
-"""Omniglot as arrays, from an `.npz` file, from the authors' folders or their zips."""
+"""Readers of Omniglot: `.npz` file, the authors' folders, the authors' zip files."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _PARTS = ("background", "evaluation")
 _SPLITS = {"split": set(_PARTS), "vinyals_split": {"train", "val", "test"}}
 _SIZE = 28
 _PNG_SIZE = 105
-# Of the list that Vinyals et al. (2016) used, in its usual form
+# The split of Vinyals et al. (2016) in its usual form
 # (github.com/jakesnell/prototypical-networks, data/omniglot/splits/vinyals): these
-# alphabets are for validation; the test characters are those of the evaluation
-# alphabets that come, in order of name, after the last one used for training.
+# alphabets are for validation. The test characters are those characters of the
+# evaluation alphabets that follow, sorted by name, the last training character.
 _VALIDATION_ALPHABETS = (
     "Armenian",
     "Bengali",
@@ -30,13 +30,13 @@ _LAST_FOR_TRAINING = ("Gurmukhi", "character41")
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Read the array form: images `[classes, drawings, 28, 28]` and the splits."""
+    """Reads an `.npz` file: images `[classes, drawings, 28, 28]` and the splits."""
     names = ("images", "alphabet", "split", "vinyals_split")
     with np.load(path) as archive:
         missing = [name for name in names if name not in archive.files]
         if missing:
             raise ValueError(
-                f"Invalid file in argument `path`. Expected the arrays {names}; "
+                f"Invalid file in argument `path`. Expected arrays {names}; "
                 f"missing {missing}. Received: path={path}"
             )
         arrays = {name: archive[name] for name in names}
@@ -54,23 +54,23 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(
-            "Invalid arrays in argument `path`. Expected one entry for each class. "
+            "Invalid arrays in argument `path`. Expected one entry per class. "
             f"Received: lengths {lengths} in path={path}"
         )
     for name, known in _SPLITS.items():
         found = set(arrays[name].tolist())
         if not found <= known:
             raise ValueError(
-                f"Invalid array `{name}` in argument `path`. Expected the names "
+                f"Invalid array `{name}` in argument `path`. Expected names from "
                 f"{sorted(known)}. Received: {sorted(found)} in path={path}"
             )
     return arrays
 
 
 def read_png_folder(path: Path) -> dict[str, np.ndarray]:
-    """Read `images_background` and `images_evaluation`, as unpacked by the authors.
+    """Reads the authors' folders `images_background` and `images_evaluation`.
 
-    Drawings are `images_*/ALPHABET/characterNN/NNNN_NN.png`.
+    Drawings are files `images_*/ALPHABET/characterNN/NNNN_NN.png`.
     """
     files = {}
     for part in _PARTS:
@@ -81,7 +81,7 @@ def read_png_folder(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_zips(paths: dict[str, Path]) -> dict[str, np.ndarray]:
-    """Read the authors' zips, `{"background": path, "evaluation": path}`."""
+    """Reads the authors' zip files, `{"background": path, "evaluation": path}`."""
     files = {}
     for part, path in paths.items():
         with zipfile.ZipFile(path) as archive:
@@ -95,7 +95,7 @@ def read_zips(paths: dict[str, Path]) -> dict[str, np.ndarray]:
 def _decode_all(
     files: dict[tuple[str, str, str, str], bytes], source: object
 ) -> dict[str, np.ndarray]:
-    """Arrays from PNG files by part, alphabet, character and name, in that order."""
+    """Decodes PNG files, keyed and sorted by (part, alphabet, character, file name)."""
     keys = sorted(files)
     characters = Counter(key[:3] for key in keys)
     drawings = set(characters.values())
@@ -103,9 +103,9 @@ def _decode_all(
         raise ValueError(
             "Invalid folder in argument `path`. Expected "
             "images_background/ALPHABET/characterNN/*.png and images_evaluation/..., "
-            "with the same number of drawings for each character. Received: "
+            "with the same number of drawings per character. Received: "
             f"{len(files)} such files in path={source}, with {sorted(drawings)} "
-            "drawings of a character"
+            "drawings per character"
         )
     contents = tf.data.Dataset.from_tensor_slices(
         np.array([files[key] for key in keys], dtype=object)
@@ -132,7 +132,7 @@ def _decode(content: tf.Tensor) -> tf.Tensor:
 
 
 def _shrink(images: np.ndarray) -> np.ndarray:
-    """Shrink `[..., 105, 105]` to uint8 `[..., 28, 28]` by averaging areas."""
+    """Resizes `[..., 105, 105]` to uint8 `[..., 28, 28]` by area averaging."""
     step = _PNG_SIZE / _SIZE
     edges = np.arange(_SIZE + 1) * step
     pixels = np.arange(_PNG_SIZE)

@@ -1,4 +1,4 @@
-"""Where a data set comes from: an argument, the environment, or a download."""
+"""Location of a dataset: an argument, an environment variable, or a download."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ VARIABLE = "KERAS_METALOSS_DATA"
 
 
 def given_place(path: str | os.PathLike | None) -> str | os.PathLike | None:
-    """`path`, or else the environment's path, or else `None`."""
+    """Returns `path`, else the path in the environment variable, else `None`."""
     return path or os.environ.get(VARIABLE)
 
 
 def download(origin: str, digest: str | None = None) -> Path:
-    """The file at `origin`, kept in Keras's data set folder, its sha256 checked.
+    """Downloads `origin` once into Keras's dataset folder and verifies its SHA-256.
 
-    `digest` may be left out where the address names the content, as a commit does.
+    `digest` may be omitted if the URL identifies the content, for example by a commit.
     """
     file = keras.utils.get_file(
         origin=origin,

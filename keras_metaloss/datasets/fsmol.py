@@ -1,9 +1,9 @@
-"""FS-Mol: molecules measured in bioassays, active or not and how strongly.
+"""FS-Mol: bioassays that measure whether molecules are active, and how strongly.
 
-The data set is not part of this package: assays are downloaded one by one from the
+The dataset is not part of this package: assays are downloaded individually from the
 authors' public repository, or read from a local copy. Stanley et al., "FS-Mol: A
-Few-Shot Learning Dataset of Molecules", NeurIPS 2021, from ChEMBL 27; licence CC BY-SA
-3.0, which binds what is made from it.
+Few-Shot Learning Dataset of Molecules", NeurIPS 2021, from ChEMBL 27. License: CC BY-SA
+3.0, which also applies to derived data.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from keras_metaloss.datasets._places import VARIABLE, download, given_place
 
 __all__ = ["ASSAYS", "Assay", "load_data"]
 
-# The last commit of the repository that holds the data.
+# The last commit of the repository that contains the data.
 _ORIGIN = (
     "https://raw.githubusercontent.com/microsoft/FS-Mol/"
     "3f48152b5f72bad475d82c22af11366ec0b19d79/datasets"
@@ -39,16 +39,17 @@ ASSAYS = (
 
 
 class Assay(NamedTuple):
-    """What one assay measured.
+    """Measurements of one assay.
 
     Attributes:
-        name: its ChEMBL identifier.
-        fingerprint: which of 2,048 Morgan substructures a molecule has, uint8
-            `[N, 2048]` of 0 and 1.
-        active: 1 for active molecules, int32 `[N]`.
-        log_value: logarithm of the measured value, float32 `[N]`; NaN where it is not
-            given. Higher is more active in most assays, less in some: see how it goes
-            with `active`, and standardise it within the assay.
+        name: ChEMBL identifier.
+        fingerprint: uint8 array `[N, 2048]`: 1 if the molecule contains the Morgan
+            substructure, otherwise 0.
+        active: int32 array `[N]`: 1 for active molecules, 0 for inactive ones.
+        log_value: float32 array `[N]`, the logarithm of the measured value; NaN if it
+            is missing. Higher values mean more active molecules in most assays, less
+            active ones in some: check the correlation with `active`, and standardize
+            the values within the assay.
     """
 
     name: str
@@ -62,24 +63,25 @@ def load_data(
     assays: Sequence[str] = ASSAYS,
     fold: str = "test",
 ) -> list[Assay]:
-    """Load some assays of FS-Mol: a class and a number for each molecule.
+    """Loads assays of FS-Mol: a binary label and a measured value per molecule.
 
     Args:
-        path: a folder with the authors' files `<assay>.jsonl.gz`, or with their folders
+        path: A folder with the authors' files `<assay>.jsonl.gz`, or with their folders
             `train`, `valid` and `test`; an `.npz` file with the arrays `task_id`,
             `task_offset`, `fingerprint` (packed bits), `active` and `log_value`; or a
-            folder with `fsmol_subset.npz`. Defaults to the environment variable
-            `KERAS_METALOSS_DATA`; if that is not set either, each assay is downloaded
-            once (some megabytes) into Keras's data set folder.
-        assays: ChEMBL identifiers. By default six of the largest test assays whose
-            measured value says how active a molecule is.
-        fold: `"train"`, `"valid"` or `"test"`, where the authors have put the assays.
+            folder with `fsmol_subset.npz`. Defaults to `None`, which means the path in
+            the environment variable `KERAS_METALOSS_DATA`; if that is not set either,
+            each assay is downloaded once (some megabytes) into Keras's dataset folder.
+        assays: Sequence of ChEMBL identifiers. Defaults to `ASSAYS`: six of the largest
+            test assays whose measured value is a measure of activity.
+        fold: `"train"`, `"valid"` or `"test"`: the authors' split that contains the
+            assays. Defaults to `"test"`.
 
     Returns:
         A list of `Assay`, in the order of `assays`.
 
     Raises:
-        ValueError: if `path` or an assay in it is missing, or `fold` is unknown.
+        ValueError: If `path` or an assay in it is missing, or if `fold` is unknown.
 
     Example:
 
@@ -106,16 +108,16 @@ def load_data(
     missing = [name for name, file in files.items() if not file.is_file()]
     if missing:
         raise ValueError(
-            "Invalid value for argument `path`. Expected a folder with the file "
-            f"<assay>.jsonl.gz of each assay, an .npz file or a folder with {_ARRAYS}; "
-            f"with neither `path` nor the environment variable {VARIABLE} set, assays "
+            "Invalid value for argument `path`. Expected a folder with one file "
+            f"<assay>.jsonl.gz per assay, an .npz file or a folder with {_ARRAYS}. If "
+            f"neither `path` nor the environment variable {VARIABLE} is set, assays "
             f"are downloaded. Received: path={str(given)!r} without {missing}"
         )
     return [_from_lines(name, file) for name, file in files.items()]
 
 
 def _from_lines(name, place):
-    """An assay in the authors' form, a molecule a line."""
+    """Reads an assay in the authors' format, one molecule per line."""
     with gzip.open(place, "rt", encoding="utf-8") as file:
         molecules = [json.loads(line) for line in file if line.strip()]
     counts = np.array([molecule["fingerprints"] for molecule in molecules])
@@ -142,8 +144,8 @@ def _from_arrays(place, assays):
     missing = [name for name in assays if name not in index]
     if missing:
         raise ValueError(
-            "Invalid value for argument `assays`. Expected names of "
-            f"{place}, for instance {list(index)[:3]}. Received: assays with {missing}"
+            "Invalid value for argument `assays`. Expected names of assays in "
+            f"{place}, for example {list(index)[:3]}. Received: assays with {missing}"
         )
     found = []
     for name in assays:

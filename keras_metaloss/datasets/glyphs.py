@@ -1,24 +1,25 @@
-"""Glyphs: a few-shot image set rendered from the typefaces that Matplotlib installs.
+"""Glyphs: a few-shot image dataset rendered from Matplotlib's bundled typefaces.
 
-A class is a character; its drawings show it in up to 16 typefaces (DejaVu Sans, Sans
-Mono and Serif, STIX; upright, bold and slanted), each time rotated, sheared,
-stretched, scaled and shifted anew. Nothing is downloaded.
+Each class is a character. Its drawings show it in up to 16 typefaces (DejaVu Sans, Sans
+Mono and Serif, STIX; upright, bold and slanted), each randomly rotated, sheared,
+stretched, scaled and shifted. Nothing is downloaded.
 
-Characters. All that at least eight of the typefaces have, except control characters,
-spaces, combining marks, modifier letters, superscripts and subscripts, second code
-points of one character, Braille, box drawing, blocks and arrows: about 2,300.
+Characters. All characters that at least eight of the typefaces contain, except control
+characters, spaces, combining marks, modifier letters, superscripts and subscripts,
+duplicate code points of a character, Braille, box drawing, blocks and arrows: about
+2,300.
 
-Classes. Look-alikes are one class: Latin "A", Greek "Alpha" and Cyrillic "A", but also
-"C" and "c", or most of the accented letters that differ in a pixel or two at 28x28.
-They are found by comparing the rendered shapes, fitted to one size, in each typeface;
-two characters are look-alikes if they agree in at least half of the typefaces that
-have both (letters of two scripts need to agree less closely than others). Each class
-is drawn from its first character alone (ASCII first, then the scripts in the order
-Latin, Greek, Cyrillic, Armenian, Georgian, Lao, then digits, marks and symbols; by
-code point within each), and a look-alike of it is drawn nowhere.
+Classes. Look-alikes form one class: Latin "A", Greek "Alpha" and Cyrillic "A", but also
+"C" and "c", or most accented letters that differ in one or two pixels at 28x28. They
+are found by comparing the rendered shapes, scaled to equal size, in each typeface. Two
+characters are look-alikes if their shapes match in at least half of the typefaces that
+contain both (the tolerance is larger for letters of different scripts). Only the first
+character of each class is drawn; its look-alikes are not used. Characters are ordered
+as follows: ASCII, then the scripts Latin, Greek, Cyrillic, Armenian, Georgian and Lao,
+then digits, marks and symbols; by code point within each group.
 
-Splits. By script, as Unicode names it, so that neither characters nor scripts are
-shared. With Matplotlib 3.8 to 3.11 and the Unicode data of Python 3.11:
+Splits. By Unicode script, so that splits share neither characters nor scripts. With
+Matplotlib 3.8 to 3.11 and the Unicode data of Python 3.11:
 
 | split      | classes | scripts                                               |
 | ---------- | ------- | ----------------------------------------------------- |
@@ -26,8 +27,8 @@ shared. With Matplotlib 3.8 to 3.11 and the Unicode data of Python 3.11:
 | validation | 125     | Greek                                                 |
 | test       | 267     | Georgian (108), Cyrillic (74), Armenian (55), Lao (30) |
 
-One nearest neighbour on pixels answers 5-way 1-shot tasks of the test split with an
-accuracy of about 0.58.
+A nearest-neighbor classifier on pixels has an accuracy of about 0.58 on 5-way 1-shot
+tasks of the test split.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ from keras_metaloss.datasets._class_labels import with_labels
 
 __all__ = ["load_data"]
 
-# Part of the name of the cached file: raise it whenever the same arguments would give
-# other images.
+# Part of the name of the cached file. Increment it whenever the same arguments would
+# give other images.
 _VERSION = 1
 
 
@@ -60,31 +61,32 @@ def load_data(
     tuple[np.ndarray, np.ndarray],
     tuple[np.ndarray, np.ndarray],
 ]:
-    """Load the glyphs: characters of many scripts in many typefaces.
+    """Loads the glyphs: characters of many scripts in many typefaces.
 
-    The first call renders the set, in well under a minute, and keeps it on disk; later
-    calls with the same arguments read it from there. The same arguments give the same
-    images. There are about 1,130 classes to train on (Latin, digits, marks and
-    symbols), 125 to validate on (Greek) and 267 to test on (Georgian, Cyrillic,
-    Armenian and Lao). See the module's documentation for how they are chosen.
+    The first call renders the dataset, in well under a minute, and caches it on disk;
+    later calls with the same arguments read the cache. The same arguments give the same
+    images. There are about 1,130 training classes (Latin, digits, marks and symbols),
+    125 validation classes (Greek) and 267 test classes (Georgian, Cyrillic, Armenian
+    and Lao). The documentation of the module explains how they are selected.
 
     Args:
-        size: side of the images in pixels.
-        drawings: number of images of each class.
-        cache_dir: where the rendered set is kept, in `datasets/keras_metaloss`.
-            Defaults to the folder that Keras keeps data sets in: the environment
-            variable `KERAS_HOME`, or `~/.keras`.
-        seed: seed of the drawings. The classes do not depend on it.
+        size: Height and width of the images in pixels. Defaults to `28`.
+        drawings: Number of images per class. Defaults to `20`.
+        cache_dir: Folder of the cache, which is written to its subfolder
+            `datasets/keras_metaloss`. Defaults to `None`, which means Keras's folder:
+            the environment variable `KERAS_HOME`, or `~/.keras` if it is not set.
+        seed: Non-negative integer, seed of the drawings. The classes do not depend on
+            it. Defaults to `0`.
 
     Returns:
         `(x_train, y_train), (x_val, y_val), (x_test, y_test)`. `x` is a uint8 array
-        `[classes * drawings, size, size, 1]`, ink 255 and paper 0. `y` is an int32
-        array `[classes * drawings]` of class indices, counted from 0 in each split;
-        the classes of different splits are different. The images of a class stand
-        together.
+        `[classes * drawings, size, size, 1]` with ink 255 and background 0. `y` is an
+        int32 array `[classes * drawings]` of integer labels that start from 0 in each
+        split; the splits share no classes. Images are sorted by class.
 
     Raises:
-        ValueError: if `size`, `drawings` or `seed` is out of range.
+        ValueError: If `size` or `drawings` is not a positive integer, or if `seed` is
+            not a non-negative integer.
 
     Example:
 
@@ -104,15 +106,15 @@ def load_data(
     images = _read(path)
     if images is None:
         folder.mkdir(parents=True, exist_ok=True)
-        print(f"Rendering the glyphs once, to be kept as {path}")
+        print(f"Rendering the glyphs dataset once; it is cached in {path}")
         images = _render(size, drawings, seed)
         _write(path, images)
     return tuple(with_labels(images[split]) for split in ("train", "val", "test"))
 
 
 def _render(size: int, drawings: int, seed: int) -> dict[str, np.ndarray]:
-    """Images of all classes, by split: uint8 `[classes, drawings, size, size]`."""
-    # Only here, so that a set on disk is read without Matplotlib.
+    """Renders all classes of each split: uint8 `[classes, drawings, size, size]`."""
+    # Imported here, so that a cached dataset is read without Matplotlib.
     from keras_metaloss.datasets import _glyph_classes, _glyph_drawings, _glyph_outlines
 
     found = _glyph_classes.candidates(_glyph_outlines.load_typefaces())
@@ -132,19 +134,19 @@ def _render(size: int, drawings: int, seed: int) -> dict[str, np.ndarray]:
 
 
 def _read(path: Path) -> dict[str, np.ndarray] | None:
-    """The cached images, or `None` where there are none that can be read."""
+    """Returns the cached images, or `None` if there is no readable cache."""
     try:
         with open(path, "rb") as file, np.load(file) as archive:
             return {name: archive[name] for name in ("train", "val", "test")}
     except FileNotFoundError:
         return None
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
-        print(f"Rendering again what cannot be read: {path}")
+        print(f"Rendering again because the cache cannot be read: {path}")
         return None
 
 
 def _write(path: Path, images: dict[str, np.ndarray]) -> None:
-    """Keep the images under a name that only ever holds a whole file."""
+    """Writes the cache atomically: the file is complete or does not exist."""
     unfinished = path.with_suffix(f".{os.getpid()}.{time.time_ns()}.tmp")
     try:
         with open(unfinished, "wb") as file:

@@ -1,9 +1,9 @@
 """Omniglot: 1,623 handwritten characters of 50 alphabets, 20 drawings each.
 
-The data set is not part of this package: it is downloaded from its author's
-repository, or read from a local copy. MIT licence, Copyright (c) 2015 Brenden Lake;
-the split `"vinyals"` follows the list in github.com/jakesnell/prototypical-networks,
-MIT licence, Copyright (c) 2017 Jake Snell.
+The dataset is not part of this package: it is downloaded from its author's repository,
+or read from a local copy. MIT License, Copyright (c) 2015 Brenden Lake. The split
+`"vinyals"` follows the list in github.com/jakesnell/prototypical-networks, MIT License,
+Copyright (c) 2017 Jake Snell.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from keras_metaloss.datasets._places import VARIABLE, download, given_place
 __all__ = ["load_data"]
 
 _ORIGIN = "https://github.com/brendenlake/omniglot/raw/master/python/"
-# sha256 of images_background.zip and images_evaluation.zip.
+# SHA-256 of images_background.zip and images_evaluation.zip.
 _HASHES = {
     "background": "ad41ab679c8b5d90b271ef46be6987cc81211774a695c29dcc5367b2b26ee640",
     "evaluation": "1f61a8f3366785b057fc117d9228e78a16e3d976c8953b2a10fcc74cf0609cee",
@@ -34,44 +34,47 @@ def load_data(
     tuple[np.ndarray, np.ndarray],
     tuple[np.ndarray, np.ndarray],
 ]:
-    """Load Omniglot at 28x28 pixels.
+    """Loads Omniglot at 28x28 pixels.
 
-    The drawings, 105x105 with ink in black, are inverted and reduced to 28x28 by area
-    averaging: each pixel is the mean of the 3.75 x 3.75 pixels under it.
+    The original drawings are 105x105 pixels with black ink. They are inverted and
+    resized to 28x28 by area averaging: each pixel is the mean of the 3.75 x 3.75
+    original pixels that it covers.
 
-    Two splits are in use:
+    Two splits are available:
 
-    - `"vinyals"`: 1,028 characters to train on, 172 to validate on, 423 to test on.
-      Few-shot papers since Matching Networks use it, mostly with more classes made by
-      rotating the images by 90, 180 and 270 degrees, which is not done here.
-    - `"background"`: the authors' own. The 30 background alphabets, 964 characters,
-      of which five alphabets, 172 characters, are for validation (Armenian, Bengali,
-      Early Aramaic, Hebrew and Mkhedruli, as in `"vinyals"`); the test is on the 659
-      characters of the 20 evaluation alphabets.
+    - `"vinyals"`: 1,028 characters for training, 172 for validation, 423 for test.
+      Few-shot papers since Matching Networks use this split, usually with additional
+      classes: images rotated by 90, 180 and 270 degrees. This function does not rotate
+      images; set `rotation_classes=True` in `keras_metaloss.tasks.EpisodeSampler`.
+    - `"background"`: the authors' split. The 30 background alphabets (964 characters)
+      are for training and validation; five of them (172 characters) are for validation:
+      Armenian, Bengali, Early Aramaic, Hebrew and Mkhedruli, as in `"vinyals"`. The
+      659 characters of the 20 evaluation alphabets are for test.
 
-    The training characters of `"vinyals"` hold 236 of the evaluation alphabets: a
-    model to be judged on these must be trained with `split="background"`.
+    The training characters of `"vinyals"` include 236 characters of the evaluation
+    alphabets. Train with `split="background"` to evaluate a model on these alphabets.
 
     Args:
-        path: an `.npz` file with the arrays `images` (uint8
-            `[classes, drawings, 28, 28]`, ink 255) and, one string a class,
-            `alphabet`, `split` (`background` or `evaluation`) and `vinyals_split`
-            (`train`, `val` or `test`); or a folder that holds `omniglot.npz`; or a
-            folder that holds the authors' folders of PNG files, `images_background`
-            and `images_evaluation`. Defaults to the environment variable
-            `KERAS_METALOSS_DATA`; if that is not set either, the authors' files
-            (16 MB) are downloaded once into Keras's data set folder.
-        split: `"vinyals"` or `"background"`.
+        path: An `.npz` file with the array `images` (uint8
+            `[classes, drawings, 28, 28]`, ink 255) and three arrays of one string per
+            class: `alphabet`, `split` (`background` or `evaluation`) and
+            `vinyals_split` (`train`, `val` or `test`); or a folder that contains
+            `omniglot.npz`; or a folder that contains the authors' folders of PNG files,
+            `images_background` and `images_evaluation`. Defaults to `None`, which means
+            the path in the environment variable `KERAS_METALOSS_DATA`; if that is not
+            set either, the authors' files (16 MB) are downloaded once into Keras's
+            dataset folder.
+        split: `"vinyals"` or `"background"`. Defaults to `"vinyals"`.
 
     Returns:
         `(x_train, y_train), (x_val, y_val), (x_test, y_test)`. `x` is a uint8 array
-        `[classes * 20, 28, 28, 1]`, ink 255 and paper 0. `y` is an int32 array
-        `[classes * 20]` of class indices, counted from 0 in each split; the classes
-        of different splits are different. The images of a class stand together.
+        `[classes * 20, 28, 28, 1]` with ink 255 and background 0. `y` is an int32 array
+        `[classes * 20]` of integer labels that start from 0 in each split; the splits
+        share no classes. Images are sorted by class.
 
     Raises:
-        ValueError: if `split` is unknown, if `path` does not exist or does not hold
-            the data set, or if a downloaded file is not the expected one.
+        ValueError: If `split` is unknown, if `path` does not exist or does not contain
+            the dataset, or if the hash of a downloaded file is wrong.
 
     Example:
 
@@ -94,7 +97,7 @@ def load_data(
     if split == "vinyals":
         names = arrays["vinyals_split"]
     else:
-        # The five alphabets are those of the background that "vinyals" validates on.
+        # The validation alphabets of "vinyals" are all background alphabets.
         names = np.where(arrays["vinyals_split"] == "val", "val", "train")
         names = np.where(arrays["split"] == "evaluation", "test", names)
     return tuple(
@@ -104,7 +107,7 @@ def load_data(
 
 
 def _read(path: str | os.PathLike | None) -> dict[str, np.ndarray]:
-    """Read the arrays from `path`, the environment's path, or the authors' zips."""
+    """Reads `path`, the path in the environment variable, or the authors' zip files."""
     name, path = "path" if path else VARIABLE, given_place(path)
     if not path:
         return _omniglot_files.read_zips(_download())
@@ -118,8 +121,8 @@ def _read(path: str | os.PathLike | None) -> dict[str, np.ndarray]:
     kind = "argument `path`" if name == "path" else f"environment variable `{name}`"
     raise ValueError(
         f"Invalid value for {kind}. Expected an .npz file, a folder with omniglot.npz, "
-        "or a folder with images_background and images_evaluation; with neither "
-        f"`path` nor {VARIABLE} set, the data set is downloaded. Received: "
+        "or a folder with images_background and images_evaluation. If neither `path` "
+        f"nor {VARIABLE} is set, the dataset is downloaded. Received: "
         f"{name}={str(path)!r}"
     )
 

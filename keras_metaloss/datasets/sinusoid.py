@@ -1,4 +1,4 @@
-"""Sinusoids: few-shot regression tasks, generated as they are asked for."""
+"""Sinusoids: few-shot regression tasks that are generated on demand."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ __all__ = ["load_data"]
 def load_data(
     shots: int = 5, queries: int = 10, variant: str = "maml", seed: int = 0
 ) -> tuple[tasks.FunctionTasks, tasks.FunctionTasks, tasks.FunctionTasks]:
-    """Load sinusoid tasks to train, validate and test on.
+    """Returns sinusoid tasks for training, validation and test.
 
-    There is nothing to download, and no end of tasks: the three families draw from
-    the same ranges of amplitude and phase, each with a seed of its own.
+    Nothing is downloaded, and the number of tasks is unlimited. The three families draw
+    parameters from the same distributions with different seeds.
 
     Args:
-        shots: number of support points of a task.
-        queries: number of query points of a task.
-        variant: `"maml"` or `"meta_sgd"`, the ranges of which paper; see
-            `keras_metaloss.tasks.sinusoid`.
-        seed: seed of all three families, which get `3 * seed`, `3 * seed + 1` and
-            `3 * seed + 2`. So families of different seeds differ, too.
+        shots: Number of support points per task. Defaults to `5`.
+        queries: Number of query points per task. Defaults to `10`.
+        variant: `"maml"`: `y = A sin(x - b)`, with the ranges of the MAML paper.
+            `"meta_sgd"`: `y = A sin(w x + b)`, with the ranges of the Meta-SGD paper.
+            Defaults to `"maml"`.
+        seed: Non-negative integer. The families use the seeds `3 * seed`,
+            `3 * seed + 1` and `3 * seed + 2`, so that families of different seeds
+            differ too. Defaults to `0`.
 
     Returns:
         `(train, val, test)`, three `keras_metaloss.tasks.FunctionTasks`.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: If `shots` or `queries` is not a positive integer, if `variant` is
+            unknown, or if `seed` is not a non-negative integer.
 
     Example:
 

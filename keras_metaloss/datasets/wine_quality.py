@@ -1,8 +1,8 @@
-"""Wine Quality: chemistry, colour and score of 6,497 Portuguese wines.
+"""Wine Quality: chemistry, color and score of 6,497 Portuguese wines.
 
-The data set is not part of this package: it is downloaded from the UCI Machine Learning
+The dataset is not part of this package: it is downloaded from the UCI Machine Learning
 Repository, or read from a local copy. Cortez, Cerdeira, Almeida, Matos and Reis, 2009,
-doi 10.24432/C56S3T, licence CC BY 4.0.
+doi 10.24432/C56S3T. License: CC BY 4.0.
 """
 
 from __future__ import annotations
@@ -24,22 +24,26 @@ _HASH = "3ed56667f4b828242bd732d7d1dd7f2861e54432239d7fa63877014cbb0304d4"
 def load_data(
     path: str | os.PathLike | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Load Wine Quality: a class and a number for each wine.
+    """Loads Wine Quality: measurements, color and score of each wine.
 
     Args:
-        path: the authors' zip file, an `.npz` file with the arrays `x`, `is_white` and
-            `quality`, or a folder with `wine_quality.npz`. Defaults to the environment
-            variable `KERAS_METALOSS_DATA`; if that is not set either, the zip file
-            (89 kB) is downloaded once into Keras's data set folder.
+        path: The authors' zip file, an `.npz` file with the arrays `x`, `is_white` and
+            `quality`, or a folder with `wine_quality.npz`. Defaults to `None`, which
+            means the path in the environment variable `KERAS_METALOSS_DATA`; if that is
+            not set either, the zip file (89 kB) is downloaded once into Keras's dataset
+            folder.
 
     Returns:
-        `x, is_white, quality, group`: measurements, float64 `[N, 11]`, not scaled; 1
-        for white and 0 for red wines, int32 `[N]`; the score from 0 to 10, float32
-        `[N]`; numbers of wines with equal measurements, int32 `[N]`. Nearly a fifth
-        of the rows repeat another: keep a group on one side of a split.
+        `(x, is_white, quality, group)`:
+
+        - `x`: float64 `[N, 11]`, measurements, not scaled.
+        - `is_white`: int32 `[N]`, 1 for white and 0 for red wines.
+        - `quality`: float32 `[N]`, the score from 0 to 10.
+        - `group`: int32 `[N]`, equal for wines with equal measurements. Nearly a fifth
+          of the rows are duplicates: assign each group to one side of a split.
 
     Raises:
-        ValueError: if `path` does not exist or does not hold the data set.
+        ValueError: If `path` does not exist or does not contain the dataset.
 
     Example:
 
@@ -71,8 +75,8 @@ def _read(path):
         return _from_zip(place)
     raise ValueError(
         "Invalid value for argument `path`. Expected the authors' zip file, an .npz "
-        "file or a folder with wine_quality.npz; with neither `path` nor the "
-        f"environment variable {VARIABLE} set, the data set is downloaded. Received: "
+        "file or a folder with wine_quality.npz. If neither `path` nor the "
+        f"environment variable {VARIABLE} is set, the dataset is downloaded. Received: "
         f"path={str(given)!r}"
     )
 

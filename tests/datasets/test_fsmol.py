@@ -1,4 +1,4 @@
-"""FS-Mol from the authors' files and from arrays, all made up here."""
+"""FS-Mol from synthetic copies of the authors' files and of the arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras_metaloss.datasets import fsmol
 
 
 def write(path, seed=0):
-    """A file as the authors write it; gives what is in it."""
+    """Writes a file in the authors' format; returns its fingerprint counts."""
     random = np.random.default_rng(seed)
     counts = random.integers(0, 3, (4, 2048))
     values = ["7.5", None, "", "-1.25"]
@@ -38,7 +38,7 @@ def check(assay, counts):
 
 
 @pytest.mark.parametrize("folder", ["", "test"])
-def test_the_authors_files(tmp_path, folder):
+def test_reads_the_authors_files(tmp_path, folder):
     (tmp_path / folder).mkdir(exist_ok=True)
     counts = {
         n: write(tmp_path / folder / f"{n}.jsonl.gz", i) for i, n in enumerate("ab")
@@ -49,25 +49,25 @@ def test_the_authors_files(tmp_path, folder):
         check(assay, counts[assay.name])
 
 
-def test_each_assay_is_downloaded(tmp_path, monkeypatch):
+def test_downloads_each_assay(tmp_path, monkeypatch):
     monkeypatch.delenv("KERAS_METALOSS_DATA", raising=False)
     counts = write(tmp_path / "one.gz")
-    asked = []
+    origins = []
 
     def get_file(origin, **_):
-        asked.append(origin)
+        origins.append(origin)
         return str(tmp_path / "one.gz")
 
     monkeypatch.setattr("keras.utils.get_file", get_file)
     assays = fsmol.load_data(assays=["CHEMBL1", "CHEMBL2"], fold="valid")
-    assert [url.split("/")[-2:] for url in asked] == [
+    assert [url.split("/")[-2:] for url in origins] == [
         ["valid", "CHEMBL1.jsonl.gz"],
         ["valid", "CHEMBL2.jsonl.gz"],
     ]
     check(assays[1], counts)
 
 
-def test_arrays_in_a_folder_of_the_environment(tmp_path, monkeypatch):
+def test_reads_arrays_from_the_environment_folder(tmp_path, monkeypatch):
     bits = np.random.default_rng(0).integers(0, 2, (5, 2048), dtype="uint8")
     np.savez(
         tmp_path / "fsmol_subset.npz",
@@ -85,7 +85,7 @@ def test_arrays_in_a_folder_of_the_environment(tmp_path, monkeypatch):
         fsmol.load_data(assays=["a", "c"])
 
 
-def test_a_place_without_the_data(tmp_path):
+def test_missing_data_raises(tmp_path):
     write(tmp_path / "a.jsonl.gz")
     with pytest.raises(ValueError, match=r"without \['b'\]"):
         fsmol.load_data(tmp_path, ["a", "b"])

@@ -1,4 +1,4 @@
-"""The glyphs: which characters, which classes, which pictures, which files."""
+"""Glyphs: characters, classes, drawings and cache files."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def _only(found, characters):
 
 class TestOutlines:
     def test_coverage_of_a_rectangle_is_exact(self):
-        # From x = 1.5 to 4 and, counted from below, from y = 2 to 4.25.
+        # From x = 1.5 to 4 and from y = 2 to 4.25; y is counted from the bottom.
         corners = [(1.5, 2), (4, 2), (4, 4.25), (1.5, 4.25), (1.5, 2)]
         expected = np.zeros((6, 6))
-        expected[2:4, 1:4] = 1  # rows are counted from above
+        expected[2:4, 1:4] = 1  # rows are counted from the top
         expected[1, 1:4] = 0.25
         expected[:, 1] /= 2
         images = _glyph_outlines.rasterise([None, Outline(corners)], 6)
@@ -47,7 +47,7 @@ class TestOutlines:
         np.testing.assert_allclose(images[1] / 255, expected, atol=2 / 255)
 
     @pytest.mark.parametrize("character", ["g", "Ж", "ß", "ა", "≠"])
-    def test_same_picture_as_pillow(self, typefaces, character):
+    def test_rendering_matches_pillow(self, typefaces, character):
         fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
         font = ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), 400)
         picture = Image.new("L", (800, 800))
@@ -63,11 +63,11 @@ class TestOutlines:
         difference = np.abs(ours / 255 - np.asarray(picture) / 255)
         assert difference.mean() < 0.02
 
-    def test_characters_that_draw_nothing_have_no_outline(self, typefaces):
+    def test_missing_and_blank_characters_have_no_outline(self, typefaces):
         assert _glyph_outlines.outline(typefaces[0], " ") is None
         assert _glyph_outlines.outline(typefaces[0], "漢") is None
 
-    def test_no_candidate_is_the_sign_of_a_missing_glyph(self, typefaces, found):
+    def test_no_candidate_has_the_missing_glyph_outline(self, typefaces, found):
         for position, typeface in enumerate(typefaces):
             typeface.load_glyph(0, flags=_glyph_outlines._UNHINTED)
             missing, _ = typeface.get_path()
@@ -80,19 +80,19 @@ class TestOutlines:
 
 
 class TestClasses:
-    def test_every_candidate_is_in_eight_typefaces(self, found):
+    def test_every_candidate_is_in_at_least_eight_typefaces(self, found):
         assert len(found) > 2000
         for outlines in found.values():
             assert len(outlines) == 16
             assert sum(path is not None for path in outlines) >= 8
 
-    def test_unwanted_characters_are_left_out(self, found):
+    def test_unwanted_characters_are_excluded(self, found):
         # Tab, space, combining acute, modifier h, acute accent, Kelvin sign (K),
         # superscript 2, Braille, arrow, box drawing, block, shade, U+FFFD.
         for character in "\t \u0301ʰ´\u212a²⠿→┼█░\ufffd":
             assert character not in found
 
-    def test_wanted_characters_are_there(self, found):
+    def test_wanted_characters_are_included(self, found):
         assert set("Aa9!éΩжაչກ≤♥") <= set(found)
 
     @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ class TestClasses:
             ("ກ", "LAO"),
             ("9", "COMMON"),
             ("≤", "COMMON"),
-            ("՞", "COMMON"),  # ARMENIAN QUESTION MARK is no letter
+            ("՞", "COMMON"),  # ARMENIAN QUESTION MARK is not a letter
         ],
     )
     def test_script(self, character, script):
@@ -116,24 +116,24 @@ class TestClasses:
     @pytest.mark.parametrize(
         "same", ["AΑА", "BΒВв", "CcСс", "OoΟοОоՕօ", "PΡР", "Vv", "gց", "ÞϷ", "ΓГг"]
     )
-    def test_look_alikes_are_one_class(self, found, same):
+    def test_look_alikes_form_one_class(self, found, same):
         assert _glyph_classes.leaders(_only(found, same)) == [same[0]]
 
     @pytest.mark.parametrize("apart", ["EFGCOQPR", "Il1", "ÀÁ", "un", "ЖШЩЦ", "≤≥<"])
-    def test_different_characters_stay_apart(self, found, apart):
+    def test_different_characters_stay_separate(self, found, apart):
         assert _glyph_classes.leaders(_only(found, apart)) == list(apart)
 
-    def test_ascii_leads_and_scripts_are_in_order(self, found):
+    def test_ascii_is_first_and_scripts_are_in_order(self, found):
         order = {character: index for index, character in enumerate(found)}
         assert order["3"] < order["É"] < order["Ω"] < order["Б"] < order["≤"]
 
-    def test_a_look_alike_of_a_look_alike_can_lead(self, monkeypatch):
-        # a ~ b ~ c, but not a ~ c: "c" is unlike the only leader, "a".
+    def test_look_alike_of_a_look_alike_can_lead(self, monkeypatch):
+        # a ~ b ~ c, but not a ~ c: "c" does not look like "a", the only leader.
         alike = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=bool)
         monkeypatch.setattr(_glyph_classes, "look_alikes", lambda characters: alike)
         assert _glyph_classes.leaders({"a": [], "b": [], "c": []}) == ["a", "c"]
 
-    def test_votes_count_only_common_typefaces(self):
+    def test_only_common_typefaces_are_counted(self):
         square = Outline([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)])
         flat = Outline([(0, 0), (1, 0), (1, 0.2), (0, 0.2), (0, 0)])
         same_in_half = {"a": [square, square], "b": [square, flat]}
@@ -169,8 +169,8 @@ class TestDrawings:
         np.testing.assert_array_equal(self._draw(found), first)
         assert not np.array_equal(self._draw(found, seed=1), first)
 
-    def test_typefaces_take_turns(self, found):
-        # Undeformed and fitted alike, drawings differ by typeface alone.
+    def test_typefaces_are_used_in_turn(self, found):
+        # With twice as many drawings as typefaces, each typeface is used twice.
         outlines = [path for path in found["ж"] if path is not None]
         taken = []
         original = _glyph_drawings._deform
@@ -185,16 +185,16 @@ class TestDrawings:
 
     @pytest.mark.parametrize("size", [28, 64])
     @pytest.mark.parametrize("character", "ж.—|Q")
-    def test_ink_is_large_and_whole(self, found, character, size):
+    def test_ink_is_large_and_not_cut_off(self, found, character, size):
         images = self._draw(found, character, size=size) > 0
         for image in images:
             rows, columns = np.flatnonzero(image.any(1)), np.flatnonzero(image.any(0))
             extent = max(np.ptp(rows), np.ptp(columns)) + 1
             assert 0.6 * size < extent <= 0.9 * size + 2
-        # Room to the edge is at least a tenth of the size less the shift, 5 %.
+        # The margin is at least a tenth of the size minus the shift of 5 %.
         assert not images[:, [0, -1]].all(axis=(0, 2)).any()
 
-    def test_ink_is_255_on_paper_0(self, found):
+    def test_ink_is_255_and_background_is_0(self, found):
         image = self._draw(found, "■", drawings=1, size=64)[0]
         assert image[32, 32] == 255
         assert image[0, 0] == 0
@@ -202,7 +202,7 @@ class TestDrawings:
 
 @pytest.fixture
 def few(monkeypatch, found):
-    """Let `load_data` find few characters only: 3 to train on, 1, and 2."""
+    """Restricts `load_data` to 4 training classes, 1 validation and 2 test classes."""
     subset = _only(found, "aΩжbჰ9AΑ")
     monkeypatch.setattr(_glyph_classes, "candidates", lambda typefaces: subset)
     monkeypatch.setattr(_glyph_outlines, "load_typefaces", list)
@@ -217,17 +217,18 @@ class TestLoadData:
             assert y.dtype == np.int32
             np.testing.assert_array_equal(y, np.arange(3 * classes) // 3)
 
-    def test_images_are_the_drawings_in_order_of_code_point(self, few, found, tmp_path):
+    def test_classes_are_sorted_by_code_point(self, few, found, tmp_path):
         (x, y), _, _ = glyphs.load_data(drawings=2, cache_dir=tmp_path, seed=7)
         for label, character in enumerate("9Aab"):
             expected = _glyph_drawings.draw(character, found[character], 2, 28, 7)
             np.testing.assert_array_equal(x[y == label, ..., 0], expected)
 
-    def test_says_what_it_does_once(self, few, tmp_path, capfd):
+    def test_rendering_is_announced_only_once(self, few, tmp_path, capfd):
         first = glyphs.load_data(drawings=2, cache_dir=tmp_path)
-        said = capfd.readouterr().out
-        assert said.startswith("Rendering the glyphs once, to be kept as ")
-        assert str(tmp_path) in said
+        output = capfd.readouterr().out
+        start = "Rendering the glyphs dataset once; it is cached in "
+        assert output.startswith(start)
+        assert str(tmp_path) in output
         again = glyphs.load_data(drawings=2, cache_dir=tmp_path)
         assert capfd.readouterr().out == ""
         for (x, y), (x_again, y_again) in zip(first, again, strict=True):
@@ -242,13 +243,13 @@ class TestLoadData:
             with pytest.raises(TypeError, match="not callable"):
                 glyphs.load_data(**{"drawings": 2, "cache_dir": tmp_path, **other})
 
-    def test_keras_home(self, few, tmp_path, monkeypatch):
+    def test_cache_is_in_keras_home(self, few, tmp_path, monkeypatch):
         monkeypatch.setenv("KERAS_HOME", str(tmp_path))
         glyphs.load_data(drawings=1)
         folder = tmp_path / "datasets" / "keras_metaloss"
         assert [path.suffix for path in folder.iterdir()] == [".npz"]
 
-    def test_interruption_leaves_nothing_behind(self, few, tmp_path, monkeypatch):
+    def test_interruption_leaves_no_files(self, few, tmp_path, monkeypatch):
         def write_half_and_stop(file, **arrays):
             file.write(b"PK half of a file")
             raise KeyboardInterrupt
@@ -267,7 +268,7 @@ class TestLoadData:
         whole = path.read_bytes()
         path.write_bytes(whole[: kept if kept != 0.9 else int(0.9 * len(whole))])
         again = glyphs.load_data(drawings=1, cache_dir=tmp_path)
-        assert "cannot be read" in capsys.readouterr().out
+        assert "the cache cannot be read" in capsys.readouterr().out
         np.testing.assert_array_equal(again[2][0], expected[2][0])
         assert path.read_bytes()[:100] == whole[:100]
 
@@ -290,8 +291,8 @@ class TestLoadData:
         assert not list(tmp_path.iterdir())
 
 
-def _nearest_neighbour_accuracy(images, tasks=300, ways=5, queries=15):
-    """Accuracy of one nearest neighbour on pixels, one shot."""
+def _nearest_neighbor_accuracy(images, tasks=300, ways=5, queries=15):
+    """Computes the 1-shot accuracy of a nearest-neighbor classifier on pixels."""
     generator = np.random.default_rng(0)
     vectors = images.reshape(*images.shape[:2], -1) / 255.0
     right = 0
@@ -307,7 +308,7 @@ def _nearest_neighbour_accuracy(images, tasks=300, ways=5, queries=15):
 
 
 @pytest.mark.slow
-def test_the_whole_set(tmp_path, monkeypatch):
+def test_full_dataset(tmp_path, monkeypatch):
     splits = {}
     split = _glyph_classes.split
     monkeypatch.setattr(
@@ -338,4 +339,4 @@ def test_the_whole_set(tmp_path, monkeypatch):
 
     pictures = np.concatenate([part.reshape(-1, 784) for part in images.values()])
     assert len(np.unique(pictures, axis=0)) == len(pictures)
-    assert 0.5 < _nearest_neighbour_accuracy(images["test"]) < 0.75
+    assert 0.5 < _nearest_neighbor_accuracy(images["test"]) < 0.75

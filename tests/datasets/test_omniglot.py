@@ -1,4 +1,4 @@
-"""Omniglot from arrays, from PNG files and from the authors' zips, all made up here."""
+"""Omniglot from synthetic arrays, PNG files and zip files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from keras_metaloss.datasets import _omniglot_files, omniglot
 
-# Real names, so that all splits occur: train, val and test of "vinyals".
+# Real names that cover train, val and test of the "vinyals" split.
 _CHARACTERS = (
     ("background", "Greek", "character01"),
     ("background", "Greek", "character02"),
@@ -26,7 +26,7 @@ _CHARACTERS = (
 _VINYALS = ("train", "train", "val", "train", "train", "test", "test")
 _DRAWINGS = 3
 
-# The number of characters of each alphabet, in the order of names.
+# Number of characters of each alphabet, sorted by name.
 _BACKGROUND = {
     "Alphabet_of_the_Magi": 20,
     "Anglo-Saxon_Futhorc": 29,
@@ -90,14 +90,14 @@ def no_variable(monkeypatch):
 
 @pytest.fixture(scope="module")
 def strokes():
-    """Where there is ink: bool `[characters, drawings, 105, 105]`."""
+    """Ink pixels: bool `[characters, drawings, 105, 105]`."""
     generator = np.random.default_rng(0)
     return generator.random((len(_CHARACTERS), _DRAWINGS, 105, 105)) < 0.2
 
 
 @pytest.fixture(scope="module")
 def images(strokes):
-    """The same at 28x28: split each pixel in 4x4, then average 15x15 of these."""
+    """Strokes at 28x28: each pixel is split into 4x4, and 15x15 of these averaged."""
     fine = strokes.repeat(4, axis=2).repeat(4, axis=3)
     means = fine.reshape(len(strokes), _DRAWINGS, 28, 15, 28, 15).mean(axis=(3, 5))
     return np.rint(255 * means).astype("uint8")
@@ -136,7 +136,7 @@ def npz(tmp_path, images):
 
 
 def _check(splits, images, chosen):
-    """Compare with `images` of the classes that `chosen` lists for each split."""
+    """Compares with `images` of the classes that `chosen` lists for each split."""
     for (x, y), classes in zip(splits, chosen, strict=True):
         assert x.dtype == np.uint8
         assert y.dtype == np.int32
@@ -152,7 +152,7 @@ _CHOSEN = {
 
 
 @pytest.mark.parametrize("split", ["vinyals", "background"])
-class TestForms:
+class TestFormats:
     def test_npz(self, npz, images, split):
         _check(omniglot.load_data(npz, split=split), images, _CHOSEN[split])
 
@@ -164,20 +164,20 @@ class TestForms:
         _check(omniglot.load_data(png_folder, split), images, _CHOSEN[split])
 
     def test_zips(self, zips, images, split, monkeypatch):
-        asked = []
+        calls = []
 
         def get_file(**arguments):
-            asked.append(arguments)
+            calls.append(arguments)
             return str(zips / arguments["origin"].rsplit("/", 1)[1])
 
         monkeypatch.setattr(keras.utils, "get_file", get_file)
         _check(omniglot.load_data(split=split), images, _CHOSEN[split])
-        assert [arguments["origin"] for arguments in asked] == [
+        assert [arguments["origin"] for arguments in calls] == [
             "https://github.com/brendenlake/omniglot/raw/master/python/images_"
             f"{part}.zip"
             for part in ("background", "evaluation")
         ]
-        for arguments in asked:
+        for arguments in calls:
             assert arguments["hash_algorithm"] == "sha256"
             assert len(bytes.fromhex(arguments["file_hash"])) == 32
 
@@ -187,7 +187,9 @@ def zips(tmp_path_factory, png_folder):
     folder = tmp_path_factory.mktemp("zips")
     for part in ("background", "evaluation"):
         with zipfile.ZipFile(folder / f"images_{part}.zip", "w") as archive:
-            archive.writestr("__MACOSX/Greek/character01/._0000_01.png", b"no picture")
+            archive.writestr(
+                "__MACOSX/Greek/character01/._0000_01.png", b"not an image"
+            )
             for file in sorted(png_folder.glob(f"images_{part}/**/*")):
                 archive.write(file, file.relative_to(png_folder))
     return folder
@@ -196,12 +198,12 @@ def zips(tmp_path_factory, png_folder):
 class TestDownload:
     @pytest.fixture(autouse=True)
     def local(self, zips, tmp_path, monkeypatch):
-        """Download from a local folder, into a temporary one."""
+        """Downloads from a local folder to a temporary folder."""
         get_file = functools.partial(keras.utils.get_file, cache_dir=tmp_path)
         monkeypatch.setattr(keras.utils, "get_file", get_file)
         monkeypatch.setattr(omniglot, "_ORIGIN", f"{zips.as_uri()}/")
 
-    def test_right_hash(self, zips, images, tmp_path, monkeypatch):
+    def test_correct_hash_is_accepted(self, zips, images, tmp_path, monkeypatch):
         hashes = {
             part: hashlib.sha256((zips / f"images_{part}.zip").read_bytes()).hexdigest()
             for part in ("background", "evaluation")
@@ -210,10 +212,10 @@ class TestDownload:
         _check(omniglot.load_data(), images, _CHOSEN["vinyals"])
         kept = sorted(path.name for path in tmp_path.rglob("*.zip"))
         assert kept == ["images_background.zip", "images_evaluation.zip"]
-        monkeypatch.setattr(omniglot, "_ORIGIN", "file:///nowhere/")
+        monkeypatch.setattr(omniglot, "_ORIGIN", "file:///missing/")
         _check(omniglot.load_data(), images, _CHOSEN["vinyals"])
 
-    def test_wrong_hash(self):
+    def test_wrong_hash_raises(self):
         with pytest.raises(ValueError, match="sha256 file hash does not match"):
             omniglot.load_data()
 
@@ -224,11 +226,11 @@ class TestVariable:
             monkeypatch.setenv("KERAS_METALOSS_DATA", str(place))
             _check(omniglot.load_data(), images, _CHOSEN["vinyals"])
 
-    def test_path_comes_first(self, npz, images, monkeypatch, tmp_path):
+    def test_path_takes_precedence(self, npz, images, monkeypatch, tmp_path):
         monkeypatch.setenv("KERAS_METALOSS_DATA", str(tmp_path / "nothing"))
         _check(omniglot.load_data(npz), images, _CHOSEN["vinyals"])
 
-    def test_missing(self, monkeypatch, tmp_path):
+    def test_missing_data_raises(self, monkeypatch, tmp_path):
         monkeypatch.setenv("KERAS_METALOSS_DATA", str(tmp_path))
         with pytest.raises(
             ValueError,
@@ -252,29 +254,29 @@ class TestSplits:
         assert len(found) == 1623
         counts = {name: found.count(name) for name in ("train", "val", "test")}
         assert counts == {"train": 1028, "val": 172, "test": 423}
-        # The usual 1,200 to train and validate on are the first by name.
+        # The usual 1,200 training and validation characters come first by name.
         assert set(found[:1200]) == {"train", "val"}
-        # As the documentation of `load_data` has it.
+        # The number in the documentation of `load_data`.
         assert found[sum(_BACKGROUND.values()) :].count("train") == 236
 
-    def test_vinyals_of_each_made_up_character(self):
+    def test_vinyals_split_of_each_test_character(self):
         found = [_omniglot_files._vinyals_split(*key) for key in _CHARACTERS]
         assert tuple(found) == _VINYALS
 
-    def test_unknown(self, npz):
+    def test_unknown_split_raises(self, npz):
         with pytest.raises(ValueError, match="`split`.*Received: split='lake'"):
             omniglot.load_data(npz, split="lake")
 
 
-class TestWrongFiles:
-    def test_no_such_path(self, tmp_path):
+class TestInvalidFiles:
+    def test_missing_path_raises(self, tmp_path):
         path = tmp_path / "nothing.npz"
         with pytest.raises(
             ValueError, match="argument `path`.*Received: path='.*nothing"
         ):
             omniglot.load_data(path)
 
-    def test_missing_array(self, tmp_path, images):
+    def test_missing_array_raises(self, tmp_path, images):
         arrays = _arrays(images)
         del arrays["vinyals_split"]
         np.savez(tmp_path / "a.npz", **arrays)
@@ -289,20 +291,20 @@ class TestWrongFiles:
             lambda images: images[..., :27],
         ],
     )
-    def test_wrong_images(self, tmp_path, images, change):
+    def test_invalid_images_raise(self, tmp_path, images, change):
         np.savez(tmp_path / "a.npz", **{**_arrays(images), "images": change(images)})
         with pytest.raises(ValueError, match="`images`.*Received: (uint8|float64) of"):
             omniglot.load_data(tmp_path / "a.npz")
 
     @pytest.mark.parametrize("name", ["split", "vinyals_split"])
-    def test_wrong_names_of_splits(self, tmp_path, images, name):
+    def test_invalid_split_names_raise(self, tmp_path, images, name):
         arrays = _arrays(images)
         arrays[name] = np.where(arrays[name] == arrays[name][0], "other", arrays[name])
         np.savez(tmp_path / "a.npz", **arrays)
         with pytest.raises(ValueError, match=f"`{name}`.*Received: .*'other'"):
             omniglot.load_data(tmp_path / "a.npz")
 
-    def test_wrong_lengths(self, tmp_path, images):
+    def test_unequal_lengths_raise(self, tmp_path, images):
         np.savez(tmp_path / "a.npz", **{**_arrays(images), "images": images[1:]})
         with pytest.raises(ValueError, match="'images': 6, 'alphabet': 7"):
             omniglot.load_data(tmp_path / "a.npz")
@@ -316,18 +318,18 @@ class TestWrongFiles:
         return root
 
     @pytest.mark.parametrize("drawings", [0, 2])
-    def test_incomplete_folder(self, tmp_path, drawings):
+    def test_incomplete_folder_raises(self, tmp_path, drawings):
         self._folder(tmp_path, drawings_of_second=drawings)
         with pytest.raises(ValueError, match=f"Received: {1 + drawings} such files"):
             omniglot.load_data(tmp_path)
 
-    def test_wrong_size(self, tmp_path):
+    def test_wrong_image_size_raises(self, tmp_path):
         self._folder(tmp_path, size=28)
         with pytest.raises(ValueError, match="Expected PNG images of 105x105 pixels"):
             omniglot.load_data(tmp_path)
 
-    def test_no_picture(self, tmp_path):
+    def test_undecodable_image_raises(self, tmp_path):
         self._folder(tmp_path)
-        next(tmp_path.rglob("*.png")).write_bytes(b"no picture")
+        next(tmp_path.rglob("*.png")).write_bytes(b"not an image")
         with pytest.raises(ValueError, match="Expected PNG images of 105x105 pixels"):
             omniglot.load_data(tmp_path)

@@ -9,17 +9,17 @@ from keras_metaloss import tasks
 from keras_metaloss.datasets import sinusoid
 
 
-def test_families_differ_by_seed_alone(monkeypatch):
-    asked = []
+def test_families_differ_only_in_seed(monkeypatch):
+    calls = []
 
     def record(*arguments, seed, **named):
-        asked.append((arguments, named, seed))
+        calls.append((arguments, named, seed))
 
     monkeypatch.setattr(tasks, "sinusoid", record)
     for seed in (0, 1):
         sinusoid.load_data(shots=4, queries=6, variant="meta_sgd", seed=seed)
-    assert {seed for _, _, seed in asked} == set(range(6))
-    for arguments, named, _ in asked:
+    assert {seed for _, _, seed in calls} == set(range(6))
+    for arguments, named, _ in calls:
         assert arguments == (4, 6)
         assert named == {"variant": "meta_sgd"}
 
@@ -36,6 +36,6 @@ def test_families_share_no_task():
 @pytest.mark.parametrize(
     ("argument", "value"), [("shots", 0), ("variant", "maml++"), ("seed", -1)]
 )
-def test_wrong_arguments_are_named(argument, value):
+def test_invalid_arguments_are_named(argument, value):
     with pytest.raises(ValueError, match=f"`{argument}`.*Received: {argument}="):
         sinusoid.load_data(**{argument: value})

@@ -1,4 +1,4 @@
-"""Wine Quality from the authors' zip and from arrays, all made up here."""
+"""Wine Quality from synthetic copies of the authors' zip file and of the arrays."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def archive(tmp_path):
     return path
 
 
-def test_the_authors_files(archive):
+def test_reads_the_authors_files(archive):
     x, is_white, quality, group = wine_quality.load_data(archive)
     np.testing.assert_array_equal(x, np.concatenate([rows(5, 5)[0], rows(8, 8)[0]]))
     np.testing.assert_array_equal(is_white, [0] * 5 + [1] * 8)
@@ -42,18 +42,19 @@ def test_the_authors_files(archive):
     assert len(set(group)) == 11
 
 
-def test_the_download_is_checked_and_read(archive, monkeypatch):
+def test_download_is_verified_and_read(archive, monkeypatch):
     monkeypatch.delenv("KERAS_METALOSS_DATA", raising=False)
-    asked = {}
+    arguments = {}
     monkeypatch.setattr(
-        "keras.utils.get_file", lambda **kwargs: asked.update(kwargs) or str(archive)
+        "keras.utils.get_file",
+        lambda **kwargs: arguments.update(kwargs) or str(archive),
     )
     assert len(wine_quality.load_data()[0]) == 13
-    assert asked["hash_algorithm"] == "sha256"
-    assert len(asked["file_hash"]) == 64
+    assert arguments["hash_algorithm"] == "sha256"
+    assert len(arguments["file_hash"]) == 64
 
 
-def test_arrays_in_a_folder_of_the_environment(tmp_path, monkeypatch):
+def test_reads_arrays_from_the_environment_folder(tmp_path, monkeypatch):
     x, quality = rows(6, 0)
     np.savez(tmp_path / "wine_quality.npz", x=x, quality=quality, is_white=quality > 5)
     monkeypatch.setenv("KERAS_METALOSS_DATA", str(tmp_path))
@@ -62,6 +63,6 @@ def test_arrays_in_a_folder_of_the_environment(tmp_path, monkeypatch):
     assert is_white.tolist() == [0, 0, 0, 1, 1, 1]
 
 
-def test_a_place_without_the_data(tmp_path):
+def test_missing_data_raises(tmp_path):
     with pytest.raises(ValueError, match="wine_quality.npz"):
         wine_quality.load_data(tmp_path)
