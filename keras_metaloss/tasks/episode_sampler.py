@@ -1,4 +1,4 @@
-"""Few-shot classification episodes from labelled examples."""
+"""Few-shot classification episodes from labeled examples."""
 
 from __future__ import annotations
 
@@ -24,28 +24,32 @@ __all__ = ["EpisodeSampler"]
 
 
 class EpisodeSampler:
-    """Draws episodes: a few classes, a few examples of each to learn from, others to
-    be tested on.
+    """Draws few-shot classification episodes.
 
-    Classes and examples are drawn without replacement, labels `0 .. ways - 1` are given
-    to the classes of an episode at random, and support and queries never share an
-    example. Episode `i` depends on `seed` and `i` alone: not on the size of batches, on
-    the number of workers or on the order of reading.
+    An episode has a support set and a query set of a few classes. Classes and examples
+    are drawn without replacement, the integer labels `0` to `ways - 1` are assigned to
+    the classes of an episode at random, and the support set and the query set share no
+    examples. Episode `i` depends only on `seed` and `i`, not on the batch size, the
+    number of workers or the order of reading.
 
     Args:
-        x: examples, an array `[N, ...]`, or a dictionary or tuple of such arrays for a
-            learner of several inputs.
-        y: integer labels `[N]`.
-        ways: classes an episode; an inclusive range `(low, high)` draws it for each.
-        shots: support examples a class; likewise.
-        queries: query examples a class.
-        seed: a number not below zero.
-        rotation_classes: `True` makes four classes of each, its images turned by 0, 90,
-            180 and 270 degrees.
+        x: Examples: an array of shape `[N, ...]`, or a dictionary or tuple of such
+            arrays for a learner with multiple inputs.
+        y: Integer labels of shape `[N]`.
+        ways: Number of classes per episode, or an inclusive range `(low, high)` from
+            which it is drawn for each episode.
+        shots: Number of support examples per class, or an inclusive range `(low, high)`
+            from which it is drawn for each episode.
+        queries: Number of query examples per class.
+        seed: Non-negative integer. Defaults to `0`.
+        rotation_classes: Whether to turn each class into four classes: its images
+            rotated by 0, 90, 180 and 270 degrees. Requires square images. Defaults to
+            `False`.
 
     Raises:
-        ValueError: if an argument is out of range, classes are too few or too small for
-            the episodes, labels are no integers, or values are not finite.
+        ValueError: If an argument is out of range, if there are too few classes or too
+            few examples per class, if the labels are not integers, if the images are
+            not square with `rotation_classes=True`, or if `x` contains NaN or infinity.
 
     Example:
 
@@ -86,13 +90,24 @@ class EpisodeSampler:
         seed: int = 0,
         rotation_classes: bool = False,
     ) -> EpisodeSampler:
-        """Episodes of examples that `load` reads when they are wanted.
+        """Creates a sampler that reads examples on demand with a function.
 
         Args:
-            load: `(class_index, example_indices) -> [len(example_indices), ...]`, a
-                structure of arrays if there are several inputs.
-            class_sizes: number of examples of each class.
-            ways: see the class; so are the other arguments.
+            load: Function `(class_index, example_indices) -> examples` that returns an
+                array of shape `[len(example_indices), ...]`, or a structure of such
+                arrays for a learner with multiple inputs.
+            class_sizes: Number of examples of each class.
+            ways: Number of classes per episode, or an inclusive range `(low, high)`
+                from which it is drawn for each episode.
+            shots: Number of support examples per class, or an inclusive range
+                `(low, high)` from which it is drawn for each episode.
+            queries: Number of query examples per class.
+            seed: Non-negative integer. Defaults to `0`.
+            rotation_classes: Whether to turn each class into four classes: its images
+                rotated by 0, 90, 180 and 270 degrees. Defaults to `False`.
+
+        Returns:
+            An `EpisodeSampler`.
         """
         sampler = cls.__new__(cls)
         source = CallableSource(load, class_sizes)
@@ -110,13 +125,24 @@ class EpisodeSampler:
         seed: int = 0,
         rotation_classes: bool = False,
     ) -> EpisodeSampler:
-        """Episodes of examples from one `tf.data.Dataset` a class.
+        """Creates a sampler from one `tf.data.Dataset` per class.
 
         Args:
-            datasets: one dataset of known length a class, each element one example.
-                Pipelines with random access (slices, then `map`) are read at the wanted
-                places; others from their start.
-            ways: see the class; so are the other arguments.
+            datasets: One dataset of known length per class. Each element is one
+                example. Datasets that support random access (`from_tensor_slices`, then
+                `map`) are read at the sampled positions; others are read from the
+                start.
+            ways: Number of classes per episode, or an inclusive range `(low, high)`
+                from which it is drawn for each episode.
+            shots: Number of support examples per class, or an inclusive range
+                `(low, high)` from which it is drawn for each episode.
+            queries: Number of query examples per class.
+            seed: Non-negative integer. Defaults to `0`.
+            rotation_classes: Whether to turn each class into four classes: its images
+                rotated by 0, 90, 180 and 270 degrees. Defaults to `False`.
+
+        Returns:
+            An `EpisodeSampler`.
         """
         sampler = cls.__new__(cls)
         source = DatasetSource(datasets)
@@ -135,21 +161,22 @@ class EpisodeSampler:
 
     @property
     def num_classes(self) -> int:
-        """Number of classes to draw from, rotations counted."""
+        """Number of classes to draw from, including rotated classes."""
         return len(self._source.class_sizes)
 
     def episode(self, index: int) -> tuple[dict[str, Any], np.ndarray]:
-        """One task.
+        """Returns one episode.
 
         Args:
-            index: number of the episode, from 0.
+            index: Index of the episode, starting from 0.
 
         Returns:
-            `(x, y)`: `x` has `support_x [W*S, ...]`, `support_y [W*S]` and `query_x
-            [W*Q, ...]`, examples of one class after those of another; `y` are the
-            query labels `[W*Q]`, int32. Where ways or shots vary, W and S are their
-            maxima, `x` has `support_mask` and `query_mask` too, and what is masked out
-            is zero.
+            `(x, y)`. `x` is a dictionary of `support_x` `[W*S, ...]`, `support_y`
+            `[W*S]` and `query_x` `[W*Q, ...]`, with `W` ways, `S` shots and `Q`
+            queries, sorted by label. `y` contains the query labels `[W*Q]`. Labels are
+            int32. If ways or shots vary, `W` and `S` are their maxima, `x` also
+            contains the boolean masks `support_mask` `[W*S]` and `query_mask` `[W*Q]`,
+            and masked entries are zero.
         """
         random = np.random.Generator(np.random.Philox(key=[self._seed, index]))
         ways, shots = random.integers(
@@ -175,24 +202,35 @@ class EpisodeSampler:
     def batch(
         self, index: int, tasks_per_batch: int
     ) -> tuple[dict[str, Any], np.ndarray]:
-        """Episodes `index * tasks_per_batch` and those after it, stacked."""
+        """Returns one batch: episodes from `index * tasks_per_batch` on, stacked.
+
+        Args:
+            index: Index of the batch, starting from 0.
+            tasks_per_batch: Number of tasks per batch.
+
+        Returns:
+            `(x, y)`, as for `episode`, with a leading task axis.
+        """
         first = index * tasks_per_batch
         return stack([self.episode(first + task) for task in range(tasks_per_batch)])
 
     def dataset(
         self, tasks_per_batch: int, *, batches: int | None = None, first_batch: int = 0
     ) -> tf.data.Dataset:
-        """Batches as a `tf.data.Dataset` for `fit`, `evaluate` and `predict`.
+        """Returns batches as a `tf.data.Dataset` for `fit`, `evaluate` and `predict`.
 
         Args:
-            tasks_per_batch: number of tasks T a batch.
-            batches: length of the dataset; `None` for no end (give `fit`
-                `steps_per_epoch` then).
-            first_batch: number of the first batch; set it to go on where an interrupted
-                training stopped.
+            tasks_per_batch: Number of tasks per batch.
+            batches: Number of batches. `None` means an infinite dataset, for which
+                `fit` requires `steps_per_epoch`. Defaults to `None`.
+            first_batch: Index of the first batch. Set it to resume an interrupted
+                training. Defaults to `0`.
 
         Returns:
             A dataset of `(x, y)` with a leading task axis and static shapes.
+
+        Raises:
+            ValueError: If `tasks_per_batch` or `batches` is not a positive integer.
         """
         check_positive_integer("tasks_per_batch", tasks_per_batch)
         if batches is not None:
@@ -254,9 +292,10 @@ def _check_sizes(sizes, ways, shots, queries):
     small = int((sizes < needed).sum())
     if small:
         raise ValueError(
-            f"Expected at least shots + queries = {needed} examples in each class. "
-            f"Received: {small} of {len(sizes)} classes with fewer, the smallest with "
-            f"{int(sizes.min())}; shots={shots}, queries={queries}"
+            "Invalid values for arguments `shots` and `queries`. Expected at least "
+            f"shots + queries = {needed} examples in each class. Received: {small} of "
+            f"{len(sizes)} classes with fewer, the smallest with {int(sizes.min())}; "
+            f"shots={shots}, queries={queries}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Regression tasks drawn from a family of functions."""
+"""Regression tasks drawn from a parametric family of functions."""
 
 from __future__ import annotations
 
@@ -24,23 +24,27 @@ Distribution = tuple[float, float] | Callable[[np.random.Generator, tuple], np.n
 class FunctionTasks:
     """Draws regression tasks `y = function(x, **parameters) + noise`.
 
-    The parameters of a task and its inputs are drawn at random. Batch `i` depends on
-    `seed`, `i` and the number of tasks a batch alone.
+    The parameters and inputs of each task are drawn at random. Batch `i` depends only
+    on `seed`, `i` and the number of tasks per batch.
 
     Args:
-        function: `(x, **parameters) -> y` with x `[T, N, 1]` and each parameter
-            `[T, 1, 1]`.
-        parameters: distribution of each parameter by name: `(low, high)` for a uniform
-            one, or `(generator, size) -> array`.
-        inputs: distribution of the inputs, likewise.
-        shots: support examples a task.
-        queries: query examples a task.
-        noise: standard deviation of Gaussian noise added to all targets.
-        seed: a number not below zero.
+        function: Function `(x, **parameters) -> y`, with `x` and `y` of shape
+            `[T, N, 1]` and each parameter of shape `[T, 1, 1]`, for `T` tasks.
+        parameters: Dictionary from the name of each parameter to its distribution:
+            `(low, high)` for a uniform distribution, or a function
+            `(generator, size) -> array`, where `generator` is a
+            `numpy.random.Generator`.
+        inputs: Distribution of the inputs: `(low, high)` for a uniform distribution, or
+            a function `(generator, size) -> array`.
+        shots: Number of support examples per task.
+        queries: Number of query examples per task.
+        noise: Standard deviation of the Gaussian noise that is added to all targets.
+            Defaults to `0.0`.
+        seed: Non-negative integer. Defaults to `0`.
 
     Raises:
-        ValueError: if an argument is out of range; when batches are drawn, if
-            `function` gives another shape than that of x, NaN or infinity.
+        ValueError: If an argument is out of range; when batches are drawn, if
+            `function` returns NaN, infinity or a shape other than that of `x`.
 
     Example:
 
@@ -74,14 +78,23 @@ class FunctionTasks:
         self._seed = check_seed(seed)
 
     def parameters(self, index: int, tasks_per_batch: int) -> dict[str, np.ndarray]:
-        """The parameters of batch `index`, each `[T, 1, 1]`."""
+        """Returns the parameters of batch `index`, each of shape `[T, 1, 1]`."""
         return self._draw_parameters(self._random(index), tasks_per_batch)
 
     def batch(
         self, index: int, tasks_per_batch: int
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Batch `index`: `support_x`, `support_y` `[T, S, 1]`, `query_x [T, Q, 1]`, and
-        the query targets `[T, Q, 1]`, float32."""
+        """Returns one batch of tasks.
+
+        Args:
+            index: Index of the batch, starting from 0.
+            tasks_per_batch: Number of tasks `T` per batch.
+
+        Returns:
+            `(x, y)`. `x` is a dictionary of `support_x` and `support_y`, both
+            `[T, shots, 1]`, and `query_x` `[T, queries, 1]`. `y` contains the query
+            targets `[T, queries, 1]`. All arrays are float32.
+        """
         random = self._random(index)
         parameters = self._draw_parameters(random, tasks_per_batch)
         size = (tasks_per_batch, self._shots + self._queries, 1)
@@ -101,7 +114,21 @@ class FunctionTasks:
     def dataset(
         self, tasks_per_batch: int, *, batches: int | None = None, first_batch: int = 0
     ) -> tf.data.Dataset:
-        """Batches as a `tf.data.Dataset`; see `EpisodeSampler.dataset`."""
+        """Returns batches as a `tf.data.Dataset` for `fit`, `evaluate` and `predict`.
+
+        Args:
+            tasks_per_batch: Number of tasks per batch.
+            batches: Number of batches. `None` means an infinite dataset, for which
+                `fit` requires `steps_per_epoch`. Defaults to `None`.
+            first_batch: Index of the first batch. Set it to resume an interrupted
+                training. Defaults to `0`.
+
+        Returns:
+            A dataset of `(x, y)` with a leading task axis and static shapes.
+
+        Raises:
+            ValueError: If `tasks_per_batch` or `batches` is not a positive integer.
+        """
         check_positive_integer("tasks_per_batch", tasks_per_batch)
         if batches is not None:
             check_positive_integer("batches", batches)
@@ -117,8 +144,9 @@ class FunctionTasks:
         if y.shape != x.shape or not np.isfinite(y).all():
             problem = "NaN or infinity" if y.shape == x.shape else f"shape {y.shape}"
             raise ValueError(
-                "Invalid value for argument `function`. Expected one that gives finite "
-                f"numbers of the shape of x, {x.shape}. Received: {problem}"
+                "Invalid value for argument `function`. Expected a function that "
+                f"returns finite values of the shape of x, {x.shape}. Received: "
+                f"{problem}"
             )
         return y
 
@@ -132,20 +160,27 @@ class FunctionTasks:
 def sinusoid(
     shots: int, queries: int, *, variant: str = "maml", seed: int = 0
 ) -> FunctionTasks:
-    """Sine waves, the toy family of few-shot regression.
+    """Returns sine waves, the standard toy problem of few-shot regression.
 
-    `"maml"`: `y = A sin(x - b)`, amplitude A in [0.1, 5], phase b in [0, pi].
-    `"meta_sgd"`: `y = A sin(w x + b)`, frequency w in [0.8, 1.2] too.
-    Inputs are uniform in [-5, 5].
+    - `"maml"`: `y = A sin(x - b)` with amplitude `A` in [0.1, 5] and phase `b` in
+      [0, pi].
+    - `"meta_sgd"`: `y = A sin(w x + b)` with `A` and `b` as above and frequency `w` in
+      [0.8, 1.2].
+
+    Parameters are uniform in these ranges. Inputs are uniform in [-5, 5].
 
     Args:
-        shots: support examples a task.
-        queries: query examples a task.
-        variant: `"maml"` or `"meta_sgd"`.
-        seed: a number not below zero.
+        shots: Number of support examples per task.
+        queries: Number of query examples per task.
+        variant: `"maml"` or `"meta_sgd"`. Defaults to `"maml"`.
+        seed: Non-negative integer. Defaults to `0`.
+
+    Returns:
+        A `FunctionTasks`.
 
     Raises:
-        ValueError: if `variant` is unknown.
+        ValueError: If `shots` or `queries` is not a positive integer, if `variant` is
+            unknown, or if `seed` is not a non-negative integer.
 
     Example:
 
@@ -181,7 +216,7 @@ def _sampler(name, given):
     low, high = given
     if not low <= high:
         raise ValueError(
-            f"Invalid range for `{name}`. Expected (low, high) with low <= high. "
-            f"Received: {name}={given!r}"
+            f"Invalid value for argument `{name}`. Expected a range (low, high) with "
+            f"low <= high. Received: {name}={given!r}"
         )
     return lambda random, size: random.uniform(low, high, size)

@@ -1,4 +1,4 @@
-"""From numbered batches to a `tf.data.Dataset`."""
+"""Conversion of indexed batches to a `tf.data.Dataset`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import tensorflow as tf
 
 __all__ = ["batches_dataset"]
 
-# Sampling is much cheaper than the training step it feeds; more threads than this
-# only take cores away from the step.
+# Sampling is much cheaper than a training step. More threads would only take CPU cores
+# from the training step.
 _PARALLEL_BATCHES = 2
 _PREFETCHED_BATCHES = 4
 
@@ -19,16 +19,16 @@ _PREFETCHED_BATCHES = 4
 def batches_dataset(
     batch: Callable[[int], Any], batches: int | None, first_batch: int
 ) -> tf.data.Dataset:
-    """A dataset whose element `i` is `batch(first_batch + i)`.
+    """Returns a dataset whose element `i` is `batch(first_batch + i)`.
 
     Args:
-        batch: from the number of a batch to a structure of arrays, always of the same
-            shapes.
-        batches: length of the dataset; `None` for no end.
-        first_batch: number of the first batch.
+        batch: Function from the index of a batch to a structure of arrays, always of
+            the same shapes.
+        batches: Number of batches; `None` for an infinite dataset.
+        first_batch: Index of the first batch.
 
     Returns:
-        A `tf.data.Dataset` of static shapes, in order whatever the parallelism.
+        A `tf.data.Dataset` with static shapes and deterministic order.
     """
     example = batch(first_batch)
     flat = keras.tree.flatten(example)
@@ -49,6 +49,6 @@ def batches_dataset(
         read, num_parallel_calls=_PARALLEL_BATCHES, deterministic=True
     ).prefetch(_PREFETCHED_BATCHES)
     options = tf.data.Options()
-    # Tuning has nothing to decide here, and makes the end of `fit` wait for seconds.
+    # Autotuning has nothing to tune here and delays the end of `fit` by seconds.
     options.autotune.enabled = False
     return dataset.with_options(options)

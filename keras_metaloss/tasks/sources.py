@@ -1,4 +1,4 @@
-"""Where the examples of a class come from: arrays, a function, or a pipeline."""
+"""Sources of the examples of a class: arrays, a function, or `tf.data` datasets."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ __all__ = ["ArraySource", "CallableSource", "DatasetSource", "RotatedSource", "S
 
 
 class Source(Protocol):
-    """Examples by class.
+    """Examples grouped by class.
 
     Attributes:
-        class_sizes: `[C]`, number of examples of each class.
+        class_sizes: Number of examples of each class, `[C]`.
     """
 
     class_sizes: np.ndarray
 
     def load(self, class_index: int, example_indices: np.ndarray) -> Any:
-        """The examples, `[len(example_indices), ...]`."""
+        """Returns the examples, `[len(example_indices), ...]`."""
 
 
 class ArraySource:
-    """Examples held in arrays, with one label each.
+    """Examples in arrays, with one integer label per example.
 
     Args:
-        x: array `[N, ...]`, or a structure of such arrays.
-        y: integer labels `[N]`; equal labels make a class.
+        x: Array `[N, ...]`, or a structure of such arrays.
+        y: Integer labels `[N]`; examples with equal labels form a class.
 
     Raises:
-        ValueError: if shapes or dtypes do not fit or values are not finite.
+        ValueError: If shapes or dtypes do not match, or if values are not finite.
     """
 
     def __init__(self, x: Any, y: Any) -> None:
@@ -57,11 +57,15 @@ class ArraySource:
 
 
 class CallableSource:
-    """Examples that a function reads when they are wanted.
+    """Examples that a function reads on demand.
 
     Args:
-        function: `(class_index, example_indices) -> [len(example_indices), ...]`.
-        class_sizes: number of examples of each class.
+        function: Function `(class_index, example_indices) -> examples`, with examples
+            of shape `[len(example_indices), ...]`.
+        class_sizes: Number of examples of each class.
+
+    Raises:
+        ValueError: If `class_sizes` is not a vector of integers.
     """
 
     def __init__(
@@ -72,7 +76,7 @@ class CallableSource:
             self.class_sizes.dtype, np.integer
         ):
             raise ValueError(
-                "Invalid value for argument `class_sizes`. Expected one integer a "
+                "Invalid value for argument `class_sizes`. Expected one integer per "
                 f"class. Received: class_sizes={class_sizes!r}"
             )
         self._function = function
@@ -87,16 +91,16 @@ class CallableSource:
 
 
 class DatasetSource:
-    """Examples of one `tf.data.Dataset` a class.
+    """Examples in one `tf.data.Dataset` per class.
 
-    Random access is used where the pipeline has it; otherwise the pipeline is read up
-    to the last example wanted.
+    Uses random access if the dataset supports it; otherwise reads the dataset up to the
+    last requested example.
 
     Args:
-        datasets: one dataset a class, each element one example.
+        datasets: One dataset per class; each element is one example.
 
     Raises:
-        ValueError: if a dataset does not know its length.
+        ValueError: If the length of a dataset is unknown or infinite.
     """
 
     def __init__(self, datasets: Sequence[tf.data.Dataset]) -> None:
@@ -105,8 +109,8 @@ class DatasetSource:
         if any(size < 0 for size in sizes):
             raise ValueError(
                 "Invalid value for argument `datasets`. Expected datasets of known, "
-                "finite length (`assert_cardinality` sets it). Received: cardinality "
-                f"{min(sizes)} of dataset {int(np.argmin(sizes))}"
+                "finite length; set it with `assert_cardinality`. Received: "
+                f"cardinality {min(sizes)} of dataset {int(np.argmin(sizes))}"
             )
         self.class_sizes = np.array(sizes, dtype=np.int64)
 
@@ -136,12 +140,15 @@ class DatasetSource:
 
 
 class RotatedSource:
-    """Four classes for each class: its images turned by 0, 90, 180 and 270 degrees.
+    """Four classes per class: its images rotated by 0, 90, 180 and 270 degrees.
 
-    Class `r * C + c` is class `c` turned `r` times.
+    Class `r * C + c` is class `c` rotated `r` times by 90 degrees.
 
     Args:
-        source: a source of images `[height, width, ...]` with equal height and width.
+        source: Source of images `[height, width, ...]` with equal height and width.
+
+    Raises:
+        ValueError: If the images are not square.
     """
 
     def __init__(self, source: Source) -> None:
@@ -150,8 +157,9 @@ class RotatedSource:
         for array in keras.tree.flatten(source.load(0, np.array([0]))):
             if array.ndim < 3 or array.shape[1] != array.shape[2]:
                 raise ValueError(
-                    "Expected square images with `rotation_classes=True`. Received: "
-                    f"an example of shape {array.shape[1:]}"
+                    "Invalid value for argument `rotation_classes`. Expected square "
+                    "images with `rotation_classes=True`. Received: an example of "
+                    f"shape {array.shape[1:]}"
                 )
 
     def load(self, class_index: int, example_indices: np.ndarray) -> Any:
@@ -165,11 +173,11 @@ class RotatedSource:
 def _check_array(array, length, name="x"):
     if array.ndim == 0 or len(array) != length:
         raise ValueError(
-            f"Expected as many examples in `{name}` as asked for or labelled. "
-            f"Received: {name} of shape {array.shape} for {length} examples"
+            f"Invalid value for `{name}`. Expected {length} examples along the first "
+            f"axis. Received: {name} of shape {array.shape}"
         )
     if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
         raise ValueError(
-            f"Expected finite numbers in `{name}`. Received: {name} with "
-            f"{int((~np.isfinite(array)).sum())} values that are NaN or infinite"
+            f"Invalid value for `{name}`. Expected finite values. Received: {name} "
+            f"with {int((~np.isfinite(array)).sum())} values that are NaN or infinite"
         )

@@ -1,4 +1,4 @@
-"""Stacking and padding of examples that may be structures of arrays."""
+"""Stacking and padding of structures of arrays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["pad_to", "stack"]
 
 
 def stack(values: list[Any]) -> Any:
-    """Stacks equal structures of arrays along a new first axis."""
+    """Stacks structures of arrays along a new first axis."""
     return keras.tree.map_structure(lambda *arrays: np.stack(arrays), *values)
 
 

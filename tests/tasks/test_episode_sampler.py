@@ -1,4 +1,4 @@
-"""Episodes of `EpisodeSampler`: what is drawn, that it repeats, what is refused."""
+"""`EpisodeSampler`: episodes, determinism and errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Sampler = kml.tasks.EpisodeSampler
 
 
 def numbered(classes=10, size=8):
-    """Examples whose two numbers are their class and their place in it."""
+    """Returns examples `(class, index within the class)` and integer labels."""
     y = np.repeat(np.arange(classes) * 3 + 5, size)
     x = np.stack(
         [np.repeat(np.arange(classes), size), np.tile(np.arange(size), classes)], 1
@@ -33,13 +33,13 @@ def test_shapes_and_dtypes():
     assert set(x) == {"support_x", "support_y", "query_x"}
 
 
-def test_uint8_stays_uint8():
+def test_uint8_images_stay_uint8():
     images = np.zeros((20, 4, 4, 1), np.uint8)
     episodes = Sampler(images, np.repeat(np.arange(4), 5), ways=2, shots=1, queries=2)
     assert episodes.episode(0)[0]["support_x"].dtype == np.uint8
 
 
-def test_labels_name_classes_and_no_example_is_drawn_twice():
+def test_labels_match_classes_and_no_example_repeats():
     for index in range(50):
         x, y = sampler().episode(index)
         examples = np.concatenate([x["support_x"], x["query_x"]])
@@ -51,7 +51,7 @@ def test_labels_name_classes_and_no_example_is_drawn_twice():
         np.testing.assert_array_equal(np.bincount(y), [3] * 5)
 
 
-def test_classes_and_labels_are_uniform():
+def test_classes_and_labels_are_uniformly_distributed():
     counts = np.zeros((10, 5))
     for index in range(2000):
         x, _ = sampler().episode(index)
@@ -61,7 +61,7 @@ def test_classes_and_labels_are_uniform():
             counts[int(example[0]), label] += 1
     expected = counts.sum() / counts.size
     chi_square = ((counts - expected) ** 2 / expected).sum()
-    # 49 cells free at the most: 85.4 is passed by chance once in a thousand.
+    # The 99.9 % quantile of the chi-squared distribution with 49 degrees of freedom.
     assert chi_square < 85.4
 
 
@@ -70,7 +70,7 @@ def equal(first, second):
     return all(np.array_equal(p, q) for p, q in zip(a, b, strict=True))
 
 
-def test_an_episode_depends_on_seed_and_number_alone():
+def test_episode_depends_only_on_seed_and_index():
     episodes = sampler(seed=3)
     late = episodes.episode(7)
     episodes.episode(2)
@@ -82,7 +82,7 @@ def test_an_episode_depends_on_seed_and_number_alone():
     assert equal(late, inside)
 
 
-def test_dataset_is_the_batches_in_order():
+def test_dataset_contains_the_batches_in_order():
     episodes = sampler()
     batches = list(episodes.dataset(3, batches=6).as_numpy_iterator())
     assert len(batches) == 6
@@ -91,7 +91,7 @@ def test_dataset_is_the_batches_in_order():
     assert equal(later, batches[4])
 
 
-def test_dataset_has_static_shapes_and_knows_its_length():
+def test_dataset_has_static_shapes_and_known_length():
     data = sampler().dataset(3, batches=6)
     assert int(data.cardinality()) == 6
     assert sampler().dataset(3).cardinality() == tf.data.INFINITE_CARDINALITY
@@ -100,7 +100,7 @@ def test_dataset_has_static_shapes_and_knows_its_length():
     )
 
 
-def test_rotations_are_further_classes():
+def test_rotations_are_additional_classes():
     images = np.random.default_rng(0).random((6, 5, 5, 1))
     episodes = Sampler(
         images, np.repeat([0, 1], 3), ways=8, shots=1, queries=2, rotation_classes=True
@@ -137,7 +137,7 @@ def test_variable_ways_and_shots_are_padded_and_masked():
     assert len(seen) == 12
 
 
-def test_structures_of_inputs():
+def test_inputs_can_be_structures():
     x, y = numbered()
     episodes = Sampler({"a": x, "b": x[:, :1] * 2}, y, ways=2, shots=1, queries=1)
     drawn, _ = episodes.batch(0, 3)
@@ -147,7 +147,7 @@ def test_structures_of_inputs():
     )
 
 
-def test_a_function_as_source_gives_the_same_episodes():
+def test_callable_source_gives_the_same_episodes():
     x, y = numbered()
     by_class = x.reshape(10, 8, 2)
     episodes = Sampler.from_callable(
@@ -157,7 +157,7 @@ def test_a_function_as_source_gives_the_same_episodes():
 
 
 @pytest.mark.parametrize("random_access", [True, False])
-def test_pipelines_as_source_give_the_same_episodes(random_access):
+def test_dataset_sources_give_the_same_episodes(random_access):
     x, _ = numbered()
     datasets = [tf.data.Dataset.from_tensor_slices(c) for c in x.reshape(10, 8, 2)]
     if not random_access:
@@ -176,32 +176,35 @@ def test_pipelines_as_source_give_the_same_episodes(random_access):
         ({"ways": 0}, "`ways`.*positive integer.*ways=0"),
         ({"ways": (5, 2)}, "`ways`.*low <= high"),
         ({"shots": True}, "`shots`.*shots=True"),
-        ({"queries": 7}, "shots \\+ queries = 9.*10 of 10 classes.*smallest with 8"),
+        (
+            {"queries": 7},
+            "`queries`.*shots \\+ queries = 9.*10 of 10 classes.*smallest with 8",
+        ),
         ({"queries": 1.5}, "`queries`.*queries=1.5"),
         ({"seed": -1}, "`seed`.*seed=-1"),
-        ({"rotation_classes": True}, "square images"),
+        ({"rotation_classes": True}, "`rotation_classes`.*square images"),
     ],
 )
-def test_wrong_arguments(changes, message):
+def test_invalid_arguments_raise(changes, message):
     with pytest.raises(ValueError, match=message):
         sampler(**changes)
 
 
-def test_wrong_arrays():
+def test_invalid_data_raises():
     x, y = numbered()
     settings = {"ways": 2, "shots": 1, "queries": 1}
     with pytest.raises(ValueError, match="`y`.*integer labels.*float64"):
         Sampler(x, y / 2, **settings)
     with pytest.raises(ValueError, match="`y`.*\\(80, 1\\)"):
         Sampler(x, y[:, None], **settings)
-    with pytest.raises(ValueError, match="`x`.*\\(79, 2\\) for 80"):
+    with pytest.raises(ValueError, match="`x`.*Expected 80 examples.*\\(79, 2\\)"):
         Sampler(x[1:], y, **settings)
     x[3, 1] = np.nan
-    with pytest.raises(ValueError, match="finite.*1 values"):
+    with pytest.raises(ValueError, match="`x`.*finite.*1 values"):
         Sampler(x, y, **settings)
     datasets = [tf.data.Dataset.from_tensor_slices(c) for c in x.reshape(10, 8, 2)]
     episodes = Sampler.from_datasets(datasets, **settings)
-    with pytest.raises(ValueError, match="finite.*`datasets`"):
+    with pytest.raises(ValueError, match="`datasets`.*finite"):
         episodes.batch(0, 100)
     with pytest.raises(ValueError, match="known, finite length"):
         Sampler.from_datasets(
@@ -209,7 +212,7 @@ def test_wrong_arrays():
         )
 
 
-def test_repr_says_what_is_drawn():
+def test_repr_shows_the_settings():
     assert repr(sampler(shots=(1, 2))) == (
         "EpisodeSampler(10 classes, ways=5, shots=(1, 2), queries=3, seed=0)"
     )
