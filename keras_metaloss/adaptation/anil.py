@@ -45,8 +45,9 @@ class ANIL(GradientAdaptation):
         name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is out of range, or if `layers` contains a name
-            that is not unique or not the name of a layer with trainable weights.
+        ValueError: if an argument is invalid, if both `learning_rate` and `optimizer`
+            are passed, or if a name in `layers` is not unique or not the name of a
+            layer with trainable weights.
 
     Example:
 

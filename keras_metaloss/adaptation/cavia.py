@@ -43,8 +43,8 @@ class CAVIA(GradientAdaptation):
         name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is out of range or the learner has no
-            `ContextVector` layer.
+        ValueError: if an argument is invalid, if both `learning_rate` and `optimizer`
+            are passed, or if the learner has no `ContextVector` layer.
 
     Example:
 

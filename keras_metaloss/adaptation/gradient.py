@@ -48,7 +48,8 @@ class GradientAdaptation(Adaptation):
         name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is invalid, or if both `learning_rate` and
+            `optimizer` are passed.
     """
 
     gives_gradients = True

@@ -28,7 +28,8 @@ class LoopedAdaptation(GradientAdaptation):
         name: name of the layer.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is invalid, or if both `learning_rate` and
+            `optimizer` are passed.
     """
 
     gives_gradients = False

@@ -40,7 +40,8 @@ class MAML(GradientAdaptation):
         name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is invalid, or if both `learning_rate` and
+            `optimizer` are passed.
 
     Example:
 

@@ -43,7 +43,8 @@ class MatchingNetwork(MetricAdaptation):
         name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is invalid, or if the learner does not have one
+            output of known shape.
 
     Example:
 

@@ -41,7 +41,7 @@ class MetaSGD(GradientAdaptation):
         name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is invalid.
 
     Example:
 

@@ -47,7 +47,7 @@ class RelationNetwork(MetricAdaptation):
         name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is out of range, or if the output of the learner is
+        ValueError: if an argument is invalid, or if the output of the learner is
             neither a vector nor a feature map.
 
     Example:

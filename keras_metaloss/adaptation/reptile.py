@@ -50,7 +50,8 @@ class Reptile(LoopedAdaptation):
         name: name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is invalid, or if both `learning_rate` and
+            `optimizer` are passed.
 
     Example:
 
