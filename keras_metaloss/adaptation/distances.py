@@ -76,7 +76,7 @@ class Cosine(_Distance):
     The distance to a zero vector is `scale`.
 
     Args:
-        scale: initial value of the non-negative factor, which is trained unless the
+        scale: non-negative initial value of the factor, which is trained unless the
             layer has `trainable=False`. Matching networks use a constant 1. Defaults
             to `10.0`.
         **kwargs: arguments of `keras.layers.Layer`.
