@@ -1,13 +1,14 @@
-"""Learns to tell new kinds of images apart from a few examples of each.
+"""Few-shot image classification: new classes from a few examples of each.
 
     python examples/few_shot_images.py                       # glyphs, about 4 minutes
     python examples/few_shot_images.py --method prototypical
     python examples/few_shot_images.py --data omniglot --shots 5
-    python examples/few_shot_images.py --data my_images      # a folder of class folders
+    python examples/few_shot_images.py --data my_images      # one subfolder per class
 
-Meta-trains on some classes, tests on others never seen, and prints beside the accuracy
-what the nearest neighbour on pixels gets on the same test episodes. Leaves a picture
-and a SavedModel, which adapts to new classes without this package, in `saved_models`.
+Meta-trains on some classes, tests on other classes, and prints the accuracy next to
+that of a nearest-neighbor classifier on pixels on the same test episodes. Writes a
+picture and a SavedModel, which adapts to new classes without this package, to
+`saved_models`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ Split = tuple[np.ndarray, np.ndarray]
 
 def main() -> None:
     arguments = parse_arguments()
-    # Tasks run side by side, one core each: faster than one task on all cores.
+    # Tasks run in parallel, one core each, which is faster than one task on all cores.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     keras.config.set_dtype_policy(arguments.precision)
     keras.utils.set_random_seed(arguments.seed)
@@ -65,10 +66,10 @@ def main() -> None:
     interval = 1.96 * baseline.std(ddof=1) / np.sqrt(len(baseline))
     print(
         f"\n{arguments.ways}-way {arguments.shots}-shot, {20 * batches} episodes of "
-        f"{trials.num_classes} unseen classes:\n"
+        f"{trials.num_classes} test classes:\n"
         f"  {arguments.method:<27}{100 * results['accuracy']:6.2f} +- "
         f"{100 * results['accuracy_ci95']:.2f} %\n"
-        f"  nearest neighbour on pixels{100 * baseline.mean():6.2f} +- "
+        f"  nearest neighbor on pixels {100 * baseline.mean():6.2f} +- "
         f"{100 * interval:.2f} %"
     )
 
@@ -87,23 +88,25 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--data",
         default="glyphs",
-        help="glyphs, omniglot, an omniglot .npz, or a folder with a folder a class",
+        help="glyphs, omniglot, an Omniglot .npz file, or a folder of class folders",
     )
-    parser.add_argument("--ways", type=int, default=5, help="classes a task")
-    parser.add_argument("--shots", type=int, default=1, help="examples a class")
+    parser.add_argument("--ways", type=int, default=5, help="classes per task")
+    parser.add_argument(
+        "--shots", type=int, default=1, help="support examples per class"
+    )
     parser.add_argument("--method", default="maml", choices=list(RECIPES))
     parser.add_argument(
         "--precision",
         default="float32",
         choices=["float32", "mixed_bfloat16", "mixed_float16"],
-        help="of the layers; the inner loop and the losses stay in float32",
+        help="dtype policy of the layers; inner loop and losses use float32",
     )
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--steps-per-epoch", type=int, default=100)
     parser.add_argument("--test-episodes", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", default="saved_models")
-    parser.add_argument("--fast", action="store_true", help="a few steps, to try it")
+    parser.add_argument("--fast", action="store_true", help="a short trial run")
     arguments = parser.parse_args()
     if arguments.fast:
         arguments.epochs, arguments.steps_per_epoch = 1, 2
@@ -112,7 +115,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def load(data: str) -> tuple[Split, Split, Split]:
-    """Training, validation and test classes; images as numbers from 0 to 1."""
+    """Loads training, validation and test classes with images in [0, 1]."""
     if data == "glyphs":
         splits = kml.datasets.glyphs.load_data()
     elif data == "omniglot":
@@ -130,11 +133,13 @@ def is_omniglot(path: pathlib.Path) -> bool:
 
 
 def image_folder(path: pathlib.Path, size: int = 28) -> tuple[Split, Split, Split]:
-    """Classes from sub-folders of images, 60 % of them to learn from."""
+    """Loads one class per subfolder; 60 % of the classes are for training."""
     found = {folder: image_files(folder) for folder in sorted(path.glob("[!.]*/"))}
     folders = [folder for folder, files in found.items() if files]
     if not folders:
-        raise SystemExit(f"--data {path}: expected a folder with one folder a class")
+        raise SystemExit(
+            f"--data {path}: expected a folder with one subfolder per class"
+        )
     x, y = [], []
     for label, folder in enumerate(folders):
         for file in found[folder]:
@@ -151,14 +156,14 @@ def image_folder(path: pathlib.Path, size: int = 28) -> tuple[Split, Split, Spli
 
 
 def image_files(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Files with the endings that Keras reads."""
+    """Returns the files with extensions that Keras reads."""
     endings = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
     files = sorted(folder.glob("[!.]*"))
     return [file for file in files if file.suffix.lower() in endings]
 
 
 def nearest_neighbour(episode: dict, query_y: np.ndarray) -> np.ndarray:
-    """Accuracy of each task when queries take the label of the closest image."""
+    """Computes the accuracy per task of a nearest-neighbor classifier on pixels."""
     support, query = (
         episode[key].reshape(*episode[key].shape[:2], -1)
         for key in ("support_x", "query_x")
@@ -175,7 +180,7 @@ def nearest_neighbour(episode: dict, query_y: np.ndarray) -> np.ndarray:
 def draw(
     model: kml.MetaModel, sampler: kml.tasks.EpisodeSampler, path: pathlib.Path
 ) -> None:
-    """One test episode: a row a class, its examples, then queries with predictions."""
+    """Draws one test episode: per class, a row of support images and predictions."""
     episode, query_y = sampler.batch(10_000, tasks_per_batch=1)
     predicted = model.predict(episode, verbose=0)[0].argmax(-1)
     support_y, query_y = episode["support_y"][0], query_y[0]
@@ -197,12 +202,11 @@ def draw(
         for axis, answer in zip(axes[way][shots:], answers, strict=False):
             right = answer == way
             axis.set_title(
-                f"{'' if right else 'not '}{answer + 1}",
-                fontsize=9,
-                color="C2" if right else "C3",
+                f"predicted {answer + 1}", fontsize=9, color="C2" if right else "C3"
             )
     figure.suptitle(
-        "given (blue), then new images with the predicted class", fontsize=10
+        "Support images (blue); predictions of queries (green: correct, red: wrong)",
+        fontsize=10,
     )
     figure.tight_layout()
     figure.savefig(path, dpi=120)

@@ -1,4 +1,4 @@
-"""How each method of adaptation is set up for images: learner, rates, losses.
+"""Settings of each adaptation method for images: learner, learning rates, losses.
 
 Used by `few_shot_images.py` and by `benchmarks/few_shot_table.py`.
 """
@@ -25,17 +25,17 @@ def verification() -> keras.losses.Loss:
 
 
 class Recipe(NamedTuple):
-    """One method.
+    """Settings of one method.
 
     Attributes:
-        adaptation: makes the method.
-        learner: makes the learner from image shape, ways and filters.
-        optimizer: makes the outer optimizer from a learning rate or schedule.
-        learning_rate: its rate at the start.
-        loss: makes the outer loss.
-        train: what training episodes have other than test episodes, for instance
-            `{"shots": 10}`.
-        tasks: tasks a batch in training.
+        adaptation: Creates the adaptation method.
+        learner: Creates the learner from image shape, ways and filters.
+        optimizer: Creates the outer optimizer from a learning rate or schedule.
+        learning_rate: Initial learning rate of the outer optimizer.
+        loss: Creates the outer loss.
+        train: Settings of the training episodes that differ from the test episodes, for
+            example `{"shots": 10}`.
+        tasks: Number of tasks per training batch.
     """
 
     adaptation: Callable[[], A.Adaptation]
@@ -49,7 +49,7 @@ class Recipe(NamedTuple):
     def build(
         self, shape: Shape, ways: int, *, filters: int = 32, learning_rate: Any = None
     ) -> kml.MetaModel:
-        """The compiled model."""
+        """Builds and compiles the model."""
         model = kml.MetaModel(self.learner(shape, ways, filters), self.adaptation())
         rate = self.learning_rate if learning_rate is None else learning_rate
         model.compile(
@@ -59,14 +59,14 @@ class Recipe(NamedTuple):
 
 
 def classifier(shape: Shape, ways: int, filters: int) -> keras.Model:
-    """Strides: a second-order step takes a fifth of the time."""
+    """Builds Conv4 with strides, which makes second-order steps five times faster."""
     return kml.learners.conv4(shape, ways, filters=filters, downsample="stride")
 
 
 def context_classifier(shape: Shape, ways: int, filters: int) -> keras.Model:
-    """Conv4 and a head that is told the task.
+    """Builds Conv4 with a head that receives the context vector.
 
-    Not inside Conv4, whose batch normalisation would subtract it again.
+    Inside Conv4, batch normalization would subtract the context vector.
     """
     layers = [
         kml.learners.conv4(shape, filters=filters, downsample="stride"),
@@ -78,7 +78,7 @@ def context_classifier(shape: Shape, ways: int, filters: int) -> keras.Model:
 
 
 def embedding(shape: Shape, ways: int, filters: int) -> keras.Model:
-    """Pooling: it learns more in the same time where no second order is in the way."""
+    """Builds Conv4 with pooling, which learns faster without second-order gradients."""
     del ways
     return kml.learners.conv4(shape, filters=filters, downsample="max_pool")
 

@@ -1,11 +1,11 @@
-"""Focal loss and cross-entropy on handwritten digits made 100 to 1 imbalanced.
+"""Focal loss and cross-entropy on handwritten digits with 100:1 class imbalance.
 
     python examples/imbalanced_digits.py
 
-Digits 5 to 9 keep one example for every hundred of digits 0 to 4. Each loss gets its
-setting from a validation set; what is reported is the balanced accuracy (mean recall
-over the ten digits) on a balanced test set, mean and deviation over seeds that draw the
-split, the rare examples and the initial weights. Draws
+Digits 5 to 9 have one training example per hundred examples of digits 0 to 4. The
+settings of each loss are chosen on a validation set. Reports the balanced accuracy
+(mean recall of the ten digits) on a balanced test set: mean and standard deviation over
+seeds for the split, the rare examples and the initial weights. Writes
 `saved_models/imbalanced_digits.png`.
 """
 
@@ -32,7 +32,7 @@ PLAIN = ("cross-entropy", "weighted cross-entropy")
 
 
 def settings() -> dict[str, list]:
-    """Each family of losses, and the members that tuning chooses from."""
+    """Returns the candidate losses of each family, from which tuning selects."""
     focal = kml.losses.SparseCategoricalFocalLoss
     entropy = keras.losses.SparseCategoricalCrossentropy
     return {
@@ -60,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--fast", action="store_true", help="one short run, to try it")
+    parser.add_argument("--fast", action="store_true", help="a short trial run")
     parser.add_argument("--out", default="saved_models/imbalanced_digits.png")
     arguments = parser.parse_args()
     seeds, epochs = (1, 2) if arguments.fast else (arguments.seeds, arguments.epochs)
@@ -73,7 +73,7 @@ def main() -> None:
             tried = [run(member, split, seed, epochs) for member in members]
             best = max(tried, key=lambda result: result["validation"].mean())
             recalls[name].append(best["test"])
-    print(f"Balanced accuracy on the test set, mean and deviation, {seeds} seeds:")
+    print(f"Balanced test accuracy, mean +- standard deviation of {seeds} seeds:")
     for name, values in recalls.items():
         scores = 100 * np.mean(values, axis=1)
         spread = scores.std(ddof=1) if seeds > 1 else 0.0
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def imbalanced(seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Training set 100 to 1, validation and test sets balanced."""
+    """Returns a training set with 100:1 imbalance, and balanced other sets."""
     images, labels = load_digits(return_X_y=True)
     images = (images / 16.0).astype("float32")
     random = np.random.default_rng(seed)
@@ -101,10 +101,10 @@ def imbalanced(seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def run(
     make_loss, split: dict[str, tuple], seed: int, epochs: int
 ) -> dict[str, np.ndarray]:
-    """Recall of each digit on validation and test set after training."""
+    """Trains a network; returns the recall per digit on validation and test sets."""
     keras.utils.set_random_seed(seed)
     x, y = split["train"]
-    # Weights of classes that are rare, with mean 1 over the examples.
+    # Class weights are inversely proportional to `share`, with mean 1 over examples.
     share = np.bincount(y, minlength=10) / len(y)
     network = keras.Sequential(
         [
@@ -120,13 +120,13 @@ def run(
 
 
 def recall(model: keras.Model, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Share of each digit's images that are recognised."""
+    """Computes the recall of each digit."""
     guesses = model.predict(x, verbose=0).argmax(axis=-1)
     return np.array([(guesses[y == digit] == digit).mean() for digit in range(10)])
 
 
 def verdict(recalls: dict[str, list]) -> str:
-    """Whether losses beat the plain ones by more than chance, in words."""
+    """Describes the differences from cross-entropy and their significance."""
     scores = {name: 100 * np.mean(values, axis=1) for name, values in recalls.items()}
     others = [name for name in scores if name != "cross-entropy"]
     lines = [compared(scores, name, "cross-entropy") for name in others]
@@ -140,7 +140,7 @@ def verdict(recalls: dict[str, list]) -> str:
 
 
 def compared(scores: dict[str, np.ndarray], name: str, other: str) -> str:
-    """A line on the gain of one loss over another, seed by seed."""
+    """Describes the mean paired difference between two losses over the seeds."""
     gain = scores[name] - scores[other]
     error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
     word = "no clear difference from"
@@ -150,7 +150,7 @@ def compared(scores: dict[str, np.ndarray], name: str, other: str) -> str:
 
 
 def draw(recalls: dict[str, list], path: pathlib.Path) -> None:
-    """Recall of each digit under each loss."""
+    """Draws the recall of each digit for each loss."""
     figure, axis = plt.subplots(figsize=(10, 4))
     width = 0.8 / len(recalls)
     for number, (name, values) in enumerate(recalls.items()):
@@ -158,7 +158,7 @@ def draw(recalls: dict[str, list], path: pathlib.Path) -> None:
             np.arange(10) + number * width, np.mean(values, axis=0), width, label=name
         )
     axis.set_xticks(np.arange(10) + 0.4 - width / 2, [str(d) for d in range(10)])
-    axis.set_xlabel("digit (5 to 9 rare, 1 for 100)")
+    axis.set_xlabel("digit (5 to 9 are rare, 1:100)")
     axis.set_ylabel("recall on the test set")
     figure.legend(loc="lower center", ncols=len(recalls))
     figure.tight_layout(rect=(0.0, 0.08, 1.0, 1.0))

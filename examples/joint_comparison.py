@@ -1,4 +1,4 @@
-"""What the examples of joint training share: runs over seeds, and their table."""
+"""Shared code of the joint training examples: runs over seeds and result tables."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ import keras_metaloss as kml
 
 __all__ = ["Problem", "compare", "find_data"]
 
-ALONE = "each network alone"
+ALONE = "separate training"
 BETAS = (0.0, 0.1, 0.3, 1.0)
 
 
 class Problem(NamedTuple):
-    """Two tasks of one input, split for one seed.
+    """Two tasks with the same input, split for one seed.
 
     Attributes:
-        train, validation, test: `(x, (y_a, y_b))`.
-        networks: makes the two networks, freshly initialised.
-        losses: loss of each task.
-        heads: what outputs stand for, as in `kml.losses.MutualInformationLoss`.
-        score: from outputs and targets of both tasks to figures by name.
+        train: Training set `(x, (y_a, y_b))`.
+        validation: Validation set `(x, (y_a, y_b))`.
+        test: Test set `(x, (y_a, y_b))`.
+        networks: Creates the two networks with new initial weights.
+        losses: Loss of each task.
+        heads: Distributions that the outputs represent, the argument `heads` of
+            `kml.losses.MutualInformationLoss`.
+        score: Function from the outputs and targets of both tasks to scores by name.
     """
 
     train: tuple[Any, tuple[np.ndarray, np.ndarray]]
@@ -39,7 +42,7 @@ class Problem(NamedTuple):
 
 
 def find_data(given: str | None, name: str) -> Path | None:
-    """The file `given`, or `name` in the folder `KERAS_METALOSS_DATA`, or `None`."""
+    """Returns `given`, else `name` in the folder `KERAS_METALOSS_DATA`, else `None`."""
     if given:
         path = Path(given)
         return path / name if path.is_dir() else path
@@ -58,16 +61,16 @@ def compare(
     betas: tuple[float, ...] = BETAS,
     callbacks: Callable[[Problem], list[keras.callbacks.Callback]] | None = None,
 ) -> dict[str, list[dict[str, float]]]:
-    """Trains alone and with each beta, on real and on unrelated tasks; prints tables.
+    """Compares separate and joint training on related and unrelated tasks.
 
-    Every network starts from the same weights for the same seed, is trained for as many
-    epochs, and keeps the weights of the epoch at which its own loss on the validation
-    set was lowest, in every setting. For unrelated tasks the targets of B are exchanged
-    between rows, so that A and B have nothing to tell each other; the term must not
-    harm A there.
+    Prints tables. In every setting, networks of the same seed start from the same
+    weights, are trained for the same number of epochs, and keep the weights of the
+    epoch with their lowest validation loss. For the unrelated tasks, the targets of B
+    are permuted between rows, so that A and B are independent; the information term
+    must not harm A in this case.
 
     Returns:
-        Figures of each seed by setting, for the real tasks.
+        Scores of each seed by setting, for the related tasks.
     """
     fit = {"epochs": epochs, "batch_size": batch_size, "verbose": 0}
     results: dict[str, list[dict[str, float]]] = {}
@@ -79,7 +82,7 @@ def compare(
         runs += [(control, unrelated, beta) for beta in (betas[0], betas[-1])]
         for table, data, beta in runs:
             keras.utils.set_random_seed(seed)
-            setting = ALONE if beta is None else f"together, beta={beta:g}"
+            setting = ALONE if beta is None else f"joint training, beta={beta:g}"
             keras.backend.clear_session()
             if beta is None:
                 outputs = _alone(data, fit, learning_rate)
@@ -89,10 +92,10 @@ def compare(
                 outputs = _together(data, beta, fit, learning_rate, extra)
             figures = data.score(outputs, data.test[1])
             table.setdefault(setting, []).append(figures)
-        print(f"seed {seed + 1} of {seeds} done", flush=True)
+        print(f"Seed {seed + 1} of {seeds} finished", flush=True)
     print(f"\nRelated tasks, mean ± standard deviation of {seeds} seeds")
     _print(results)
-    print("\nUnrelated tasks (targets of B exchanged between rows)")
+    print("\nUnrelated tasks (targets of B permuted between rows)")
     _print(control)
     _verdict(results)
     return results
@@ -102,7 +105,7 @@ def _alone(data, fit, learning_rate):
     outputs = []
     for index, network in enumerate(data.networks()):
         optimizer = keras.optimizers.Adam(learning_rate)
-        # The loss of one task only: rows without its label are left out.
+        # The loss of a single task does not mask missing labels, so drop these rows.
         network.compile(optimizer=optimizer, loss=data.losses[index])
         sets = [_labelled(x, y[index]) for x, y in (data.train, data.validation)]
         best = keras.callbacks.EarlyStopping(
@@ -128,10 +131,10 @@ def _together(data, beta, fit, learning_rate, callbacks):
 
 
 class BestOfEach(keras.callbacks.Callback):
-    """Gives each network of a `JointModel` back the weights of its own best epoch.
+    """Restores the weights of the best epoch of each network of a `JointModel`.
 
-    The best epoch of the objective is one for all: one network would not have learnt
-    yet where the other one learns by heart already.
+    The best epoch of the joint objective is the same for both networks: one network may
+    still underfit when the other one already overfits.
     """
 
     def on_train_begin(self, logs=None):
@@ -178,11 +181,11 @@ def _print(results):
 
 
 def _verdict(results):
-    """Whether the term helped, seed by seed."""
+    """Prints paired differences from beta=0 and their significance."""
     print("\nDifference from beta=0, mean ± standard error over seeds:")
-    base = results["together, beta=0"]
+    base = results["joint training, beta=0"]
     for setting, runs in results.items():
-        if setting in (ALONE, "together, beta=0"):
+        if setting in (ALONE, "joint training, beta=0"):
             continue
         parts = []
         for name in base[0]:
@@ -190,7 +193,9 @@ def _verdict(results):
             values = np.array([run[name] - other[name] for run, other in pairs])
             error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0
             sure = (
-                "" if abs(values.mean()) > 2 * error > 0 else " (not distinguishable)"
+                ""
+                if abs(values.mean()) > 2 * error > 0
+                else " (within two standard errors)"
             )
             parts.append(f"{name} {values.mean():+.4f} ± {error:.4f}{sure}")
         print(f"  {setting}: " + "; ".join(parts))

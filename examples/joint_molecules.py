@@ -1,18 +1,18 @@
-"""Is a molecule active, and how strongly: a class and a number, learnt together.
+"""Activity of molecules: joint classification and regression.
 
     python examples/joint_molecules.py --download
 
-For each of several assays two networks see the fingerprints of its molecules. One tells
-active from inactive ones, the other the measured value (standardised within the assay),
-which only a third of the training molecules have: the others are missing, as where a
-screen was not followed up. They are trained with `L_A + L_B - beta * I(A;B)`, and
-compared with beta = 0 and with each network alone; with values exchanged between
-molecules as a control. What is called a seed in the tables is an assay.
+For each of several assays, two networks receive the fingerprints of its molecules. Task
+A classifies molecules as active or inactive. Task B predicts the measured value
+(standardized within the assay), which is available for only a third of the training
+molecules, as if a screen had not been followed up. The networks are trained with
+`L_A + L_B - beta * I(A;B)` and compared with beta = 0 and with separate training. As a
+control, values are permuted between molecules. Each "seed" in the tables is an assay.
 
-The data: six assays of FS-Mol (Stanley and others, NeurIPS 2021, CC BY-SA 3.0), by
-`--data` (see `kml.datasets.fsmol.load_data`), from the folder named by
-`KERAS_METALOSS_DATA`, or by `--download`. Without any, scikit-learn's 569 tumours:
-malignant or benign, and the size of the largest cells.
+The data are six assays of FS-Mol (Stanley et al., NeurIPS 2021, CC BY-SA 3.0), from
+`--data` (see `kml.datasets.fsmol.load_data`), from the folder in the environment
+variable `KERAS_METALOSS_DATA`, or from `--download`. Otherwise, the 569 tumors bundled
+with scikit-learn are used: malignant or benign, and the size of the largest cells.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import keras_metaloss as kml
 
 
 def load_data(given: str | None, count: int, download: bool = False):
-    """A list of `(x, classes, values)`, one a data set."""
+    """Returns a list of `(x, classes, values)`, one per assay."""
     path = given or find_data(None, "fsmol_subset.npz")
     if path is None and not download:
         return [tumours()] * count
@@ -39,7 +39,7 @@ def load_data(given: str | None, count: int, download: bool = False):
     assays = kml.datasets.fsmol.load_data(path, names)
     sizes = [len(assay.active) for assay in assays]
     place = path or "the authors' repository"
-    print(f"{len(assays)} assays of {sizes} molecules from {place}")
+    print(f"{len(assays)} assays with {sizes} molecules from {place}")
     return [
         (a.fingerprint.astype("float32"), a.active, standardised(a.log_value))
         for a in assays
@@ -50,12 +50,12 @@ def tumours():
     from sklearn.datasets import load_breast_cancer
 
     print(
-        "No --data or --download given: running on the 569 tumours that come with "
-        "scikit-learn, benign or not (class) and the logarithm of the worst area "
-        "(number)."
+        "Neither --data nor --download is given. Using the 569 tumors bundled with "
+        "scikit-learn: benign or not (class) and the logarithm of the worst area "
+        "(value)."
     )
     data = load_breast_cancer()
-    x = data.data[:, :20]  # without the columns that the number is one of
+    x = data.data[:, :20]  # without the "worst" columns, which contain the target
     x = (x - x.mean(axis=0)) / x.std(axis=0)
     values = np.log(data.data[:, list(data.feature_names).index("worst area")])
     return x.astype("float32"), data.target, standardised(values).astype("float32")
@@ -103,15 +103,20 @@ def problem(seed: int, tasks, rows: int, share: float) -> Problem:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", help="the .npz file, or the folder of the assays")
-    parser.add_argument("--download", action="store_true", help="from the authors")
-    parser.add_argument("--rows", type=int, default=300, help="molecules to train on")
+    parser.add_argument("--data", help="an .npz file, or the folder of the assays")
     parser.add_argument(
-        "--share", type=float, default=0.33, help="part of them with a measured value"
+        "--download", action="store_true", help="download the data from the authors"
+    )
+    parser.add_argument("--rows", type=int, default=300, help="training molecules")
+    parser.add_argument(
+        "--share",
+        type=float,
+        default=0.33,
+        help="fraction of training molecules with a measured value",
     )
     parser.add_argument("--assays", type=int, default=6)
     parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--fast", action="store_true", help="a short run, to try it")
+    parser.add_argument("--fast", action="store_true", help="a short trial run")
     arguments = parser.parse_args()
     count = 1 if arguments.fast else arguments.assays
     tasks = load_data(arguments.data, count, arguments.download)

@@ -1,19 +1,21 @@
-"""Which pixels are the letter, and where is it: segmentation and detection together.
+"""Joint segmentation and detection of a character in a cluttered scene.
 
     python examples/joint_segmentation_detection.py
 
-Scenes of 32x32 pixels show one character and, as clutter, pieces of others and noise.
-One network marks the pixels of the character (task A), the other draws a box around it
-(task B). They are trained with `L_A + L_B - beta * I(A;B)`, and compared with beta = 0
-and with each network alone, over several seeds; with boxes of other scenes as a
-control.
+Scenes of 32x32 pixels show one character with noise and pieces of other characters as
+clutter. One network segments the character (task A), the other one predicts its
+bounding box (task B). They are trained with `L_A + L_B - beta * I(A;B)` and compared,
+over several seeds, with beta = 0 and with separate training. As a control, boxes are
+permuted between scenes.
 
-What the two are to tell about each other: pick a pixel of a scene at random. A is
-whether it is marked, B how far from the middle of the predicted box it lies, in units
-of half the box (below 1 is inside). Where segmentation and box agree, B tells A.
+The mutual information is that of two properties of a random cell of a scene: A is
+whether the cell belongs to the character, and B is the distance of the cell from the
+center of the predicted box, in units of half the box size (less than 1 is inside). If
+segmentation and box agree, B predicts A.
 
-The characters are the package's own glyphs, rendered on the spot: nothing is
-downloaded."""
+The characters are the glyphs of this package. They are rendered locally: nothing is
+downloaded.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +33,12 @@ from joint_comparison import Problem, compare
 
 import keras_metaloss as kml
 
-SIDE, CELL = 32, 4  # pixels of a scene, and of a cell of the coarse grid
+SIDE, CELL = 32, 4  # side in pixels of a scene and of a cell of the coarse grid
 tfd = tfp.distributions
 
 
 def scenes(glyphs: np.ndarray, count: int, seed: int):
-    """Images, masks of the characters, and boxes (x, y, width, height, all 0 to 1)."""
+    """Returns images, character masks and boxes (x, y, width, height, in [0, 1])."""
     random = np.random.default_rng(seed)
     images = np.zeros((count, SIDE, SIDE, 1), "float32")
     masks = np.zeros((count, SIDE, SIDE, 1), "float32")
@@ -57,7 +59,7 @@ def scenes(glyphs: np.ndarray, count: int, seed: int):
 
 
 def cut_out(glyphs, random, size):
-    """A random character without its margins, its longer side `size` pixels."""
+    """Returns a random character, cropped, with a longer side of `size` pixels."""
     glyph = glyphs[random.integers(len(glyphs))][:, :, 0]
     rows, columns = (np.flatnonzero(glyph.max(axis=axis) > 80) for axis in (1, 0))
     glyph = glyph[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -68,7 +70,7 @@ def cut_out(glyphs, random, size):
 
 
 def paste(scene, patch, random):
-    """Lays a patch somewhere on the scene; returns where."""
+    """Pastes a patch at a random position of the scene; returns the position."""
     top = int(random.integers(0, SIDE - patch.shape[0] + 1))
     left = int(random.integers(0, SIDE - patch.shape[1] + 1))
     part = scene[top : top + patch.shape[0], left : left + patch.shape[1]]
@@ -78,7 +80,7 @@ def paste(scene, patch, random):
 
 @keras.saving.register_keras_serializable(package="examples")
 def marked(logits: tf.Tensor) -> tfd.Distribution:
-    """A: whether a cell of 4x4 pixels is marked, `[N * 64]`."""
+    """Distribution of A: whether a 4x4 cell belongs to the character, `[N * 64]`."""
     return tfd.Bernoulli(
         logits=tf.reshape(tf.nn.avg_pool2d(logits, CELL, CELL, "VALID"), [-1])
     )
@@ -86,18 +88,18 @@ def marked(logits: tf.Tensor) -> tfd.Distribution:
 
 @keras.saving.register_keras_serializable(package="examples")
 def distance(boxes: tf.Tensor) -> tfd.Distribution:
-    """B: distance of a cell from the middle of the box, in half boxes, `[N * 64]`."""
+    """Distribution of B: distance of a cell from the center of the box, `[N * 64]`."""
     places = (tf.range(SIDE // CELL, dtype=boxes.dtype) + 0.5) * CELL / SIDE
     half = tf.nn.softplus(20 * boxes[:, 2:]) / 40 + 0.02
     x = tf.abs(places - boxes[:, :1]) / half[:, :1]
     y = tf.abs(places - boxes[:, 1:2]) / half[:, 1:]
     farther = tf.maximum(x[:, tf.newaxis, :], y[:, :, tf.newaxis])
-    # Compressed, since how far outside is outside says little.
+    # The logarithm compresses distances outside the box, which are less informative.
     return tfd.Normal(tf.math.log1p(tf.reshape(farther, [-1])), 0.15)
 
 
 def networks() -> tuple[keras.Model, keras.Model]:
-    """A small encoder with a decoder, and a small encoder with a box."""
+    """Builds a small encoder-decoder and a small encoder with a box head."""
 
     def convolution(filters, strides=1):
         return keras.layers.Conv2D(
@@ -134,7 +136,7 @@ def networks() -> tuple[keras.Model, keras.Model]:
 
 
 def score(outputs, targets):
-    """Overlap of marked pixels, and of boxes, as intersection over union."""
+    """Computes the intersection over union (IoU) of masks and of boxes."""
     marks, truth = outputs[0] > 0, targets[0] > 0.5
     both, either = (
         f(marks, truth).sum(axis=(1, 2, 3)) for f in (np.minimum, np.maximum)
@@ -166,7 +168,7 @@ def problem(seed: int, glyphs, rows: int) -> Problem:
 
 @keras.saving.register_keras_serializable(package="examples")
 class Box(keras.losses.Loss):
-    """Squared error in units of a twentieth of the scene: nats of a normal error."""
+    """Negative log-likelihood of a normal error with standard deviation 0.05."""
 
     def call(self, y_true, y_pred):
         return tf.reduce_mean(tf.square((y_true - y_pred) / 0.05), axis=-1) / 2
@@ -174,15 +176,15 @@ class Box(keras.losses.Loss):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rows", type=int, default=200, help="scenes to train on")
+    parser.add_argument("--rows", type=int, default=200, help="training scenes")
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--fast", action="store_true", help="a short run, to try it")
+    parser.add_argument("--fast", action="store_true", help="a short trial run")
     arguments = parser.parse_args()
     rows = 32 if arguments.fast else arguments.rows
-    # Scripts differ between the three, so that no character is in two of them.
+    # The three splits have different scripts, so they share no characters.
     glyphs = [x for x, _ in kml.datasets.glyphs.load_data()]
-    print(f"{rows} scenes to train on, as many to validate, {4 * rows} to test")
+    print(f"Scenes: {rows} training, {rows} validation, {4 * rows} test")
     compare(
         functools.partial(problem, glyphs=glyphs, rows=rows),
         seeds=1 if arguments.fast else arguments.seeds,

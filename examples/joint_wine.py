@@ -1,17 +1,17 @@
-"""Colour and quality of wines: a class and a number, learnt together.
+"""Color and quality of wines: joint classification and regression.
 
     python examples/joint_wine.py --data wine_quality.npz
 
-Two networks see the same eleven measurements of a wine. One tells red from white, the
-other the score that tasters gave. They are trained with `L_A + L_B - beta * I(A;B)`,
-and compared with beta = 0 and with each network alone, over several seeds; with scores
-exchanged between wines as a control. Writes `saved_models/joint_wine.png`, what the two
-predictions tell about each other.
+Two networks receive the same eleven measurements of a wine. Task A classifies wines as
+red or white, task B predicts the score of the tasters. The networks are trained with
+`L_A + L_B - beta * I(A;B)` and compared, over several seeds, with beta = 0 and with
+separate training. As a control, scores are permuted between wines. Writes
+`saved_models/joint_wine.png`, which shows the joint distribution of the predictions.
 
-The data: Wine Quality (Cortez and others, UCI, doi 10.24432/C56S3T), see
-`kml.datasets.wine_quality`: by `--data`, in the folder named by `KERAS_METALOSS_DATA`,
-or from the repository with `--download`. Without it, scikit-learn's 178 wines: the
-cultivar, and the proline content.
+The data are Wine Quality (Cortez et al., UCI, doi 10.24432/C56S3T; see
+`kml.datasets.wine_quality`), from `--data`, from the folder in the environment variable
+`KERAS_METALOSS_DATA`, or from the repository with `--download`. Otherwise, the 178
+wines bundled with scikit-learn are used: cultivar and proline content.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import keras_metaloss as kml
 
 
 def load_data(given: str | None, download: bool):
-    """Inputs, classes, values, groups of equal rows, and names of the classes."""
+    """Returns inputs, classes, values, groups of equal rows, and class names."""
     path = find_data(given, "wine_quality.npz")
     if path is not None or download:
         x, is_white, quality, groups = kml.datasets.wine_quality.load_data(path)
@@ -41,8 +41,8 @@ def load_data(given: str | None, download: bool):
     from sklearn.datasets import load_wine
 
     print(
-        "No --data or --download given: running on the 178 wines that come with "
-        "scikit-learn, their cultivar (class) and proline content (number)."
+        "Neither --data nor --download is given. Using the 178 wines bundled with "
+        "scikit-learn: cultivar (class) and proline content (value)."
     )
     wines = load_wine()
     x, values = wines.data[:, :-1], wines.data[:, -1] / 100
@@ -52,14 +52,14 @@ def load_data(given: str | None, download: bool):
 
 
 def split(x, classes, values, groups, rows: int, seed: int):
-    """Training, validation and test rows; equal wines stay together."""
+    """Splits rows into training, validation and test sets that share no group."""
     order = np.random.default_rng(seed).permutation(np.unique(groups))
     rank = np.empty(order.max() + 1, int)
     rank[order] = np.arange(len(order))
     by_rank = np.argsort(rank[groups], kind="stable")
     rows = min(rows, len(x) // 3)
     parts = np.split(by_rank, [rows, 2 * rows])
-    # No group on two sides.
+    # Drop rows whose group is already in an earlier part.
     parts[1] = parts[1][~np.isin(groups[parts[1]], groups[parts[0]])]
     used = np.concatenate([groups[parts[0]], groups[parts[1]]])
     parts[2] = parts[2][~np.isin(groups[parts[2]], used)]
@@ -70,7 +70,7 @@ def split(x, classes, values, groups, rows: int, seed: int):
 
 @keras.saving.register_keras_serializable(package="examples")
 def normal(outputs: tf.Tensor) -> tfp.distributions.Distribution:
-    """The predicted distribution of the number."""
+    """Returns the predicted distribution of the value."""
     return tfp.distributions.Normal(outputs[:, 0], 0.1 + tf.nn.softplus(outputs[:, 1]))
 
 
@@ -113,12 +113,14 @@ def problem(seed: int, data, rows: int) -> Problem:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", help="the .npz file, or the folder with it")
-    parser.add_argument("--download", action="store_true", help="from the repository")
-    parser.add_argument("--rows", type=int, default=400, help="wines to train on")
+    parser.add_argument("--data", help="the .npz file, or its folder")
+    parser.add_argument(
+        "--download", action="store_true", help="download the data from the repository"
+    )
+    parser.add_argument("--rows", type=int, default=400, help="training wines")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--fast", action="store_true", help="a short run, to try it")
+    parser.add_argument("--fast", action="store_true", help="a short trial run")
     arguments = parser.parse_args()
     data = load_data(arguments.data, arguments.download)
 

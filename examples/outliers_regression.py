@@ -1,12 +1,12 @@
-"""Robust losses on wine quality, as it is and with one training target in ten wrong.
+"""Robust losses on wine quality, with and without corrupted training targets.
 
     python examples/outliers_regression.py [--data wine_quality.npz]
 
-Regresses the score of wines on their chemistry (or, where that file is not there, the
-progression of diabetes in scikit-learn's built-in set). Each loss gets its setting from
-a validation set, which has wrong targets too and is therefore judged by its median
-error; what is reported is the mean absolute error on clean test targets, in standard
-deviations of the target, mean and deviation over seeds. Draws
+Predicts the score of wines from their chemistry, or, if that file does not exist, the
+progression of diabetes in scikit-learn's bundled dataset. The settings of each loss are
+chosen on a validation set by the median absolute error, because its targets are
+corrupted too. Reports the mean absolute error on clean test targets, in standard
+deviations of the target: mean and standard deviation over seeds. Writes
 `saved_models/outliers_regression.png`.
 """
 
@@ -32,7 +32,7 @@ PLAIN = ("MSE", "MAE", "Huber")
 
 
 def settings() -> dict[str, list]:
-    """Each family of losses, and the members that tuning chooses from."""
+    """Returns the candidate losses of each family, from which tuning selects."""
     return {
         "MSE": [keras.losses.MeanSquaredError],
         "MAE": [keras.losses.MeanAbsoluteError],
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--data", default=default / "wine_quality.npz")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--fast", action="store_true", help="one short run, to try it")
+    parser.add_argument("--fast", action="store_true", help="a short trial run")
     parser.add_argument("--out", default="saved_models/outliers_regression.png")
     arguments = parser.parse_args()
     seeds, epochs = (1, 1) if arguments.fast else (arguments.seeds, arguments.epochs)
@@ -76,13 +76,13 @@ def main() -> None:
                 last[loss] = best
         report(errors[share], share)
     shape, scale = last["adaptive robust"]["parameters"]
-    print(f"Learned with outliers: alpha {shape:.2f}, scale {scale:.2f}")
+    print(f"Learned with outliers: alpha={shape:.2f}, scale={scale:.2f}")
     draw(errors, last, pathlib.Path(arguments.out))
     print(f"Picture: {arguments.out}")
 
 
 def load(path: pathlib.Path) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
-    """Name, features, targets, and which rows must stay together."""
+    """Returns name, features, targets and groups of duplicate rows."""
     if not path.is_file():
         x, y = load_diabetes(return_X_y=True)
         return "diabetes", x, y, np.arange(len(x))
@@ -94,7 +94,7 @@ def load(path: pathlib.Path) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
 def parts(
     x: np.ndarray, y: np.ndarray, group: np.ndarray, share: float, seed: int
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Half for training, a quarter each for validation and test, standardised."""
+    """Splits into 1/2 training, 1/4 validation and 1/4 test data, standardized."""
     random = np.random.default_rng(seed)
     groups = random.permutation(np.unique(group))
     quarter = len(groups) // 4
@@ -106,7 +106,7 @@ def parts(
     train = rows["train"]
     x = (x - x[train].mean(axis=0)) / x[train].std(axis=0)
     y = (y - y[train].mean()) / y[train].std()
-    # Errors of a hand: too large by some ten deviations.
+    # Corrupted targets are too large by about ten standard deviations.
     wrong = (random.random(len(y)) < share) & ~rows["test"]
     y = y + wrong * random.normal(10.0, 3.0, len(y))
     return {
@@ -116,7 +116,7 @@ def parts(
 
 
 def run(make_loss, split: dict[str, tuple], seed: int, epochs: int) -> dict:
-    """Errors on validation and test set after training."""
+    """Trains a network; returns its errors on validation and test sets."""
     keras.utils.set_random_seed(seed)
     x, y = split["train"]
     network = keras.Sequential(
@@ -144,8 +144,8 @@ def run(make_loss, split: dict[str, tuple], seed: int, epochs: int) -> dict:
 
 
 def report(errors: dict[str, list], share: float) -> None:
-    """Prints means and deviations, and whether a loss wins."""
-    print(f"\nMean absolute error, {100 * share:.0f} % of training targets wrong:")
+    """Prints means, standard deviations and the verdict."""
+    print(f"\nMean absolute error, {100 * share:.0f} % of training targets corrupted:")
     for name, values in errors.items():
         spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
         print(f"  {name:<20}{np.mean(values):.3f} +- {spread:.3f}")
@@ -153,24 +153,24 @@ def report(errors: dict[str, list], share: float) -> None:
 
 
 def verdict(errors: dict[str, list]) -> str:
-    """Whether a loss that adapts beats the best plain one by more than chance."""
+    """Compares the best robust loss with the best standard loss, paired by seed."""
     plain, ours = (
         min(names, key=lambda name: np.mean(errors[name]))
         for names in (PLAIN, set(errors) - set(PLAIN))
     )
     gain = np.subtract(errors[plain], errors[ours])
-    text = f"  {ours} is {gain.mean():+.3f} better than {plain}, the best plain loss"
+    text = f"  {plain}, the best standard loss, minus {ours}: {gain.mean():+.3f}"
     if len(gain) < 2:
-        return f"{text}; one seed says nothing."
+        return f"{text}; one seed gives no standard error."
     error = 2 * gain.std(ddof=1) / len(gain) ** 0.5
     if abs(gain.mean()) <= error:
-        return f"{text}: not by two standard errors ({error:.3f})."
+        return f"{text}, within two standard errors ({error:.3f})."
     winner = ours if gain.mean() > 0 else plain
-    return f"{text}: {winner} wins by two standard errors ({error:.3f}) or more."
+    return f"{text}; {winner} wins by more than two standard errors ({error:.3f})."
 
 
 def draw(errors: dict, last: dict[str, dict], path: pathlib.Path) -> None:
-    """Errors with and without outliers, and where the residuals lie."""
+    """Draws errors with and without outliers, and histograms of residuals."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4))
     names = list(errors[0.0])
     for number, (share, found) in enumerate(errors.items()):
@@ -180,16 +180,16 @@ def draw(errors: dict, last: dict[str, dict], path: pathlib.Path) -> None:
             np.mean(values, axis=1),
             0.4,
             yerr=np.std(values, axis=1),
-            label=f"{100 * share:.0f} % of training targets wrong",
+            label=f"{100 * share:.0f} % of training targets corrupted",
         )
     left.set_xticks(np.arange(len(names)) + 0.2, names, rotation=15)
-    left.set_ylabel("mean absolute error, clean test set")
+    left.set_ylabel("mean absolute error on clean test targets")
     left.legend()
     for name, result in last.items():
         right.hist(
             result["residuals"], np.linspace(-4, 4, 60), histtype="step", label=name
         )
-    right.set_xlabel("target - prediction, trained with outliers")
+    right.set_xlabel("residual (target - prediction), trained with outliers")
     right.legend()
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
-"""Learns to learn sine waves from five points, in under a minute.
+"""MAML on sine waves: regression from five points, in under a minute.
 
     python examples/quickstart_sinusoid.py
 
-Draws `saved_models/quickstart_sinusoid.png`: for three new waves the five points given,
-the network before it saw them, and the same network after one and after five steps.
+Writes `saved_models/quickstart_sinusoid.png`, which shows for three test tasks the five
+support points and the predictions before adaptation, after one and after five steps.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ import matplotlib.pyplot as plt
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=8, help="of 500 steps each")
-    parser.add_argument("--fast", action="store_true", help="a few steps, to try it")
+    parser.add_argument(
+        "--epochs", type=int, default=8, help="epochs of 500 steps each"
+    )
+    parser.add_argument("--fast", action="store_true", help="a short trial run")
     parser.add_argument("--out", default="saved_models/quickstart_sinusoid.png")
     arguments = parser.parse_args()
     steps, epochs = (20, 1) if arguments.fast else (500, arguments.epochs)
@@ -42,7 +44,7 @@ def main() -> None:
     model.fit(tasks.dataset(25), steps_per_epoch=steps, epochs=epochs)
 
     new = kml.tasks.sinusoid(shots=5, queries=100, seed=1)
-    print("\nMean squared error on 500 new waves, from five points each:")
+    print("\nMean squared error on 500 test tasks with five support points each:")
     for count in (1, 5):
         tuned = adapting(model.learner, count)
         results = tuned.evaluate(
@@ -57,7 +59,7 @@ def main() -> None:
 
 
 def adapting(learner: keras.Model, steps: int) -> kml.MetaModel:
-    """The learner with another number of inner steps."""
+    """Returns a model of the learner with the given number of inner steps."""
     model = kml.MetaModel(learner, kml.adaptation.MAML(steps, learning_rate=0.01))
     model.compile(loss="mse", metrics=["mse"])
     return model
@@ -66,7 +68,7 @@ def adapting(learner: keras.Model, steps: int) -> kml.MetaModel:
 def draw(
     learner: keras.Model, tasks: kml.tasks.FunctionTasks, path: pathlib.Path
 ) -> None:
-    """Three tasks: truth, support points, and the curve before and after adapting."""
+    """Draws three tasks: true function, support points and predictions."""
     episode, _ = tasks.batch(1000, tasks_per_batch=3)
     waves = tasks.parameters(1000, tasks_per_batch=3)
     x = np.linspace(-5.0, 5.0, 200, dtype=np.float32)[:, np.newaxis]
@@ -74,14 +76,15 @@ def draw(
     for task, axis in enumerate(axes):
         points = episode["support_x"][task], episode["support_y"][task]
         truth = waves["amplitude"][task] * np.sin(x - waves["phase"][task])
-        axis.plot(x, truth, color="0.6", linewidth=3, label="truth")
-        axis.plot(x, learner.predict(x, verbose=0), ":", color="C0", label="before")
+        axis.plot(x, truth, color="0.6", linewidth=3, label="true function")
+        before = learner.predict(x, verbose=0)
+        axis.plot(x, before, ":", color="C0", label="before adaptation")
         for steps, color in ((1, "C1"), (5, "C3")):
             curve = adapting(learner, steps).adapt(*points).predict(x, verbose=0)
             label = f"after {steps} step{'s' if steps > 1 else ''}"
             axis.plot(x, curve, color=color, label=label)
-        axis.plot(*points, "k^", markersize=8, label="support")
-        axis.set_title(f"new wave {task + 1}")
+        axis.plot(*points, "k^", markersize=8, label="support points")
+        axis.set_title(f"test task {task + 1}")
         axis.set_xlabel("x")
     lines, labels = axes[0].get_legend_handles_labels()
     figure.legend(lines, labels, loc="lower center", ncols=len(labels))

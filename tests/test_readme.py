@@ -1,4 +1,4 @@
-"""Every code block of the README runs, and its commands are what they say."""
+"""Code blocks of the README: Python runs, commands are single lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import readme_blocks
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
-# So that the program takes seconds; nothing else of it is changed.
+# Replacements that shorten the training to seconds.
 SHORTER = {
     "steps_per_epoch=100, epochs=5": "steps_per_epoch=2, epochs=1",
     "batches=30": "batches=1",
@@ -26,12 +26,12 @@ def test_python_block(number, tmp_path, monkeypatch):
     exec(compile(code, f"README block {number}", "exec"), {})
 
 
-def test_the_program_is_shortened_where_it_says():
+def test_replacements_match_the_readme():
     code = "".join(readme_blocks.blocks(README, "python"))
     assert all(long in code for long in SHORTER)
 
 
-def test_each_command_is_one_line():
+def test_each_command_is_a_single_line():
     for block in readme_blocks.blocks(README, "bash"):
         name, *lines = block.strip().splitlines()
         assert len(lines) == 1

@@ -1,4 +1,4 @@
-"""Examples run as from a command line, without a process for each."""
+"""Runs examples as from the command line, in the process of the tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def run_main(tmp_path, monkeypatch, capsys):
-    """Runs `main` of an example in its short form, in `tmp_path`; gives its output."""
+    """Runs `main` of an example with `--fast` in `tmp_path`; returns its output."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KERAS_METALOSS_DATA", raising=False)
 

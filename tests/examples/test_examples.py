@@ -1,4 +1,4 @@
-"""Each example runs to its end, in its short form, and leaves what it says."""
+"""Examples run with `--fast`, print results and write their files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_multi_task(run_main, tmp_path):
 
 
 @pytest.mark.slow
-def test_few_shot_images_of_ones_own(run_main, tmp_path):
+def test_few_shot_images_from_a_folder(run_main, tmp_path):
     random = np.random.default_rng(0)
     for label in range(15):
         folder = tmp_path / "images" / f"class{label:02d}"
@@ -43,7 +43,7 @@ def test_few_shot_images_of_ones_own(run_main, tmp_path):
         few_shot_images,
         *("--data", tmp_path / "images", "--ways", 2, "--method", "fomaml"),
     )
-    assert "nearest neighbour on pixels" in output
+    assert "nearest neighbor on pixels" in output
     with Image.open(tmp_path / "saved_models" / "few_shot_images.png") as picture:
         assert np.asarray(picture).std() > 1
     saved = tf.saved_model.load(str(tmp_path / "saved_models" / "few_shot_images"))

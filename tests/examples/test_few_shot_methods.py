@@ -1,4 +1,4 @@
-"""Every recipe of the examples learns to learn."""
+"""Every recipe generalizes to new classes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import keras_metaloss as kml
 
 
 def episodes(classes, seed, **settings):
-    """Episodes of patterns under noise."""
+    """Returns a sampler of noisy random patterns."""
     rng = np.random.default_rng(seed)
     patterns = np.kron(rng.normal(size=(classes, 1, 7, 7)), np.ones((4, 4)))
     x = patterns + 0.5 * rng.normal(size=(classes, 12, 28, 28))
@@ -21,12 +21,12 @@ def episodes(classes, seed, **settings):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(RECIPES))
-def test_recipe_knows_classes_that_it_has_not_seen(name):
+def test_recipe_classifies_new_classes(name):
     recipe = RECIPES[name]
     settings = {"shots": 1, "queries": 2, **recipe.train}
     settings["shots"] = min(settings["shots"], 3)
     model = recipe.build((28, 28, 1), 3, filters=8)
-    # Others may rightly stand still: a bias before a normalisation, a context.
+    # Other variables may stay constant: biases before normalization, contexts.
     kernels = [v for v in model.learner.trainable_variables if v.name == "kernel"]
     before = [v.numpy() for v in kernels]
     train = episodes(30, seed=0, **settings).dataset(4)

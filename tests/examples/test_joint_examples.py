@@ -1,4 +1,4 @@
-"""The examples of joint training run to their end, in their short form."""
+"""Joint training examples run with `--fast`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ import keras_metaloss as kml
 
 @pytest.fixture
 def eager(monkeypatch):
-    """Nothing is traced, which takes longer than the short forms."""
+    """Runs eagerly, because tracing takes longer than the short runs."""
     always = property(lambda self: True, lambda self, value: None)
     monkeypatch.setattr(keras.Model, "run_eagerly", always)
 
 
 def is_complete(output):
-    for part in ("each network alone", "together, beta=0", "together, beta=1"):
+    for part in (
+        "separate training",
+        "joint training, beta=0",
+        "joint training, beta=1",
+    ):
         assert part in output
     assert "Unrelated tasks" in output and "nan" not in output
 
@@ -60,7 +64,7 @@ def molecules(tmp_path):
 def test_wine_without_data(run_main, eager, tmp_path):
     pytest.importorskip("sklearn")
     output = run_main(joint_wine, "--rows", 64)
-    assert "come with scikit-learn" in output
+    assert "bundled with scikit-learn" in output
     is_complete(output)
     with Image.open(tmp_path / "saved_models" / "joint_wine.png") as picture:
         assert np.asarray(picture).std() > 1
@@ -73,7 +77,7 @@ def test_wine_with_data(run_main, eager, wines, monkeypatch):
     is_complete(output)
 
 
-def test_wines_of_one_group_stay_on_one_side(wines):
+def test_wine_splits_share_no_group(wines):
     data = joint_wine.load_data(str(wines), download=False)
     problem = joint_wine.problem(0, data, rows=40)
     parts = [part[0] for part in (problem.train, problem.validation, problem.test)]
@@ -84,11 +88,11 @@ def test_wines_of_one_group_stay_on_one_side(wines):
 
 def test_molecules_with_data(run_main, eager, molecules):
     output = run_main(joint_molecules, "--data", molecules, "--rows", 64)
-    assert "1 assays of [200] molecules" in output
+    assert "1 assays with [200] molecules" in output
     is_complete(output)
 
 
-def test_molecules_miss_values(molecules):
+def test_molecules_have_missing_values(molecules):
     tasks = joint_molecules.load_data(str(molecules), 1)
     problem = joint_molecules.problem(0, tasks, rows=60, share=0.3)
     x, (active, value) = problem.train
@@ -100,7 +104,7 @@ def test_molecules_miss_values(molecules):
 def test_molecules_without_data(run_main, eager):
     pytest.importorskip("sklearn")
     output = run_main(joint_molecules, "--rows", 64)
-    assert "come with scikit-learn" in output
+    assert "bundled with scikit-learn" in output
     is_complete(output)
 
 

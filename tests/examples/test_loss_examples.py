@@ -1,4 +1,4 @@
-"""The examples of losses run to their end, in their short form."""
+"""Loss examples run with `--fast`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 
-def test_the_verdict_on_outliers():
+def test_verdict_on_outliers():
     errors = {
         "MSE": [1.0, 1.1],
         "MAE": [0.7, 0.8],
@@ -18,15 +18,17 @@ def test_the_verdict_on_outliers():
         "AdaLoss (easy)": [0.9, 0.9],
     }
     verdict = outliers_regression.verdict(errors)
-    assert "adaptive robust is +0.100 better than MAE" in verdict
-    assert "adaptive robust wins" in verdict
+    assert "MAE, the best standard loss, minus adaptive robust: +0.100" in verdict
+    assert "adaptive robust wins by more than two standard errors" in verdict
     errors["adaptive robust"] = [0.8, 0.6]
-    assert "not by two standard errors" in outliers_regression.verdict(errors)
+    assert "within two standard errors" in outliers_regression.verdict(errors)
     errors["adaptive robust"] = [1.0, 1.1]
-    assert "MAE wins" in outliers_regression.verdict(errors)
+    assert "MAE wins by more than two standard errors" in outliers_regression.verdict(
+        errors
+    )
 
 
-def test_the_verdict_on_rare_digits():
+def test_verdict_on_rare_digits():
     scores = {
         "cross-entropy": [0.5, 0.6],
         "weighted cross-entropy": [0.9, 0.9],
@@ -51,8 +53,9 @@ def test_imbalanced_digits(run_main, tmp_path):
 
 
 @pytest.mark.slow
-def test_outliers_regression_on_the_built_in_set(run_main, tmp_path):
+def test_outliers_regression_on_the_bundled_dataset(run_main, tmp_path):
     output = run_main(outliers_regression)
     assert "diabetes: 442 rows" in output
-    assert "the best plain loss; one seed says nothing" in output
+    assert ", the best standard loss, minus " in output
+    assert "; one seed gives no standard error." in output
     check_picture(tmp_path / "saved_models" / "outliers_regression.png")
