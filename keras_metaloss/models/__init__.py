@@ -1,4 +1,4 @@
-"""Keras models with a training step of their own."""
+"""Keras models with custom training steps."""
 
 from keras_metaloss.models.adaptive_loss_model import AdaptiveLossModel
 from keras_metaloss.models.joint_model import JointModel

@@ -1,4 +1,4 @@
-"""From an adapted task to a plain Keras model."""
+"""Plain Keras models of adapted tasks."""
 
 from __future__ import annotations
 
@@ -16,18 +16,24 @@ __all__ = ["MetricClassifier", "TransductiveModel", "plain_model"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class TransductiveModel(keras.Model):
-    """Predicts with the moments of the batch that it predicts, never moving averages.
+    """Model that normalizes with the statistics of the predicted batch.
 
-    What `MetaModel.adapt` gives for `normalization="batch"`: a prediction depends on
-    the other examples of its batch.
+    `MetaModel.adapt` returns it for `normalization="batch"`. Moving statistics are not
+    used, so each prediction depends on the other examples of its batch.
 
     Args:
-        learner: a built Keras model with batch normalisation in it.
-        name: name of the model.
+        learner: A built Keras model that contains batch normalization.
+        name: Optional name of the model.
+
+    Call arguments:
+        inputs: The inputs of the learner, `[B, ...]`, or a structure of them.
+
+    Returns:
+        The outputs of the learner.
     """
 
     def __init__(self, learner: keras.Model, name: str | None = None) -> None:
-        # What it wraps casts its own inputs: numbers of categories must stay whole.
+        # No autocast: integer IDs must not be rounded to float16.
         super().__init__(name=name, autocast=False)
         self.learner = learner
         self.built = True
@@ -48,15 +54,23 @@ class TransductiveModel(keras.Model):
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class MetricClassifier(keras.Model):
-    """Classifies by comparison with what a metric-based method kept of a support set.
+    """Classifies inputs by comparing them with a memorized support set.
 
-    What `MetaModel.adapt` gives for the metric-based methods.
+    `MetaModel.adapt` returns it for the metric-based methods.
 
     Args:
-        learner: a built Keras model that gives embeddings.
-        adaptation: the method; its own weights come with `set_weights` or a file.
-        memory: what it keeps of the support set, arrays by name; or their shapes.
-        name: name of the model.
+        learner: A built Keras model that returns embeddings.
+        adaptation: The metric-based method. Its weights are not copied here; load them
+            with `set_weights` or from a file.
+        memory: A dictionary of the arrays that the method keeps of the support set, or
+            of their shapes.
+        name: Optional name of the model.
+
+    Call arguments:
+        inputs: The inputs of the learner, `[B, ...]`, or a structure of them.
+
+    Returns:
+        The class scores of the method, `[B, C]`.
     """
 
     def __init__(
@@ -66,7 +80,7 @@ class MetricClassifier(keras.Model):
         memory: dict[str, Any],
         name: str | None = None,
     ) -> None:
-        # What it wraps casts its own inputs: numbers of categories must stay whole.
+        # No autocast: integer IDs must not be rounded to float16.
         super().__init__(name=name, autocast=False)
         self.learner = learner
         self.adaptation = adaptation
@@ -110,18 +124,18 @@ class MetricClassifier(keras.Model):
 def plain_model(
     learner: keras.Model, adaptation: Adaptation, adapted: Adapted, task: Task
 ) -> keras.Model:
-    """A copy of `learner` that predicts what the adapted task predicts.
+    """Builds a Keras model that predicts for the adapted task.
 
     Args:
-        learner: the learner of a `MetaModel`.
-        adaptation: the method that adapted it.
-        adapted: the result of `adaptation.adapt`.
-        task: the task adapted to.
+        learner: The learner of a `MetaModel`.
+        adaptation: The method that adapted the learner.
+        adapted: The result of `adaptation.adapt`.
+        task: The task that the learner was adapted to.
 
     Returns:
-        A Keras model with no code of this package in it, except that
-        `normalization="batch"` needs a `TransductiveModel` around the copy, and
-        metric-based methods a `MetricClassifier`.
+        A copy of `learner` with the adapted weights. The copy does not depend on this
+        package, with two exceptions: it is wrapped in a `TransductiveModel` for
+        `normalization="batch"` and in a `MetricClassifier` for metric-based methods.
     """
     copy = _copy(learner, task.support_x)
     adaptation.install(copy, adapted, task)
@@ -136,11 +150,12 @@ def plain_model(
 
 
 def _copy(learner: keras.Model, example: Any) -> keras.Model:
+    """Copies a model with its weights; builds the copy on `example` if needed."""
     with _compat.trusted_layers():
         copy = type(learner).from_config(learner.get_config())
     if not copy.built:
         copy(keras.tree.map_structure(tf.convert_to_tensor, example))
-    # A configuration need not say what was frozen later.
+    # A configuration need not record layers that were frozen after construction.
     for ours, theirs in zip(
         _compat.flatten_layers(copy), _compat.flatten_layers(learner), strict=True
     ):

@@ -1,4 +1,4 @@
-"""The optimizer's update, for models that may be frozen."""
+"""Optimizer updates of models that may have no trainable weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def apply_gradients(
     optimizer: keras.optimizers.Optimizer,
     pairs: Iterable[tuple[tf.Tensor, keras.Variable]],
 ) -> None:
-    """Updates variables; without any it warns, as Keras does, and goes on."""
+    """Updates the variables; warns, as Keras does, if there are none."""
     pairs = list(pairs)
     if pairs:
         optimizer.apply_gradients(pairs)

@@ -1,4 +1,4 @@
-"""The episode dictionary: its parts, and what can be wrong with it."""
+"""Conversion and validation of episode dictionaries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 _REQUIRED = ("support_x", "support_y", "query_x")
 _OPTIONAL = ("support_mask", "query_mask")
-# Losses of Keras that repeat a target along an axis of length one; objects hold them.
+# Keras losses (alone or wrapped in a loss object) that broadcast targets silently.
 _ELEMENT_BY_ELEMENT = (
     keras.losses.binary_crossentropy,
     keras.losses.huber,
@@ -41,27 +41,27 @@ _ELEMENT_BY_ELEMENT = (
 
 
 def task_count(episode: dict[str, Any]) -> tf.Tensor:
-    """Number of tasks in a batch."""
+    """Returns the number of tasks in a batch."""
     return tf.shape(keras.tree.flatten(episode["query_x"])[0])[0]
 
 
 def task_tensors(episode: dict[str, Any]) -> dict[str, Any]:
-    """The episode as tensors, with the entries that a task may have.
+    """Converts an episode to tensors and drops entries that are `None`.
 
     Raises:
-        ValueError: if entries are missing or unknown.
+        ValueError: If entries are missing or unknown.
     """
     if not isinstance(episode, dict):
         raise ValueError(
-            "Expected an episode: a dictionary with the keys "
-            f"{_REQUIRED}. Received: {type(episode).__name__}"
+            "Expected an episode, which is a dictionary with the keys "
+            f"{_REQUIRED}. Received: a value of type {type(episode).__name__}"
         )
     missing = [key for key in _REQUIRED if key not in episode]
     unknown = [key for key in episode if key not in _REQUIRED + _OPTIONAL]
     if missing or unknown:
         raise ValueError(
-            f"Expected an episode with the keys {_REQUIRED} and, where needed, "
-            f"{_OPTIONAL}. Received: keys {tuple(episode)}"
+            f"Expected an episode with the keys {_REQUIRED} and, optionally, "
+            f"{_OPTIONAL}. Received: keys={tuple(episode)}"
         )
     return {
         key: keras.tree.map_structure(_as_tensor, value)
@@ -71,7 +71,7 @@ def task_tensors(episode: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_tensor(value):
-    """A tensor, numbers with a point in Keras's float type."""
+    """Converts to a tensor; casts floating-point values to `floatx()`."""
     tensor = tf.convert_to_tensor(value)
     if tensor.dtype.is_floating:
         return tf.cast(tensor, keras.config.floatx())
@@ -79,7 +79,7 @@ def _as_tensor(value):
 
 
 def episode_spec(tensors: dict[str, Any]) -> dict[str, Any]:
-    """Shapes and dtypes of an episode, for any number of tasks and examples."""
+    """Returns specs of an episode, for any number of tasks and examples."""
     return keras.tree.map_structure(
         lambda t: keras.KerasTensor((None, None, *t.shape[2:]), t.dtype.name),
         {key: tensors[key] for key in _REQUIRED},
@@ -87,10 +87,10 @@ def episode_spec(tensors: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_task(support_x: Any, support_y: Any, support_mask: Any = None) -> Task:
-    """A task whose queries are its support set.
+    """Builds a task that uses its support set as the query set.
 
     Raises:
-        ValueError: if shapes do not agree or values are not finite.
+        ValueError: If shapes do not match or values are not finite.
     """
     x, y = keras.tree.map_structure(_as_tensor, (support_x, support_y))
     mask = None if support_mask is None else tf.convert_to_tensor(support_mask)
@@ -102,7 +102,7 @@ def as_task(support_x: Any, support_y: Any, support_mask: Any = None) -> Task:
 
 
 def first_batch(x: Any, y: Any = None) -> tuple[Any, Any] | None:
-    """The first `(episode, query_y)` of what `fit` got, or `None` if unknown."""
+    """Returns the first `(episode, query_y)` of the data, or `None` if unknown."""
     if isinstance(x, tf.data.Dataset):
         return next((as_x_y(batch) for batch in x.take(1)), None)
     if isinstance(x, keras.utils.PyDataset):
@@ -111,25 +111,29 @@ def first_batch(x: Any, y: Any = None) -> tuple[Any, Any] | None:
 
 
 def as_x_y(data: Any) -> tuple[Any, Any]:
-    """Inputs and targets of a batch, or of what `fit` takes as `validation_data`."""
+    """Splits a batch, or the `validation_data` of `fit`, into inputs and targets."""
     if isinstance(data, (tuple, list)):
         return data[0], data[1] if len(data) > 1 else None
     return data, None
 
 
 def check_length(x: Any, name: str, steps: int | None, argument: str = "x") -> None:
-    """Raises a `ValueError` for what has no end, or gives no batches at all.
+    """Validates that the number of batches is finite.
 
     Args:
-        x: what `fit` or `evaluate` got.
-        name: name of the argument that says where to stop.
-        steps: its value.
-        argument: name of the argument that `x` is.
+        x: The data passed to `fit`, `evaluate` or `predict`.
+        name: Name of the argument that limits the number of batches.
+        steps: Value of that argument.
+        argument: Name of the argument that holds `x`. Defaults to `"x"`.
+
+    Raises:
+        ValueError: If `x` is a source of tasks instead of a dataset of episodes, or
+            an infinite dataset without `steps`.
     """
     if callable(getattr(x, "dataset", None)):
         raise ValueError(
-            f"Invalid value for argument `{argument}`. Expected episodes: "
-            f"`{argument}.dataset(tasks_per_batch)` gives them. "
+            f"Invalid value for argument `{argument}`. Expected episodes. Call "
+            f"`{argument}.dataset(tasks_per_batch)` to create a dataset of them. "
             f"Received: {argument}={x!r}"
         )
     endless = isinstance(x, tf.data.Dataset) and (
@@ -137,17 +141,21 @@ def check_length(x: Any, name: str, steps: int | None, argument: str = "x") -> N
     )
     if endless and steps is None:
         raise ValueError(
-            f"Expected `{name}` for a dataset without an end in `{argument}`. "
-            f"Received: {name}=None"
+            f"Invalid value for argument `{name}`. Expected an integer, because the "
+            f"dataset in `{argument}` is infinite. Received: {name}=None"
         )
 
 
 def check_episodes(episode: dict[str, Any], query_y: Any) -> None:
-    """Raises a `ValueError` for what would only show as NaN or nonsense later.
+    """Validates the shapes, masks and values of a batch of episodes.
 
     Args:
-        episode: a batch of episodes.
-        query_y: targets of the queries, or `None`.
+        episode: A batch of episodes.
+        query_y: Targets of the queries, or `None`.
+
+    Raises:
+        ValueError: If shapes do not match, a mask leaves a task without examples, or
+            values are not finite.
     """
     episode = task_tensors(episode)
     support = keras.tree.flatten(episode["support_x"])
@@ -172,8 +180,8 @@ def check_episodes(episode: dict[str, Any], query_y: Any) -> None:
 
 
 def predict_first(model: keras.Model, x: Any) -> Any:
-    """Predictions for the first task of `x`, a structure of `[T, ...]`."""
-    # A GPU would give NaN for a label out of range, without a word.
+    """Returns the predictions for the first task of `x`, of shape `[T, ...]`."""
+    # Out-of-range labels raise an error on CPUs but silently give NaN on GPUs.
     with tf.device("CPU:0"):
         if isinstance(x, dict) and "support_x" in x:
             one = keras.tree.map_structure(lambda t: t[:1], task_tensors(x))
@@ -184,13 +192,17 @@ def predict_first(model: keras.Model, x: Any) -> Any:
 
 
 def check_loss(loss: InnerLoss, outputs: Any, y: Any, name: str) -> None:
-    """Raises a `ValueError` if a loss cannot take predictions and targets.
+    """Validates that a loss accepts the predictions and targets.
 
     Args:
-        loss: the loss of one task.
-        outputs: predictions for the first task, `[N, ...]`.
-        y: targets `[T, N, ...]`; those of all tasks are tried.
-        name: name of the targets, for the message.
+        loss: The loss of one task.
+        outputs: Predictions for the first task, `[N, ...]`.
+        y: Targets of all tasks, `[T, N, ...]`. Every task is checked against the
+            predictions for the first one.
+        name: Name of the targets in the error message.
+
+    Raises:
+        ValueError: If the loss raises an error or would broadcast the targets.
     """
     y = keras.tree.map_structure(tf.convert_to_tensor, y)
     tasks = keras.tree.flatten(y)[0].shape[0]
@@ -205,15 +217,19 @@ def check_loss(loss: InnerLoss, outputs: Any, y: Any, name: str) -> None:
                     _check_same_shape(*same_rank(target, output))
         except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
             raise ValueError(
-                f"`{name}` does not fit the loss and the output of the learner. "
-                f"Received: {name} with {_describe(y)}, an output with "
-                f"{_describe(outputs)}. The loss says: {_first_line(error)}"
+                f"Invalid value for `{name}`. Expected targets that match the loss and "
+                f"the output of the learner. Received: {name} with {_describe(y)}; "
+                f"learner output with {_describe(outputs)}. Error from the loss: "
+                f"{_first_line(error)}"
             ) from error
 
 
 def _check_same_shape(y_true, y_pred):
     if not y_true.shape.is_compatible_with(y_pred.shape):
-        raise ValueError("shapes differ, and it would repeat the smaller one.")
+        raise ValueError(
+            "targets and predictions have different shapes, and the loss would "
+            "broadcast them."
+        )
 
 
 def _describe(structure):
@@ -232,8 +248,8 @@ def _check_leading(name, tensors, other_name, other):
     for tensor in tensors:
         if tuple(tensor.shape[:2]) != tuple(other.shape[:2]):
             raise ValueError(
-                f"Expected `{name}` and `{other_name}` to agree in their first two "
-                "axes, tasks and examples. Received: "
+                f"Expected `{name}` and `{other_name}` to have the same first two axes "
+                "(tasks and examples). Received: "
                 f"{name}.shape={tuple(tensor.shape)}, "
                 f"{other_name}.shape={tuple(other.shape)}"
             )
@@ -244,14 +260,15 @@ def _check_mask(name, mask, other_name, other):
         return
     if tuple(mask.shape) != tuple(other.shape[:2]):
         raise ValueError(
-            f"Expected `{name}` to have the first two axes of `{other_name}`, tasks "
-            f"and examples. Received: {name}.shape={tuple(mask.shape)}, "
+            f"Expected the shape of `{name}` to be the first two axes of "
+            f"`{other_name}` (tasks and examples). Received: "
+            f"{name}.shape={tuple(mask.shape)}, "
             f"{other_name}.shape={tuple(other.shape)}"
         )
     if not np.asarray(mask).any(axis=1).all():
         raise ValueError(
-            f"Expected `{name}` to leave each task an example. Received: a task with "
-            "none"
+            f"Expected `{name}` to keep at least 1 example per task. Received: a task "
+            "with 0 examples"
         )
 
 
@@ -260,6 +277,6 @@ def _check_finite(name, tensor):
     if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).sum())
         raise ValueError(
-            f"Expected finite numbers in `{name}`. Received: {name} with {bad} values "
-            "that are NaN or infinite"
+            f"Expected finite values in `{name}`. Received: {name} with {bad} NaN or "
+            "infinite values"
         )

@@ -1,4 +1,4 @@
-"""SavedModel with adapt-and-predict inside."""
+"""Export of a SavedModel that adapts and predicts."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ def export_adapt_and_predict(
 ) -> None:
     """Writes a SavedModel that adapts to one task and predicts its queries.
 
-    Its signatures take any number of support and query examples: `adapt_and_predict`
-    (also `serving_default`) takes one task, `adapt_and_predict_batch` has a leading
-    task axis. Inputs are named `support_x`, `support_y`, `query_x`; with several
-    inputs or targets, `support_x_<name>` and so on.
+    The signatures accept any number of support and query examples.
+    `adapt_and_predict` (also `serving_default`) takes one task;
+    `adapt_and_predict_batch` takes a batch of tasks with a leading task axis. The
+    inputs are named `support_x`, `support_y` and `query_x`, or `support_x_<name>` and
+    so on if there are several inputs or targets.
 
     Args:
-        model: a built `MetaModel` whose inner loss is known.
-        path: folder to write.
-        example: specifications of one batch of episodes, `[T, N, ...]`.
-        verbose: whether to print the signatures.
+        model: A built `MetaModel` with an inner loss.
+        path: Folder to write to.
+        example: Specs of one batch of episodes, `[T, N, ...]`.
+        verbose: Whether to print the signatures.
     """
     archive = keras.export.ExportArchive()
     archive.track(model)

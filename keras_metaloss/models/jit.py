@@ -1,4 +1,4 @@
-"""What to know before a training step is compiled by XLA."""
+"""Checks before a training step is compiled by XLA."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _POOLINGS = (
 
 
 def check_jit_support(adaptation: Adaptation) -> None:
-    """Refuses what XLA cannot compile.
+    """Validates that XLA can compile the adaptation.
 
     Raises:
-        ValueError: if XLA would need a number of classes that is not given.
+        ValueError: If XLA needs the number of classes and it is not specified.
     """
     if not adaptation.supports_jit:
         raise ValueError(
-            "Invalid value for argument `jit_compile`. XLA needs to know the number of "
-            f"classes: give `{type(adaptation).__name__}(classes=...)`. Received: "
-            "jit_compile=True and classes=None"
+            "Invalid value for argument `jit_compile`. XLA needs the number of "
+            f"classes. Pass `{type(adaptation).__name__}(classes=...)`. Received: "
+            "jit_compile=True, classes=None"
         )
 
 
 def check_jit(model: MetaModel) -> None:
-    """Warns of derivatives that XLA would compute wrongly."""
+    """Warns if XLA would compute a wrong second derivative."""
     if not model.jit_compile or model.run_eagerly:
         return
     names = sorted(
@@ -47,8 +47,8 @@ def check_jit(model: MetaModel) -> None:
     )
     if names and model.adaptation.differentiates_twice:
         warnings.warn(
-            "XLA computes a wrong second derivative of Keras's maximum pooling where "
-            f"two values of a window are close (layers {names}). Use "
+            "XLA computes a wrong second derivative of Keras's max pooling if two "
+            f"values of a window are close. Received: layers={names}. Use "
             "`kml.layers.MaxPool2D`, strided convolutions, `first_order=True` or "
             "`jit_compile=False`.",
             stacklevel=2,

@@ -1,4 +1,4 @@
-"""A Keras model that learns to adapt: episodes in, predictions of the queries out."""
+"""Keras model that meta-trains a learner on episodes."""
 
 from __future__ import annotations
 
@@ -43,27 +43,45 @@ __all__ = ["MetaModel"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class MetaModel(TracedOnce, keras.Model):
-    """Meta-trains a learner: adapts it to each task, then learns from the queries.
+    """Model that meta-trains a learner.
+
+    The inner loop adapts the learner to the support set of each task. The outer loop
+    computes the compiled loss on the queries of the adapted learners and updates the
+    meta-parameters: the initial weights of the learner and the trainable parameters of
+    the adaptation.
 
     `compile`, `fit`, `evaluate`, `predict`, callbacks and saving work as for any Keras
-    model. A batch is `(x, y)` with `x` an episode: `support_x [T, S, ...]`,
-    `support_y [T, S, ...]`, `query_x [T, Q, ...]`, optionally `support_mask [T, S]` and
-    `query_mask [T, Q]` (true for real examples), and `y` the query targets
-    `[T, Q, ...]`, for T tasks. `model(episode)` adapts to each support set and gives
-    the predictions of the queries, `[T, Q, ...]`.
+    model. A batch is a tuple `(x, y)` of an episode and the targets of its queries,
+    `[T, Q, ...]`, for T tasks.
 
-    `evaluate` reports beside each compiled metric `<metric>_ci95`: half the width of
-    the 95 % confidence interval of its mean over tasks.
+    `evaluate` reports `<metric>_ci95` next to each compiled metric. It is half the
+    width of the 95 % confidence interval of the mean of the metric over tasks.
 
     Args:
-        learner: a built Keras model of one task: Functional, Sequential or subclassed.
-        adaptation: how it adapts, for instance `kml.adaptation.MAML(...)`.
-        task_execution: how tasks of a batch are run, `"auto"`, `"map"`, `"vectorized"`
-            or `"unrolled"`; results do not depend on it. See `task_execution_report`.
-        name: name of the model.
+        learner: A built Keras model for one task: Functional, Sequential or subclassed.
+        adaptation: The adaptation method, for example `kml.adaptation.MAML(...)`.
+        task_execution: How the tasks of a batch are run. `"map"` loops over tasks,
+            `"vectorized"` runs all tasks in each operation, and `"unrolled"` copies the
+            operations for each task. `"auto"` chooses `"vectorized"` if the adaptation
+            and all layers of the learner support it efficiently, otherwise `"map"`. The
+            results do not depend on this argument. Defaults to `"auto"`.
+        name: Optional name of the model. Defaults to `None`.
+
+    Call arguments:
+        episode: A dictionary with the entries `support_x` and `support_y`
+            (`[T, S, ...]`), `query_x` (`[T, Q, ...]`) and, optionally, `support_mask`
+            (`[T, S]`) and `query_mask` (`[T, Q]`), which are true for real examples.
+            Inputs and targets may be structures of tensors.
+        training: Whether the learner is run in training mode. Defaults to `None`,
+            which is the same as `False`.
+
+    Output shape:
+        Predictions of the queries, `[T, Q, ...]`, or a structure of them.
 
     Raises:
-        ValueError: if the learner is not built or an argument is of the wrong kind.
+        ValueError: If the learner is not built, has no trainable weights or is not a
+            Keras model, if `adaptation` is not an `Adaptation` or belongs to another
+            model, or if `task_execution` is invalid.
 
     Example:
 
@@ -87,7 +105,7 @@ class MetaModel(TracedOnce, keras.Model):
         task_execution: str = "auto",
         name: str | None = None,
     ) -> None:
-        # The learner casts its own inputs; targets must keep their precision.
+        # The learner casts its inputs. Targets must keep their precision.
         super().__init__(name=name, autocast=False)
         _check_parts(learner, adaptation)
         self.learner = learner
@@ -95,18 +113,29 @@ class MetaModel(TracedOnce, keras.Model):
         self.adaptation.attach(learner)
         self.task_execution = task_execution
         self._execution = choose_task_execution(task_execution, learner, adaptation)
-        # A namespace, because Keras would track and save what is set on the model.
+        # In a namespace, because Keras tracks and saves attributes of the model.
         self._own = types.SimpleNamespace(
             intervals=TaskIntervals(), evaluating=False, episode_spec=None
         )
-        # Built here, not at the first call: otherwise a model that was only trained
-        # would be saved without the optimizer's moments.
+        # Otherwise, a model that was trained but never called would be saved without
+        # the variables of the optimizer.
         self.built = True
 
     # Prediction
 
     def call(self, episode: dict[str, Any], training: bool | None = None) -> Any:
-        """Adapts to each support set and predicts the queries, `[T, Q, ...]`."""
+        """Adapts to each support set and predicts the queries.
+
+        Args:
+            episode: A dictionary with `support_x [T, S, ...]`, `support_y [T, S, ...]`,
+                `query_x [T, Q, ...]` and, optionally, `support_mask [T, S]` and
+                `query_mask [T, Q]`, which are true for real examples.
+            training: Whether the learner is run in training mode. Defaults to `None`,
+                which is the same as `False`.
+
+        Returns:
+            Predictions of the queries, `[T, Q, ...]`, or a structure of them.
+        """
         return self._adapt_and_predict(episode, bool(training))["y_pred"]
 
     def adapt(
@@ -115,26 +144,33 @@ class MetaModel(TracedOnce, keras.Model):
         """Adapts the learner to one task.
 
         Args:
-            support_x: inputs, `[S, ...]`, or a structure of them.
-            support_y: targets, `[S, ...]`, likewise.
-            support_mask: `[S]`, true for real examples; `None` counts all.
+            support_x: Inputs of the support set, `[S, ...]`, or a structure of them.
+            support_y: Targets of the support set, `[S, ...]`, or a structure of them.
+            support_mask: `[S]`, true for real examples. Defaults to `None`, which uses
+                all examples.
 
         Returns:
-            A plain Keras model, a copy of the learner: this model does not change.
+            An adapted copy of the learner, as a plain Keras model. The `MetaModel` does
+            not change.
 
         Raises:
-            ValueError: if the support set is malformed or not finite.
+            ValueError: If the shapes of the support set do not match, its values are
+                not finite, or there is no inner loss.
         """
         task = as_task(support_x, support_y, support_mask)
         adapted = self.adaptation.adapt(task, self._inner_loss(), training=False)
         return plain_model(self.learner, self.adaptation, adapted, task)
 
     def task_execution_report(self) -> str:
-        """How the tasks of a batch are run, and why."""
+        """Describes how the tasks of a batch are run and why.
+
+        Returns:
+            One line of text with the value of `task_execution` and the reason for it.
+        """
         return f"task_execution={self._execution.name!r}: {self._execution.reason}"
 
     def _adapt_and_predict(self, episode, training):
-        """What `_one_task` gives, with a leading task axis."""
+        """Runs `_one_task` for each task; the results have a leading task axis."""
         tensors = self._tensors(episode)
         if not self.adaptation.uses_inner_loss:
             return self.adaptation.run_batch(
@@ -148,7 +184,7 @@ class MetaModel(TracedOnce, keras.Model):
         )
 
     def _one_task(self, tensors, inner_loss, training):
-        """Predictions of the queries, state written, what the outer loss asks for."""
+        """Adapts to one task; returns query predictions and updated state."""
         task = Task(**{"support_mask": None, "query_mask": None, **tensors})
         path = self.adaptation.outer_path(task, inner_loss, training=training)
         *earlier, output = [
@@ -166,28 +202,30 @@ class MetaModel(TracedOnce, keras.Model):
         return result
 
     def _needs_gradients(self):
-        """Whether the outer loss compares tasks by their gradients."""
+        """Returns whether the outer loss compares tasks by their gradients."""
         needed = getattr(self.loss, "representation", None) == "gradient"
         if needed and not self.adaptation.gives_gradients:
             raise ValueError(
-                "Invalid value for argument `loss`. Expected one that does not compare "
-                f"tasks by their gradients, which {type(self.adaptation).__name__} "
-                "does not give to the outer loop; `kml.adaptation.MAML` does. "
+                "Invalid value for argument `loss`. Expected a loss that does not "
+                "compare tasks by their gradients, because "
+                f"{type(self.adaptation).__name__} does not return them. Use "
+                "`kml.adaptation.MAML` for such a loss. "
                 f"Received: loss={self.loss!r}"
             )
         return needed
 
     def _tensors(self, episode):
+        """Converts an episode to tensors and adds a random stream per task."""
         tensors = task_tensors(episode)
         self._own.episode_spec = episode_spec(tensors)
         count = task_count(tensors)
         context = tf.distribute.get_replica_context()
         replica = 0 if context is None else context.replica_id_in_sync_group
-        # Numbers the tasks over all replicas: each has random numbers of its own.
+        # Unique over all replicas, so that each task has its own random stream.
         return {**tensors, "stream": tf.range(count) + replica * count}
 
     def _signature(self, tensors, training):
-        """Dtypes of what `_one_task` returns."""
+        """Returns the dtypes of the result of `_one_task`."""
         queries = keras.tree.map_structure(
             lambda t: keras.KerasTensor((None, *t.shape[2:]), t.dtype.name),
             tensors["query_x"],
@@ -210,9 +248,9 @@ class MetaModel(TracedOnce, keras.Model):
             return InnerLoss(self.adaptation.loss, output_names=self.output_names)
         if not self.compiled or self.loss is None:
             raise ValueError(
-                "Expected an inner loss. Call `compile(loss=...)` first, or give the "
-                "adaptation a `loss`. Received: adaptation.loss=None and no compiled "
-                "loss"
+                "Expected an inner loss. Call `compile(loss=...)` first, or pass "
+                "`loss` to the adaptation. Received: adaptation.loss=None and no "
+                "compiled loss"
             )
         return self._as_inner_loss(self.loss)
 
@@ -227,7 +265,7 @@ class MetaModel(TracedOnce, keras.Model):
 
     @property
     def output_names(self) -> list[str] | None:
-        """Names of the outputs of the learner, for losses in a dictionary."""
+        """Output names of the learner; keys of a dictionary of losses."""
         return getattr(self.learner, "output_names", None)
 
     def fit(
@@ -240,15 +278,38 @@ class MetaModel(TracedOnce, keras.Model):
         callbacks: Any = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """`keras.Model.fit`, after a look at what is wrong in the first batch."""
+        """Validates the first batch, then trains.
+
+        Args:
+            x: A `tf.data.Dataset` or `keras.utils.PyDataset` of batches `(x, y)` or
+                `(x, y, sample_weight)`, or an episode of arrays. Defaults to `None`.
+            y: Targets of the queries, `[T, Q, ...]`, if `x` is an episode. Defaults to
+                `None`.
+            batch_size: Number of tasks per batch if `x` is an episode. Defaults to
+                `None`, which uses 32.
+            epochs: Number of epochs. Defaults to `1`.
+            verbose: `"auto"`, `0` (silent), `1` (progress bar) or `2` (one line per
+                epoch). Defaults to `"auto"`.
+            callbacks: List of `keras.callbacks.Callback` instances. Defaults to `None`.
+            **kwargs: Other arguments of `keras.Model.fit`. An infinite dataset requires
+                `steps_per_epoch`. `class_weight` is not supported.
+
+        Returns:
+            A `keras.callbacks.History`.
+
+        Raises:
+            ValueError: If the first batch is malformed or does not match the losses, an
+                infinite dataset has no number of steps, or `class_weight` is specified.
+        """
         check_length(x, "steps_per_epoch", kwargs.get("steps_per_epoch"))
         validation = as_x_y(kwargs.get("validation_data"))
         steps = kwargs.get("validation_steps")
         check_length(validation[0], "validation_steps", steps, "validation_data")
         if kwargs.get("class_weight") is not None:
             raise ValueError(
-                "Expected no `class_weight`: class numbers mean something else in each "
-                "episode. Give `sample_weight`. Received: "
+                "Invalid value for argument `class_weight`. Expected None, because the "
+                "meaning of integer labels changes between episodes. Use "
+                "`sample_weight` instead. Received: "
                 f"class_weight={kwargs['class_weight']!r}"
             )
         self._check_first_batch(x, y)
@@ -267,7 +328,28 @@ class MetaModel(TracedOnce, keras.Model):
         verbose: str | int = "auto",
         **kwargs: Any,
     ) -> Any:
-        """`keras.Model.evaluate`, with confidence intervals over tasks."""
+        """Evaluates loss and metrics with confidence intervals over tasks.
+
+        Args:
+            x: A `tf.data.Dataset` or `keras.utils.PyDataset` of batches `(x, y)` or
+                `(x, y, sample_weight)`, or an episode of arrays. Defaults to `None`.
+            y: Targets of the queries, `[T, Q, ...]`, if `x` is an episode. Defaults to
+                `None`.
+            batch_size: Number of tasks per batch if `x` is an episode. Defaults to
+                `None`, which uses 32.
+            verbose: `"auto"`, `0` (silent), `1` (progress bar) or `2` (one line).
+                Defaults to `"auto"`.
+            **kwargs: Other arguments of `keras.Model.evaluate`. An infinite dataset
+                requires `steps`.
+
+        Returns:
+            A list of the loss, metrics and intervals, or a dictionary of them if
+            `return_dict=True`.
+
+        Raises:
+            ValueError: If the first batch is malformed or does not match the losses, or
+                an infinite dataset has no number of steps.
+        """
         if not kwargs.get("_use_cached_eval_dataset"):
             check_length(x, "steps", kwargs.get("steps"))
             self._check_first_batch(x, y)
@@ -284,12 +366,29 @@ class MetaModel(TracedOnce, keras.Model):
         verbose: str | int = "auto",
         **kwargs: Any,
     ) -> Any:
-        """`keras.Model.predict`, for what has an end."""
+        """Adapts to each task and predicts its queries.
+
+        Args:
+            x: A `tf.data.Dataset` or `keras.utils.PyDataset` of episodes, or an episode
+                of arrays.
+            batch_size: Number of tasks per batch if `x` is an episode. Defaults to
+                `None`, which uses 32.
+            verbose: `"auto"`, `0` (silent), `1` (progress bar) or `2` (one line).
+                Defaults to `"auto"`.
+            **kwargs: Other arguments of `keras.Model.predict`. An infinite dataset
+                requires `steps`.
+
+        Returns:
+            Predictions as arrays of shape `[T, Q, ...]`.
+
+        Raises:
+            ValueError: If an infinite dataset has no number of steps.
+        """
         check_length(x, "steps", kwargs.get("steps"))
         return super().predict(x, batch_size, verbose, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """One update of the initialisation and of the adaptation's own parameters."""
+        """Updates the meta-parameters once and returns the current metrics."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         loss, gradients, result = self._outer_step()(x, y, sample_weight)
         pairs = zip(gradients, self.trainable_weights, strict=True)
@@ -300,7 +399,7 @@ class MetaModel(TracedOnce, keras.Model):
         return self._track(x, y, result["y_pred"], sample_weight, loss)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Adapts, predicts, and updates loss, metrics and their intervals."""
+        """Adapts, predicts, and updates the loss, metrics and intervals."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         result = self._adapt_and_predict(x, training=False)
         y_pred = result.pop("y_pred")
@@ -321,18 +420,19 @@ class MetaModel(TracedOnce, keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> tf.Tensor:
-        """The compiled loss over queries; those masked out count nothing.
+        """Computes the compiled loss over queries; masked queries are ignored.
 
         Args:
-            x: the episode; `task_gradient [T, P]` in it goes to a loss that compares
-                tasks by their gradients.
-            y: query targets, `[T, Q, ...]`.
-            y_pred: predictions of the queries, likewise.
-            sample_weight: `[T]` or `[T, Q]`.
-            training: whether the model is being trained.
+            x: The episode, with an optional entry `task_gradient [T, P]` for losses
+                that compare tasks by their gradients. Defaults to `None`.
+            y: Targets of the queries, `[T, Q, ...]`. Defaults to `None`.
+            y_pred: Predictions of the queries, `[T, Q, ...]`. Defaults to `None`.
+            sample_weight: Weights per task, `[T]`, or per query, `[T, Q]`. Defaults to
+                `None`.
+            training: Whether the model is being trained. Defaults to `True`.
 
         Returns:
-            A scalar.
+            A scalar loss.
         """
         x = x or {}
         weights = query_weights(x.get("query_mask"), sample_weight, y_pred)
@@ -343,11 +443,11 @@ class MetaModel(TracedOnce, keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Loss, compiled metrics and, once evaluated, their intervals."""
+        """Loss, compiled metrics and, after the first evaluation, their intervals."""
         return super().metrics + self._own.intervals.metrics
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """Results of all metrics; intervals in evaluation only."""
+        """Returns the results of all metrics, with intervals only in evaluation."""
         results = super().get_metrics_result()
         if not self._own.evaluating:
             for interval in self._own.intervals.metrics:
@@ -365,12 +465,12 @@ class MetaModel(TracedOnce, keras.Model):
         keras.Model.jit_compile.fset(self, value)
 
     def make_train_function(self, force: bool = False) -> Any:
-        """Builds the training step, after a look at what XLA would get wrong."""
+        """Builds the training step; warns if XLA would compute wrong gradients."""
         check_jit(self)
         return super().make_train_function(force)
 
     def _outer_step(self):
-        """The way to a direction for the outer optimizer."""
+        """Selects how the outer gradient is computed."""
         if self.adaptation.outer_rule == "difference":
             return self._step_by_difference
         apart = self.adaptation.uses_inner_loss and self._execution.name != "vectorized"
@@ -379,7 +479,7 @@ class MetaModel(TracedOnce, keras.Model):
         return self._step_jointly
 
     def _outer_loss(self, x, y, result, sample_weight):
-        """The compiled loss, over all states that the adaptation shows."""
+        """Combines the compiled losses of all inner steps that have outer weights."""
         extra = {k: v for k, v in result.items() if k == "task_gradient"}
         losses = [
             self.compute_loss({**x, **extra}, y, y_pred, sample_weight, training=True)
@@ -391,7 +491,11 @@ class MetaModel(TracedOnce, keras.Model):
         return tf.tensordot(tf.cast(weights, losses[0].dtype), tf.stack(losses), 1)
 
     def _step_jointly(self, x, y, sample_weight):
-        """Loss, its gradients, and what `_one_task` gives for each task."""
+        """Differentiates the loss of the whole batch.
+
+        Returns:
+            The loss, its gradients and the results of `_one_task` for all tasks.
+        """
         with tf.GradientTape() as tape:
             result = self._adapt_and_predict(x, training=True)
             loss = self._outer_loss(x, y, result, sample_weight)
@@ -399,7 +503,7 @@ class MetaModel(TracedOnce, keras.Model):
         return loss, self._gradients(tape, scaled), result
 
     def _step_per_task(self, x, y, sample_weight):
-        """As `_step_jointly`, but holds the activations of few tasks at a time."""
+        """Averages the gradients of the tasks; saves memory for separable losses."""
         inner_loss = self._inner_loss()
         batch = {"x": self._tensors(x), "y": y}
         if sample_weight is not None:
@@ -427,7 +531,7 @@ class MetaModel(TracedOnce, keras.Model):
         return tf.reduce_mean(losses), means, result
 
     def _step_by_difference(self, x, y, sample_weight):
-        """Initial minus adapted weights, mean over tasks, in place of a gradient."""
+        """Uses the mean of initial minus adapted weights as the gradient."""
         inner_loss = self._inner_loss()
         tensors = self._tensors(x)
 
@@ -442,7 +546,7 @@ class MetaModel(TracedOnce, keras.Model):
         signature = (self._signature(tensors, training=True), _dtypes(weights))
         result, adapted = self._execution(one_task, tensors, signature)
         loss = self.compute_loss(x, y, result["y_pred"], sample_weight, training=True)
-        # The optimizer sums over replicas.
+        # The optimizer sums gradients over replicas.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         differences = {
             id(v): self.optimizer.scale_loss(v - tf.reduce_mean(a, axis=0)) / replicas
@@ -453,14 +557,14 @@ class MetaModel(TracedOnce, keras.Model):
 
     def _gradients(self, tape, loss):
         variables = self.trainable_weights
-        # A weight that the adaptation replaces by its own has no gradient.
+        # A weight that the adaptation replaces has no gradient.
         return [
             tf.zeros(v.shape, v.dtype) if g is None else tf.convert_to_tensor(g)
             for g, v in zip(tape.gradient(loss, variables), variables, strict=True)
         ]
 
     def _write_state(self, written):
-        """Moving statistics: the mean over tasks. Seeds: on to the next batch."""
+        """Assigns the mean moving statistics over tasks and advances the seeds."""
         for variable, values in zip(
             self.adaptation.state_variables(), written, strict=True
         ):
@@ -473,7 +577,7 @@ class MetaModel(TracedOnce, keras.Model):
             _compat.unscale_loss_for_distribution(loss), sample_weight=task_count(x)
         )
         if x.get("query_mask") is not None:
-            # Metrics take a mask for weights: here each task counts the same.
+            # Metrics use the mask as weights; equal total weight for each task.
             weights = query_shares(x["query_mask"])
             for tensor in keras.tree.flatten(y_pred):
                 _compat.set_keras_mask(tensor, weights)
@@ -486,7 +590,7 @@ class MetaModel(TracedOnce, keras.Model):
             self._check_losses(*batch)
 
     def _check_losses(self, episode, query_y):
-        """Tries the losses on the targets, where a misfit can still be explained."""
+        """Checks targets against the losses by evaluating the losses once."""
         support = self._inner_loss()
         if support is not None:
             outputs = predict_first(self.learner, episode["support_x"])
@@ -494,7 +598,7 @@ class MetaModel(TracedOnce, keras.Model):
         if query_y is not None and self.compiled:
             outer = self._as_inner_loss(self.loss)
             if support is None:
-                # How many classes such an output has is a matter of its task.
+                # The number of classes in the output depends on the task.
                 outputs = predict_first(self, episode)
                 query_y = keras.tree.map_structure(lambda t: t[:1], query_y)
             else:
@@ -512,20 +616,21 @@ class MetaModel(TracedOnce, keras.Model):
     ) -> None:
         """Writes a SavedModel that adapts and predicts without this package.
 
-        Signatures: `adapt_and_predict` (also `serving_default`) takes `support_x
-        [S, ...]`, `support_y [S, ...]`, `query_x [Q, ...]` of one task, with any S and
-        Q, and gives the predictions of the queries; `adapt_and_predict_batch` has a
-        leading task axis.
+        The signature `adapt_and_predict` (also `serving_default`) takes
+        `support_x [S, ...]`, `support_y [S, ...]` and `query_x [Q, ...]` of one task,
+        for any S and Q, and returns the predictions of the queries. The signature
+        `adapt_and_predict_batch` takes the same inputs with a leading task axis.
 
         Args:
-            filepath: folder to write.
-            format: only `"tf_saved_model"`: other formats hold no gradients.
-            verbose: whether to print what was written.
-            input_signature: an episode of `tf.TensorSpec`, needed only when the model
-                has not seen an episode yet.
+            filepath: Folder to write to.
+            format: Only `"tf_saved_model"`, because other formats do not support
+                gradients. Defaults to `"tf_saved_model"`.
+            verbose: Whether to print the signatures. Defaults to `None`.
+            input_signature: An episode of `tf.TensorSpec`. Required only if the model
+                has not been called on an episode yet. Defaults to `None`.
 
         Raises:
-            ValueError: if the format is another one, or the shapes are not known.
+            ValueError: If the format is not supported or the shapes are not known.
         """
         if format != "tf_saved_model":
             raise ValueError(
@@ -535,8 +640,9 @@ class MetaModel(TracedOnce, keras.Model):
         spec = input_signature or self._own.episode_spec
         if spec is None:
             raise ValueError(
-                "Expected a model that has seen an episode (by `fit`, `evaluate` or a "
-                "call), or an `input_signature`. Received: input_signature=None"
+                "Invalid value for argument `input_signature`. Expected an episode of "
+                "`tf.TensorSpec`, because the model has not been called on an episode "
+                "(by `fit`, `evaluate` or directly). Received: input_signature=None"
             )
         export_adapt_and_predict(self, filepath, spec, verbose=verbose)
 

@@ -1,4 +1,4 @@
-"""The outer loss: weights of queries, and whether tasks can be taken one by one."""
+"""Query weights and separability of the outer loss."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _MEANS = ("sum_over_batch_size", "mean")
 
 
 def is_separable(loss: Any) -> bool:
-    """Whether the loss of a batch is the mean of the losses of its tasks.
+    """Returns whether the batch loss is the mean of the losses of the tasks.
 
     Args:
-        loss: what `compile` got.
+        loss: The loss passed to `compile`.
     """
     if isinstance(loss, RapidGeneralizationLoss):
         mean = loss.reduction in _MEANS and not loss.looks_across_tasks
@@ -28,34 +28,37 @@ def is_separable(loss: Any) -> bool:
     if not (isinstance(loss, str) or callable(loss)):
         return False
     loss = as_loss("loss", loss)
-    # Examples that are ignored leave the mean over the batch, not that of their task.
+    # Ignored examples change the divisor of the batch, not the one of their task.
     ignores = getattr(loss, "ignore_class", None) is not None
     return is_per_example(loss) and loss.reduction in _MEANS and not ignores
 
 
 def query_shares(mask: Any) -> tf.Tensor:
-    """What each query counts within its task, `[T, Q]`: real ones alike, sum 1.
+    """Returns equal weights of the real queries of each task, with sum 1.
 
     Args:
         mask: `[T, Q]`, true for real queries.
+
+    Returns:
+        Weights, `[T, Q]`, zero for padded queries.
     """
     mask = tf.cast(mask, tf.float32)
     return tf.math.divide_no_nan(mask, tf.reduce_sum(mask, axis=1, keepdims=True))
 
 
 def query_weights(mask: Any, sample_weight: Any, y_pred: Any) -> Any:
-    """Weights of queries that make the mean loss a mean over tasks.
+    """Computes query weights that turn the mean over queries into one over tasks.
 
-    Real queries of a task share its weight alike, padded ones have none:
-    `w[t, q] = sample_weight[t, q] * mask[t, q] * Q / sum_q mask[t, q]`.
+    `w[t, q] = sample_weight[t, q] * mask[t, q] * Q / sum_q mask[t, q]`
 
     Args:
         mask: `[T, Q]`, true for real queries, or `None`.
         sample_weight: `[T]` or `[T, Q]`, a structure of them, or `None`.
-        y_pred: predictions, `[T, Q, ..., C]`, or a structure of them.
+        y_pred: Predictions, `[T, Q, ..., C]`, or a structure of them.
 
     Returns:
-        For each output weights that fit losses of shape `[T, Q, ...]`, or `None`.
+        Weights per output that broadcast to losses of shape `[T, Q, ...]`, or `None`
+        if there is neither a mask nor a sample weight.
     """
     if mask is None and sample_weight is None:
         return None
@@ -76,7 +79,7 @@ def _per_query(weight):
 
 
 def _fit(weight, y_pred):
-    """Appends axes of length one, for losses with axes behind tasks and queries."""
+    """Appends axes of length 1 to broadcast to losses of shape `[T, Q, ...]`."""
     missing = y_pred.shape.rank - 1 - weight.shape.rank
     for _ in range(missing):
         weight = weight[..., tf.newaxis]
@@ -84,7 +87,7 @@ def _fit(weight, y_pred):
 
 
 def set_loss_step(loss: Any, step: tf.Tensor) -> None:
-    """Tells losses with a scheduled weight how many updates have been made."""
+    """Sets the number of updates in losses with a scheduled weight."""
     for one in keras.tree.flatten(loss):
         if isinstance(one, RapidGeneralizationLoss):
             one.set_step(step)

@@ -1,4 +1,4 @@
-"""Traces the training step anew when the adaptation enters another phase."""
+"""Retracing of the training step when the adaptation enters another phase."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ __all__ = ["PhaseCallback", "with_phases"]
 
 
 class PhaseCallback(keras.callbacks.Callback):
-    """Asks the adaptation for its phase as each epoch begins.
+    """Retraces the training step when the phase of the adaptation changes.
 
-    Some methods train differently at first (a multi-step loss that fades). What they
-    no longer do is left out of the step from the next epoch on.
+    Some methods change their training step over time, for example when a multi-step
+    loss decays to zero. The phase is checked at the beginning of each epoch, so that
+    computations that are no longer needed are removed from the graph.
     """
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -25,7 +26,7 @@ class PhaseCallback(keras.callbacks.Callback):
 
 
 def with_phases(callbacks: Any) -> Any:
-    """`callbacks` as given to `fit`, with a `PhaseCallback` among them."""
+    """Adds a `PhaseCallback` to the `callbacks` argument of `fit`."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks.append(PhaseCallback())
         return callbacks

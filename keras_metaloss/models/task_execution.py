@@ -1,4 +1,4 @@
-"""How a function of one task is run for a batch of tasks."""
+"""Execution of a function of one task for a batch of tasks."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["TASK_EXECUTIONS", "TaskExecution", "choose_task_execution"]
 
 TASK_EXECUTIONS = ("auto", "map", "vectorized", "unrolled")
 
-# At this many tasks side by side two cores are busy; more only takes memory.
+# This many parallel tasks keep two cores busy; more would only take memory.
 _PARALLEL_TASKS = 4
 
-# `tf.vectorized_map` turns these into one batched operation even where each task
-# has weights of its own. A convolution it would turn into a slow loop.
+# `tf.vectorized_map` turns these into one batched operation even if each task has its
+# own weights. It would turn a convolution into a slow loop.
 _VECTORIZABLE = (
     keras.layers.InputLayer,
     keras.layers.Dense,
@@ -41,13 +41,13 @@ _VECTORIZABLE = (
 
 
 class TaskExecution(NamedTuple):
-    """A way to run tasks, and why it was chosen.
+    """A method of running tasks and the reason for choosing it.
 
     Attributes:
-        name: `"map"` (one task after another in a loop, some side by side),
-            `"vectorized"` (all tasks in each operation) or `"unrolled"` (a copy of
-            the operations for each task).
-        reason: one sentence.
+        name: `"map"` (a loop over tasks, some of them in parallel), `"vectorized"` (all
+            tasks in each operation) or `"unrolled"` (a copy of the operations per
+            task).
+        reason: One sentence that explains the choice.
     """
 
     name: str
@@ -59,12 +59,12 @@ class TaskExecution(NamedTuple):
         tasks: Any,
         signature: Any,
     ) -> Any:
-        """Applies `function` to each task and stacks what it returns.
+        """Applies `function` to each task and stacks the results.
 
         Args:
-            function: from the tensors of one task to a structure of tensors.
-            tasks: structure of tensors with a leading task axis.
-            signature: structure of dtypes of what `function` returns.
+            function: Maps the tensors of one task to a structure of tensors.
+            tasks: Structure of tensors with a leading task axis.
+            signature: Structure of the dtypes of the result of `function`.
 
         Returns:
             The structure of results, each with a leading task axis.
@@ -72,7 +72,7 @@ class TaskExecution(NamedTuple):
         if self.name == "vectorized":
             return tf.vectorized_map(function, tasks)
         count = keras.tree.flatten(tasks)[0].shape[0]
-        # An export takes any number of tasks, which cannot be copied out.
+        # An exported model accepts any number of tasks, which cannot be unrolled.
         if self.name == "unrolled" and count is not None:
             return _unrolled(function, tasks, count)
         return tf.map_fn(
@@ -86,25 +86,26 @@ class TaskExecution(NamedTuple):
 def choose_task_execution(
     requested: str, learner: keras.Model, adaptation: Adaptation
 ) -> TaskExecution:
-    """Settles `"auto"` by what the learner contains and what the adaptation does.
+    """Resolves `"auto"` based on the layers of the learner and the adaptation.
 
     Args:
-        requested: one of `TASK_EXECUTIONS`.
-        learner: a built Keras model.
-        adaptation: the method that adapts it.
+        requested: One of `TASK_EXECUTIONS`.
+        learner: A built Keras model.
+        adaptation: The method that adapts the learner.
 
     Raises:
-        ValueError: if `requested` is unknown, or wrong for the adaptation.
+        ValueError: If `requested` is unknown or the adaptation does not support it.
     """
     check_choice("task_execution", requested, TASK_EXECUTIONS)
     if requested == "vectorized" and not adaptation.vectorizable:
         raise ValueError(
-            "Invalid value for argument `task_execution`. Expected another one for "
-            f"{type(adaptation).__name__}, whose gradient does not survive it. "
+            "Invalid value for argument `task_execution`. "
+            f'{type(adaptation).__name__} does not support "vectorized", which drops '
+            'custom gradients. Expected "auto", "map" or "unrolled". '
             f"Received: task_execution={requested!r}"
         )
     if requested != "auto":
-        return TaskExecution(requested, "It was asked for.")
+        return TaskExecution(requested, "Requested explicitly.")
     others = sorted(
         {
             type(layer).__name__
@@ -115,17 +116,17 @@ def choose_task_execution(
     if not adaptation.vectorizable:
         return TaskExecution(
             "map",
-            f"{type(adaptation).__name__} defines its own gradient, which running all "
-            "tasks in one operation would lose.",
+            f"{type(adaptation).__name__} defines a custom gradient, which "
+            '"vectorized" would drop.',
         )
     if others:
         return TaskExecution(
             "map",
-            f"The learner contains {', '.join(others)}, which run fastest task by task "
-            "when each task has weights of its own.",
+            "The learner contains layers that run faster one task at a time when each "
+            f"task has its own weights: {', '.join(others)}.",
         )
     return TaskExecution(
-        "vectorized", "Every layer of the learner runs on all tasks in one operation."
+        "vectorized", "Each layer of the learner runs all tasks in one operation."
     )
 
 

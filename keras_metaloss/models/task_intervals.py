@@ -1,4 +1,4 @@
-"""The confidence intervals that `evaluate` reports beside each compiled metric."""
+"""Confidence intervals of the compiled metrics, reported by `evaluate`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["TaskIntervals"]
 
 
 class TaskIntervals:
-    """One `TaskInterval` a compiled metric, made when the metric is first seen."""
+    """One `TaskInterval` per compiled metric, created on first use."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, TaskInterval] = {}
@@ -22,7 +22,7 @@ class TaskIntervals:
 
     @property
     def metrics(self) -> list[TaskInterval]:
-        """The intervals of the metrics that are compiled now."""
+        """The intervals of the currently compiled metrics."""
         return [self._by_name[name] for name in self._current]
 
     def update(
@@ -31,13 +31,14 @@ class TaskIntervals:
         """Adds a batch of tasks.
 
         Args:
-            metric: the compiled metrics as one, its result a dictionary; or `None`.
-            y_true: targets `[T, Q, ...]`.
-            y_pred: predictions likewise.
-            mask: `[T, Q]`, true for the queries that count, or `None`.
+            metric: The compiled metrics as one metric whose result is a dictionary,
+                or `None`.
+            y_true: Targets, `[T, Q, ...]`.
+            y_pred: Predictions, `[T, Q, ...]`.
+            mask: `[T, Q]`, true for real queries, or `None`.
 
         Returns:
-            The intervals up to now, `<metric>_ci95`.
+            The current intervals, by name (`<metric>_ci95`).
         """
         if metric is None:
             return {}

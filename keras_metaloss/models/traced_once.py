@@ -1,4 +1,4 @@
-"""Steps that `tf.function` traces once."""
+"""Training and evaluation steps that `tf.function` traces once."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["TracedOnce"]
 
 
 class TracedOnce:
-    """Mix-in for a Keras model: the first step takes half the time.
+    """Mixin for Keras models that halves the duration of the first step.
 
-    `tf.function` traces a second time what has created variables, and Keras creates
-    those of the optimizer and of compiled metrics in the first step. Here they are
-    there before, or are made outside of the graph.
+    `tf.function` traces a function twice if the first call creates variables, and
+    Keras creates the variables of the optimizer and of compiled metrics in the first
+    step. This mixin creates them before the first step or outside of its graph.
     """
 
     def make_train_function(self, force: bool = False) -> Any:
         """Builds the optimizer, then the training step."""
         optimizer = self.optimizer
-        # A subclassed model may be built, its layers not yet.
+        # The layers of a built subclassed model may not be built yet.
         built = self.built and all(x.built for x in _compat.flatten_layers(self))
         if built and optimizer is not None and not optimizer.built:
             with self.distribute_strategy.scope():
@@ -32,9 +32,9 @@ class TracedOnce:
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, tf.Tensor]:
-        """As in Keras."""
+        """Builds the metrics, then updates them and returns their results."""
         metrics = _compat.compiled_metrics(self)
         if metrics is not None and not metrics.built:
             with _compat.outside_of_the_graph():
-                metrics.build(y, y_pred)  # looks at shapes only
+                metrics.build(y, y_pred)  # uses the shapes only
         return super().compute_metrics(x, y, y_pred, sample_weight)

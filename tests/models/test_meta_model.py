@@ -535,4 +535,7 @@ def test_a_scheduled_weight_follows_the_optimizer():
 def test_report_names_what_decided_the_execution():
     assert "Conv2D" in conv_model().task_execution_report()
     assert "'vectorized'" in line_model().task_execution_report()
-    assert "asked for" in line_model(task_execution="map").task_execution_report()
+    assert (
+        "Requested explicitly"
+        in line_model(task_execution="map").task_execution_report()
+    )
