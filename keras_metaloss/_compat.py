@@ -1,4 +1,4 @@
-"""The one place that touches what Keras and TensorFlow do not promise to keep."""
+"""All uses of private Keras and TensorFlow APIs."""
 
 from __future__ import annotations
 
@@ -40,36 +40,36 @@ __all__ = [
 
 
 class BackendError(ImportError, ValueError):
-    """Keras runs on another backend."""
+    """Raised when Keras does not use the TensorFlow backend."""
 
 
 if keras.backend.backend() != "tensorflow":
     raise BackendError(
-        "keras_metaloss needs the TensorFlow backend of Keras. Set the environment "
-        'variable KERAS_BACKEND="tensorflow" before Keras is imported. '
+        "keras_metaloss requires the TensorFlow backend of Keras. Set the environment "
+        'variable KERAS_BACKEND="tensorflow" before importing Keras. '
         f"Received: keras.backend.backend()={keras.backend.backend()!r}"
     )
 
 
 def flatten_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """Every layer inside `model`, nested ones too, `model` itself left out."""
+    """Returns all layers of `model`, including nested ones, without `model` itself."""
     return list(model._flatten_layers(include_self=False))
 
 
 def own_weights(model: keras.layers.Layer) -> list[keras.Variable]:
-    """What layers made to be trained, whether it is or is frozen."""
+    """Returns the weights that layers created as trainable, including frozen ones."""
     layers = [model, *flatten_layers(model)]
     return [v for layer in layers for v in layer._trainable_variables]
 
 
 def axis_of_loss(loss: keras.losses.Loss) -> Any:
-    """The axis of predictions that a loss sums over, where it has such an argument."""
+    """Returns the prediction axis that a loss reduces over; -1 if not configurable."""
     arguments = getattr(loss, "_fn_kwargs", {})
     return arguments.get("axis", getattr(loss, "axis", -1))
 
 
 def is_compiled_by_xla() -> bool:
-    """Whether what is being traced is for XLA."""
+    """Returns whether the function being traced is compiled by XLA."""
     if tf.executing_eagerly():
         return False
     graph = tf.compat.v1.get_default_graph()
@@ -77,73 +77,73 @@ def is_compiled_by_xla() -> bool:
 
 
 def is_injective(bijector: Any) -> bool:
-    """Whether a bijector of TFP, or a chain of them, maps no two values to one."""
+    """Returns whether a TFP bijector, or a chain of bijectors, is injective."""
     return bijector._is_injective
 
 
 def is_made_of_logits(predictions: tf.Tensor) -> bool:
-    """Whether losses of Keras would find logits behind probabilities, and take them."""
+    """Returns whether Keras losses would use the logits of these probabilities."""
     if hasattr(predictions, "_keras_logits"):
         return True
-    # Eager tensors have no operation, in a graph either.
+    # Eager tensors have no operation, even when a graph captures them.
     operation = getattr(predictions, "op", None)
     return operation is not None and operation.type in ("Sigmoid", "Softmax")
 
 
 def trusted_layers() -> contextlib.AbstractContextManager:
-    """Within it, layers made of the user's own functions can be copied."""
+    """Context in which layers that contain custom functions can be deserialized."""
     return keras.src.saving.serialization_lib.SafeModeScope(safe_mode=False)
 
 
 def unscale_loss_for_distribution(loss: tf.Tensor) -> tf.Tensor:
-    """Undoes the division by the number of replicas that Keras losses make."""
+    """Undoes the division by the number of replicas in Keras losses."""
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     return loss * tf.cast(replicas, loss.dtype) if replicas > 1 else loss
 
 
 def set_keras_mask(tensor: tf.Tensor, mask: tf.Tensor) -> None:
-    """Marks which entries of a prediction losses and metrics are to count."""
+    """Sets the mask of a prediction, which losses and metrics apply."""
     tensor._keras_mask = mask
 
 
 def add_keras_mask(tensor: tf.Tensor, mask: tf.Tensor | None) -> None:
-    """Marks entries that are not to count, beside those that are marked already."""
+    """Combines `mask` with the mask that the tensor already has."""
     own = keras_mask(tensor)
     if mask is not None:
         set_keras_mask(tensor, mask if own is None else own & mask)
 
 
 def keras_mask(tensor: tf.Tensor) -> tf.Tensor | None:
-    """Which entries of a prediction losses and metrics are to count."""
+    """Returns the mask of a prediction, which losses and metrics apply, or `None`."""
     return keras.src.backend.get_keras_mask(tensor)
 
 
 def loss_is_being_trained() -> bool:
-    """Whether this runs inside the compiled loss of a model, under a gradient tape."""
+    """Returns whether a compiled loss is being computed under a gradient tape."""
     in_compiled_loss = "compile_loss" in name_scope.current_path().split("/")
     return in_compiled_loss and record.could_possibly_record()
 
 
 def compiled_loss_weights(model: keras.Model) -> Any:
-    """The `loss_weights` that `compile` got."""
+    """Returns the `loss_weights` passed to `compile`."""
     return model._compile_loss._user_loss_weights
 
 
 def compiled_metrics(model: keras.Model) -> keras.metrics.Metric | None:
-    """The metrics that `compile` got as one, its result a dictionary."""
+    """Returns the compiled metrics as one metric with a dictionary as its result."""
     return model._compile_metrics
 
 
 def loss_tracker(model: keras.Model) -> keras.metrics.Mean:
-    """The metric that Keras shows as `loss`."""
+    """Returns the metric that Keras reports as `loss`."""
     return model._loss_tracker
 
 
 @contextlib.contextmanager
 def added_losses_kept(model: keras.Model) -> Iterator[None]:
-    """Within the context `model.losses` stay those of the pass before it.
+    """Context in which `model.losses` keeps the losses of the previous call.
 
-    Another pass, in a `StatelessScope` too, would clear what layers have added.
+    Another call, even in a `StatelessScope`, would clear the losses that layers added.
     """
     model._losses_override = model.losses
     try:
@@ -154,10 +154,11 @@ def added_losses_kept(model: keras.Model) -> Iterator[None]:
 
 @contextlib.contextmanager
 def exact_moments() -> Iterator[None]:
-    """Within the context `keras.ops.moments` has right derivatives of any order.
+    """Context in which `keras.ops.moments` has correct derivatives of any order.
 
-    `tf.nn.moments` treats the mean inside the variance as a constant: right once,
-    wrong when differentiated twice. Batch, layer and group normalisation use it.
+    `tf.nn.moments` treats the mean inside the variance as a constant. First derivatives
+    are correct, second derivatives are not. Batch, layer and group normalization use
+    this function.
     """
     with _replaced(keras.src.backend.nn, "moments", _moments):
         yield
@@ -165,11 +166,11 @@ def exact_moments() -> Iterator[None]:
 
 @contextlib.contextmanager
 def plain_bias_of_images() -> Iterator[None]:
-    """Within the context `keras.ops.add` adds a bias to images as any two tensors.
+    """Context in which `keras.ops.add` adds biases to images without `BiasAdd`.
 
-    As `BiasAdd` it fails now and then, once differentiated twice: on a CPU TensorFlow
-    merges the gradient of the bias with a gradient of the kernel that may depend on
-    it ("nodes in a cycle").
+    The second derivative of `BiasAdd` can fail on a CPU ("nodes in a cycle"):
+    TensorFlow fuses the gradient of the bias with a gradient of the kernel that may
+    depend on it.
     """
     original = keras.src.backend.numpy.add
 
@@ -202,9 +203,10 @@ def _moments(x, axes, keepdims=False, synchronized=False):
 
 @contextlib.contextmanager
 def outside_of_the_graph() -> Iterator[None]:
-    """Makes variables outside of the graph that is being traced.
+    """Context in which variables are created outside of the graph being traced.
 
-    Not under a distribution strategy: there Keras makes them before it traces.
+    Has no effect under a distribution strategy: there, Keras creates the variables
+    before tracing.
     """
     if tf.distribute.has_strategy():
         yield
@@ -219,10 +221,10 @@ def _not_of_the_graph(next_creator, **arguments):
 
 @contextlib.contextmanager
 def calls_replaced(layers: list[keras.layers.Layer], call: Callable) -> Iterator[None]:
-    """Within the context `call(layer, inputs)` stands in for each layer's `call`.
+    """Context in which `call(layer, inputs, training)` replaces each layer's `call`.
 
-    Keras asks the instance for `call`, so an instance attribute shadows the
-    method of the class; the layer's own arguments and variables stay in use.
+    Keras looks up `call` on the instance, so an instance attribute shadows the method
+    of the class. Arguments and variables of the layer are still used.
     """
     for layer in layers:
         vars(layer)["call"] = _shadow(layer, call)

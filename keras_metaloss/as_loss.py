@@ -1,4 +1,4 @@
-"""Anything `compile(loss=...)` takes for one output, as a Keras loss."""
+"""Conversion of losses, names and functions to Keras losses."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["FunctionLoss", "as_loss"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class FunctionLoss(keras.losses.Loss):
-    """A function `(y_true, y_pred) -> values` as a Keras loss.
+    """Keras loss that calls a function `(y_true, y_pred) -> values`.
 
     Args:
-        function: gives one value an example.
-        name: name of the loss; by default that of the function.
+        function: returns one value per example.
+        name: name of the loss. Defaults to `None`, which uses the name of the function.
     """
 
     def __init__(self, function: Callable, name: str | None = None) -> None:
         found = getattr(function, "__name__", "function_loss")
-        # A lambda's is no name of a scope.
+        # "<lambda>" is not a valid name scope.
         super().__init__(name=name or found.strip("<>"))
         self.function = function
 
@@ -42,18 +42,18 @@ class FunctionLoss(keras.losses.Loss):
 
 
 def as_loss(name: str, value: Any) -> keras.losses.Loss:
-    """The Keras loss that `value` stands for.
+    """Converts a value of `compile(loss=...)` for one output to a Keras loss.
 
     Args:
-        name: name of the argument, for the message.
+        name: name of the argument, for the error message.
         value: a Keras loss, its name, or a function `(y_true, y_pred) -> values`.
 
     Raises:
-        ValueError: if it is none of these.
+        ValueError: if `value` is none of these.
     """
     if not (isinstance(value, (str, keras.losses.Loss)) or callable(value)):
         raise ValueError(
-            f"Invalid value for argument `{name}`. Expected a Keras loss, its name or "
+            f"Invalid value for argument `{name}`. Expected a Keras loss, its name, or "
             f"a function. Received: {name}={value!r}"
         )
     loss = keras.losses.get(value)

@@ -1,4 +1,4 @@
-"""Checks of arguments that many constructors share."""
+"""Validation of arguments, shared by many constructors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check_choice(name: str, value: Any, allowed: Iterable) -> Any:
 
 
 def check_positive_integer(name: str, value: Any) -> int:
-    """Returns `value` as an `int`, or raises a `ValueError` that names it."""
+    """Returns `value` as an `int`, or raises a `ValueError` if it is not positive."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError(
             f"Invalid value for argument `{name}`. Expected a positive integer. "
@@ -41,15 +41,15 @@ def check_positive_integer(name: str, value: Any) -> int:
 
 
 def check_non_negative(name: str, value: Any) -> float:
-    """Returns `value` as a `float`, or raises a `ValueError` that names it."""
+    """Returns `value` as a `float`, or raises a `ValueError` if it is negative."""
     if (
         isinstance(value, bool)
         or not isinstance(value, numbers.Real)
         or not 0 <= value < math.inf
     ):
         raise ValueError(
-            f"Invalid value for argument `{name}`. Expected a finite number not below "
-            f"zero. Received: {name}={value!r}"
+            f"Invalid value for argument `{name}`. Expected a finite non-negative "
+            f"number. Received: {name}={value!r}"
         )
     return float(value)
 
@@ -58,18 +58,18 @@ def check_seed(value: Any) -> int:
     """Returns the seed as an `int`, or raises a `ValueError`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
         raise ValueError(
-            "Invalid value for argument `seed`. Expected an integer not below zero. "
+            "Invalid value for argument `seed`. Expected a non-negative integer. "
             f"Received: seed={value!r}"
         )
     return int(value)
 
 
 def check_within(name: str, value: Any, low: float, high: float) -> None:
-    """Raises a `ValueError` for numbers, not tensors, that are not between the two."""
+    """Raises a `ValueError` for numbers outside of (low, high); skips tensors."""
     values = value.tolist() if isinstance(value, np.ndarray) else value
     found = [v for v in keras.tree.flatten(values) if isinstance(v, numbers.Number)]
     if not all(low < v < high for v in found):
         raise ValueError(
-            f"Invalid value for argument `{name}`. Expected numbers above {low} and "
-            f"below {high}. Received: {name}={value!r}"
+            f"Invalid value for argument `{name}`. Expected numbers greater than {low} "
+            f"and less than {high}. Received: {name}={value!r}"
         )

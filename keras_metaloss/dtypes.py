@@ -1,4 +1,4 @@
-"""In which precision numbers are computed."""
+"""Dtypes of computations and results."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ __all__ = ["result_dtype", "wide_dtype"]
 
 
 def wide_dtype(dtype: tf.DType) -> tf.DType:
-    """float64 for float64, float32 for everything else.
+    """Returns float64 for float64 and float32 for every other dtype.
 
-    Half precision cannot hold logarithms or sums of squares to more than two digits.
+    Logarithms and sums of squares lose too many digits in half precision.
     """
     return tf.float64 if dtype == tf.float64 else tf.float32
 
 
 def result_dtype(dtype: tf.DType) -> tf.DType:
-    """The dtype in which a result is given back: that of the input, if of floats."""
+    """Returns the dtype of a result: the input dtype if floating, else float32."""
     return dtype if dtype.is_floating else wide_dtype(dtype)

@@ -1,4 +1,4 @@
-"""Losses of Keras whose value for an example depends on that example alone."""
+"""Keras losses whose value for an example depends on that example only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from keras_metaloss.as_loss import FunctionLoss
 
 __all__ = ["CLASSES", "class_of", "is_per_example"]
 
-#: Each as a function, and as the class of it.
+#: Maps the function of each loss to its class.
 CLASSES = {
     keras.losses.binary_crossentropy: keras.losses.BinaryCrossentropy,
     keras.losses.binary_focal_crossentropy: keras.losses.BinaryFocalCrossentropy,
@@ -39,17 +39,17 @@ CLASSES = {
 
 
 def class_of(loss: keras.losses.Loss) -> type:
-    """The class of a loss, that of Keras where it is a function of Keras."""
+    """Returns the class of a loss; for a function of Keras, the class in Keras."""
     if isinstance(loss, FunctionLoss):
-        # Not every callable has a hash, as a look into the dictionary needs.
+        # Callables may be unhashable, so this compares identities.
         found = [cls for function, cls in CLASSES.items() if function is loss.function]
         return found[0] if found else FunctionLoss
     return type(loss)
 
 
 def is_per_example(loss: keras.losses.Loss) -> bool:
-    """Whether it is known that a value depends on one example.
+    """Returns whether the values of a loss are known to depend on one example each.
 
-    Others (Circle, Dice over a batch, a user's own) may look across the batch.
+    Other losses (Circle, Dice, custom losses) may depend on the whole batch.
     """
     return class_of(loss) in CLASSES.values()

@@ -1,4 +1,4 @@
-"""Targets `[B]` beside predictions `[B, 1]`."""
+"""Alignment of the ranks of targets and predictions."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ __all__ = ["same_rank", "with_missing_axis"]
 def with_missing_axis(
     y_true: tf.Tensor, y_pred: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Adds the axis of length 1 that one of the two lacks.
+    """Adds a trailing axis of length 1 to the tensor that lacks it.
 
-    As Keras does for its own losses: `[B]` and `[B, 1]` would broadcast to `[B, B]`.
+    Keras does the same for built-in losses: `[B]` and `[B, 1]` would broadcast to
+    `[B, B]`.
     """
     true_rank, pred_rank = y_true.shape.rank, y_pred.shape.rank
     if None in (true_rank, pred_rank):
@@ -25,11 +26,12 @@ def with_missing_axis(
 
 
 def same_rank(y_true: tf.Tensor, y_pred: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """`with_missing_axis`; other ranks raise a `ValueError`, but for a number."""
+    """Applies `with_missing_axis`; raises unless ranks match or `y_true` is scalar."""
     y_true, y_pred = with_missing_axis(y_true, y_pred)
     if y_true.shape.rank not in (0, y_pred.shape.rank):
         raise ValueError(
-            "Expected targets and predictions of the same shape. Received: "
-            f"y_true.shape={tuple(y_true.shape)}, y_pred.shape={tuple(y_pred.shape)}"
+            "Invalid value for argument `y_true`. Expected the same shape as `y_pred`. "
+            f"Received: y_true.shape={tuple(y_true.shape)}, "
+            f"y_pred.shape={tuple(y_pred.shape)}"
         )
     return y_true, y_pred

@@ -1,4 +1,4 @@
-"""What every test starts from: fixed seeds and an empty Keras session."""
+"""Test setup: fixed seeds and a clear Keras session for every test."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# A process a core; more threads would only wait for each other. Processes that tests
-# start inherit it, so that they add up numbers in the same order.
+# Tests run with one process per core, so more threads would not help. Subprocesses
+# inherit this setting and therefore sum numbers in the same order.
 os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 
 import keras
 import pytest
 import tensorflow as tf
 
-# Tracing makes many objects that live on: to look for garbage every 700 is in vain.
+# Tracing creates many long-lived objects, so the default of one collection per 700
+# allocations only costs time.
 gc.set_threshold(100_000, 20, 20)
 tf.config.threading.set_intra_op_parallelism_threads(1)
-# Two logical devices, for the tests of distribution.
+# Two logical devices for tests of distribution strategies.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 2,
@@ -28,8 +29,8 @@ tf.config.set_logical_device_configuration(
 def _fresh_keras():
     floatx = keras.config.floatx()
     keras.backend.clear_session()  # collects garbage
-    # Leaves out of the next collection what outlives this one: imported objects, and
-    # the graphs of training steps, which Keras keeps. They would be half the time.
+    # Excludes surviving objects (modules, graphs cached by Keras) from later
+    # collections, which would otherwise take half of the test time.
     gc.freeze()
     keras.utils.set_random_seed(0)
     yield
@@ -39,5 +40,8 @@ def _fresh_keras():
 
 @pytest.fixture(scope="session")
 def mirrored():
-    """Two replicas, each on a logical CPU: one strategy, as its keys are not reused."""
+    """Strategy with two replicas on logical CPUs.
+
+    All tests share one strategy because TensorFlow does not reuse collective keys.
+    """
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -1,4 +1,4 @@
-"""Functions as losses, against Keras's own treatment of them."""
+"""Tests of functions as losses against Keras."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def square(y_true, y_pred):
 
 
 @pytest.mark.parametrize("shapes", [([16], [16, 1]), ([16, 1], [16]), ([4, 2], [4, 2])])
-def test_a_missing_axis_is_added_as_in_keras(shapes):
+def test_missing_axis_is_added_as_in_keras(shapes):
     y_true, y_pred = (tf.constant(rng.normal(size=s), tf.float32) for s in shapes)
     model = keras.Sequential([keras.Input(shapes[1][1:]), keras.layers.Identity()])
     model.compile(loss=square)
@@ -26,7 +26,7 @@ def test_a_missing_axis_is_added_as_in_keras(shapes):
     assert float(as_loss("loss", square)(y_true, y_pred)) == pytest.approx(expected)
 
 
-def test_targets_of_another_rank_are_left_to_the_function():
+def test_other_ranks_are_passed_to_the_function():
     labels, logits = tf.constant([1, 0]), tf.constant(rng.normal(size=[2, 3]))
     function = keras.losses.sparse_categorical_crossentropy
     expected = keras.losses.SparseCategoricalCrossentropy(reduction=None)
@@ -37,7 +37,7 @@ def test_targets_of_another_rank_are_left_to_the_function():
     )
 
 
-def test_in_a_loss_of_gradients():
+def test_function_in_ada_loss():
     y, y_pred = rng.normal(size=[16]), rng.normal(size=[16, 1])
     expected = kml.losses.AdaLoss("mse")(y, y_pred)
     assert float(kml.losses.AdaLoss(square)(y, y_pred)) == pytest.approx(

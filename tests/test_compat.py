@@ -1,4 +1,4 @@
-"""What Keras does differently from what adaptation needs, and what stands in for it."""
+"""Tests of the replacements of private Keras functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_metaloss import _compat
 
 
-def test_a_bias_of_images_is_added_as_any_tensor():
+def test_image_bias_does_not_use_bias_add():
     images, bias = tf.ones([1, 2, 2, 3]), tf.reshape(tf.range(3.0), [1, 1, 1, 3])
 
     @tf.function(autograph=False)
@@ -29,14 +29,14 @@ def test_a_bias_of_images_is_added_as_any_tensor():
     ("activation", "expected"),
     [("softmax", True), ("sigmoid", True), ("relu", False), ("linear", False)],
 )
-def test_predictions_that_are_made_of_logits(activation, expected, traced):
+def test_is_made_of_logits_detects_activations(activation, expected, traced):
     eager, found = tf.ones([3, 2]), []
     layer = keras.layers.Dense(2, activation)
     layer.build(eager.shape)
 
     def look():
         found.append(_compat.is_made_of_logits(layer(eager)))
-        # What a graph closes over is no tensor of its own.
+        # Captured eager tensors have no operation in the graph.
         found.append(_compat.is_made_of_logits(eager))
 
     tf.function(look)() if traced else look()
@@ -44,7 +44,7 @@ def test_predictions_that_are_made_of_logits(activation, expected, traced):
 
 
 def second_derivative(layer, x, direction):
-    """Derivative of the gradient of `sum(layer(x)^3)` along a direction."""
+    """Computes the directional derivative of the gradient of `sum(layer(x)^3)`."""
     with tf.GradientTape() as outer:
         outer.watch(x)
         with tf.GradientTape() as inner:
@@ -55,7 +55,7 @@ def second_derivative(layer, x, direction):
 
 
 def numeric(layer, x, direction, step=1e-5):
-    """The same by central differences of gradients."""
+    """Computes `second_derivative` by central differences of gradients."""
 
     def gradient(x):
         with tf.GradientTape() as tape:
@@ -76,7 +76,7 @@ def numeric(layer, x, direction, step=1e-5):
     ],
     ids=["batch", "layer", "group"],
 )
-def test_normalisation_has_a_right_second_derivative(layer):
+def test_second_derivative_of_normalization_is_correct(layer):
     rng = np.random.default_rng(0)
     x, direction = (tf.constant(rng.normal(size=(6, 8))) for _ in range(2))
     layer = layer(dtype="float64")
@@ -87,7 +87,7 @@ def test_normalisation_has_a_right_second_derivative(layer):
     assert np.abs(actual - expected).max() < 1e-6 * np.abs(expected).max()
 
 
-def test_moments_are_put_back():
+def test_exact_moments_restores_the_function():
     before = keras.src.backend.nn.moments
     with pytest.raises(RuntimeError), _compat.exact_moments():
         raise RuntimeError

@@ -1,4 +1,4 @@
-"""The list of Keras's losses of single examples, against those losses."""
+"""Tests of the table of per-example Keras losses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def batch(cls):
 
 
 @pytest.mark.parametrize(("function", "cls"), CLASSES.items(), ids=IDS)
-def test_the_class_computes_what_the_function_does(function, cls):
+def test_class_and_function_match(function, cls):
     y_true, y_pred = batch(cls)
     np.testing.assert_allclose(
         cls().call(y_true, y_pred), function(y_true, y_pred), rtol=1e-6
@@ -31,7 +31,7 @@ def test_the_class_computes_what_the_function_does(function, cls):
 
 
 @pytest.mark.parametrize("cls", CLASSES.values(), ids=IDS)
-def test_other_examples_do_not_matter(cls):
+def test_values_do_not_depend_on_other_examples(cls):
     y_true, y_pred = batch(cls)
     together = cls().call(y_true, y_pred)
     one_by_one = [cls().call(y_true[i : i + 1], y_pred[i : i + 1])[0] for i in range(6)]
@@ -39,16 +39,16 @@ def test_other_examples_do_not_matter(cls):
 
 
 @pytest.mark.parametrize("loss", ["mse", "log_cosh", keras.losses.Huber()])
-def test_losses_of_single_examples(loss):
+def test_per_example_losses_are_recognized(loss):
     assert is_per_example(as_loss("loss", loss))
 
 
 @pytest.mark.parametrize("loss", ["circle", "dice", keras.losses.Tversky(), max])
-def test_losses_across_the_batch(loss):
+def test_other_losses_are_not_per_example(loss):
     assert not is_per_example(as_loss("loss", loss))
 
 
-def test_a_callable_without_a_hash():
+def test_unhashable_callable_is_a_function_loss():
     class Mine:
         __hash__ = None
 

@@ -1,4 +1,4 @@
-"""Losses that look across tasks, adapt to examples, or have parameters of their own."""
+"""Losses across tasks, losses that adapt to examples, and trainable losses."""
 
 from keras_metaloss.losses import weighting
 from keras_metaloss.losses.ada_loss import AdaLoss, ada_loss

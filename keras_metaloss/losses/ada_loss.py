@@ -1,4 +1,4 @@
-"""Weighs each example by the gradient of its loss."""
+"""`AdaLoss`: weights each example by the gradient of its loss."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _ALPHAS = ("norm", "standardized", "cosine")
 
 
 class GradientStatistics(NamedTuple):
-    """What is known of the gradients of the examples of a batch, `[N]` each."""
+    """Statistics of the per-example gradients of a batch, `[N]` each."""
 
     norms: tf.Tensor
-    #: Cosine with the mean gradient of the batch; `None` where nobody asked for it.
+    #: Cosine with the mean gradient of the batch; `None` if not requested.
     cosines: tf.Tensor | None = None
-    #: Which examples count in means over the batch; `None`: all.
+    #: Examples included in means over the batch; `None` includes all.
     mask: tf.Tensor | None = None
 
 
-# Their targets are whole numbers, which bfloat16 would round.
+# Losses of integer labels, which bfloat16 would round.
 _OF_CLASS_NUMBERS = (ClassNumbers, keras.losses.SparseCategoricalCrossentropy)
 
 
@@ -49,24 +49,30 @@ def ada_loss(
     alpha: str | Callable = "norm",
     direction: str = "hard",
 ) -> tf.Tensor:
-    """Weighs each example's loss by the size of its gradient by the prediction.
+    """Computes per-example losses weighted by the gradient of each example.
 
-    `sigmoid(alpha_i) L_i`, with alpha_i made from the gradient of L_i by the
-    prediction; the weight is a constant for differentiation.
+    `sigmoid(alpha_i) L_i`, where `alpha_i` is computed from the gradient `g_i` of
+    `L_i` with respect to the predictions. The weights are treated as constants: no
+    gradient flows through them.
 
     Args:
-        y_true: targets, as the loss takes them.
-        y_pred: predictions, as the loss takes them.
+        y_true: targets, in the shape that `loss` expects.
+        y_pred: predictions, in the shape that `loss` expects.
         loss: a Keras loss, its name, or a function `(y_true, y_pred) -> values`.
-        alpha: `"norm"`, `"standardized"`, `"cosine"` or a function, see
-            `kml.losses.AdaLoss`.
-        direction: `"hard"` or `"easy"`.
+        alpha: `"norm"`: `alpha_i = ||g_i||`. `"standardized"`: the norm minus its
+            mean over the batch, divided by its population standard deviation (0 if
+            all norms are equal). `"cosine"`: the cosine of `g_i` with the mean
+            gradient of the batch. Or a function that maps norms `[N]` to alphas
+            `[N]`. Defaults to `"norm"`.
+        direction: `"hard"` gives examples with large gradients a larger weight;
+            `"easy"` flips the sign of alpha, so outliers get a smaller weight.
+            Defaults to `"hard"`.
 
     Returns:
-        Tensor of the shape of what the loss returns.
+        Per-example losses, in the shape that `loss` returns.
 
     Raises:
-        ValueError: if an argument is unknown.
+        ValueError: if an argument has an unknown value.
 
     Example:
 
@@ -80,47 +86,58 @@ def ada_loss(
         "Adaptive loss functions", section 4.2.
     """
     y_pred = keras.ops.convert_to_tensor(y_pred)
-    weigher = AdaLoss(loss, alpha=alpha, direction=direction)
-    return weigher.call(keras.ops.convert_to_tensor(y_true), y_pred)
+    weighted = AdaLoss(loss, alpha=alpha, direction=direction)
+    return weighted.call(keras.ops.convert_to_tensor(y_true), y_pred)
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class AdaLoss(keras.losses.Loss):
-    """Weighs each example's loss by the size or direction of its gradient.
+    """Weights each example's loss by the norm or direction of its gradient.
 
-    `L = (1 / N) sum_i sigmoid(alpha_i) L_i`, with alpha_i made from the gradient g_i of
-    L_i. The weight is a constant for differentiation. An example is an entry of what
-    the wrapped loss returns, a pixel or time step say; with a gradient by parameters
-    it is an entry of the batch.
+    `L = (1 / N) sum_i sigmoid(alpha_i) L_i`, where `alpha_i` is computed from the
+    gradient `g_i` of `L_i`. The weights are treated as constants: no gradient flows
+    through them. With `gradient="output"`, an example is one entry of the values that
+    the wrapped loss returns, such as a pixel or a time step. Otherwise, an example is
+    one entry of the batch.
 
-    A norm is never negative, so `alpha="norm"` gives weights in [0.5, 1) only;
-    `"standardized"` uses the whole range. The mean and deviation are those of the
-    batch (with several replicas, of each one's share), without what a Keras mask or
-    `ignore_class` leaves out.
+    Norms are non-negative, so `alpha="norm"` gives weights in [0.5, 1);
+    `"standardized"` uses the whole range (0, 1). The mean and standard deviation are
+    computed over the batch (over the local batch of each replica under a distribution
+    strategy), without the entries that a Keras mask or `ignore_class` excludes.
 
     Args:
         loss: a Keras loss, its name, or a function `(y_true, y_pred) -> values`. Its
             own reduction is not used.
-        gradient: by what L_i is differentiated. `"output"`: the prediction, in any
-            model. `"last_layer"`: kernel and bias of the last layer, a `Dense` one.
-            `"parameters"`: all trained weights of the network, exactly. The latter two
-            need `kml.AdaptiveLossModel` and are computed in inference mode, with a
-            second pass through the network.
-        alpha: `"norm"`: `alpha_i = ||g_i||`. `"standardized"`: less its mean over the
-            batch, over its population deviation; 0 if all norms are equal. `"cosine"`:
-            the cosine of g_i with the mean gradient of the batch. Or a function
-            `norms [N] -> alpha [N]`.
-        direction: `"hard"` as above: a large gradient counts more; `"easy"` changes
-            the sign of alpha: outliers count less.
-        chunk_size: with `gradient="parameters"`, how many examples' gradients are held
-            in memory at a time.
-        name: name of the loss.
-        reduction: as in Keras.
-        dtype: dtype of the computation.
+        gradient: selects the variables that `L_i` is differentiated with respect to.
+            `"output"`: the predictions; works with any model. `"last_layer"`: the
+            kernel and bias of the last layer, which must be a `Dense` layer.
+            `"parameters"`: all trainable weights of the network, computed exactly.
+            The latter two require `kml.AdaptiveLossModel` and use a second forward
+            pass in inference mode. Defaults to `"output"`.
+        alpha: `"norm"`: `alpha_i = ||g_i||`. `"standardized"`: the norm minus its
+            mean over the batch, divided by its population standard deviation (0 if
+            all norms are equal). `"cosine"`: the cosine of `g_i` with the mean
+            gradient of the batch. Or a function that maps norms `[N]` to alphas
+            `[N]`. Defaults to `"norm"`.
+        direction: `"hard"` gives examples with large gradients a larger weight;
+            `"easy"` flips the sign of alpha, so outliers get a smaller weight.
+            Defaults to `"hard"`.
+        chunk_size: number of examples whose gradients are held in memory at the same
+            time; only used with `gradient="parameters"`. Defaults to `32`.
+        name: name of the loss. Defaults to `"ada_loss"`.
+        reduction: type of reduction to apply to the loss, as for any Keras loss.
+            Defaults to `"sum_over_batch_size"`.
+        dtype: dtype of the loss computation. Defaults to `None`, which uses
+            `keras.backend.floatx()`.
+
+    Call arguments:
+        y_true: targets, in the shape that `loss` expects.
+        y_pred: predictions, in the shape that `loss` expects.
+        sample_weight: optional weights, broadcastable to the per-example losses.
 
     Raises:
-        ValueError: if an argument is unknown, or the gradient needs
-            `kml.AdaptiveLossModel` and the model is another.
+        ValueError: if an argument has an unknown value, or if `gradient` requires
+            `kml.AdaptiveLossModel` and another model is trained.
 
     Example:
 
@@ -131,8 +148,8 @@ class AdaLoss(keras.losses.Loss):
     array([0.731, 2.42 ], dtype=float32)
 
     Reference:
-        "Adaptive loss functions", section 4.2, which gives the formula and leaves alpha
-        to "the norm of the gradient".
+        "Adaptive loss functions", section 4.2, which gives the formula and defines
+        alpha only as "the norm of the gradient".
     """
 
     def __init__(
@@ -159,7 +176,7 @@ class AdaLoss(keras.losses.Loss):
     def __call__(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> tf.Tensor:
-        # Read before Keras casts predictions, which loses it.
+        # Read the mask before Keras casts the predictions, which drops it.
         with self._given.masked(_compat.keras_mask(y_pred)):
             if isinstance(self.loss, _OF_CLASS_NUMBERS):
                 return ClassNumbers.__call__(self, y_true, y_pred, sample_weight)
@@ -167,12 +184,12 @@ class AdaLoss(keras.losses.Loss):
 
     @property
     def needs_model(self) -> bool:
-        """Whether a model has to compute the gradients."""
+        """Returns whether a model has to compute the gradients."""
         return self.gradient != "output"
 
     @contextlib.contextmanager
     def given(self, statistics: GradientStatistics) -> Iterator[None]:
-        """Within the context these are the gradients of the batch at hand."""
+        """Context in which `call` uses these statistics for the current batch."""
         self._given.statistics = statistics
         try:
             yield
@@ -182,25 +199,25 @@ class AdaLoss(keras.losses.Loss):
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
         if y_true.shape.rank == y_pred.shape.rank == 1 and is_per_example(self.loss):
-            # Keras's losses average over the last axis, here that of examples.
+            # Keras losses average over the last axis, which is the batch axis here.
             y_true, y_pred = y_true[:, tf.newaxis], y_pred[:, tf.newaxis]
         if self.needs_model:
             values, statistics = self.loss.call(y_true, y_pred), self._given.statistics
         else:
             values, statistics = self._values_and_statistics(y_true, y_pred)
-        mask = _compat.keras_mask(values)  # false for what `ignore_class` says
+        mask = _compat.keras_mask(values)  # False where `ignore_class` applies
         if values.shape.rank == 0:
             raise ValueError(
                 "Invalid value for argument `loss`. Expected a loss whose `call` "
-                "returns one value an example. Received a scalar from: "
-                f"loss={self.loss}"
+                f"returns one value per example. Received: loss={self.loss}, which "
+                "returns a scalar"
             )
         if statistics is None:
             raise ValueError(
-                f"An `AdaLoss(gradient={self.gradient!r})` needs gradients by "
-                "weights of the network, which `kml.AdaptiveLossModel` computes: "
-                "compile such a model with it, or use `gradient='output'`. "
-                "Received: a call without them"
+                "Invalid value for argument `gradient`. Gradients with respect to the "
+                "weights of the network require `kml.AdaptiveLossModel`: compile such "
+                "a model with this loss, or use `gradient='output'`. Received: "
+                f"gradient={self.gradient!r} and a call outside of such a model"
             )
         alpha = tf.cast(self.alphas(statistics), values.dtype)
         shape = tf.concat(
@@ -213,7 +230,7 @@ class AdaLoss(keras.losses.Loss):
         return values
 
     def alphas(self, statistics: GradientStatistics) -> tf.Tensor:
-        """`alpha_i` of each example."""
+        """Returns `alpha_i` for each example."""
         norms = statistics.norms
         if callable(self.alpha):
             alpha = self.alpha(norms)
@@ -225,7 +242,7 @@ class AdaLoss(keras.losses.Loss):
             mean = _mean(norms, statistics.mask)
             deviation = norms - mean
             spread = tf.sqrt(_mean(tf.square(deviation), statistics.mask))
-            # Equal norms differ by rounding, which must not decide.
+            # Equal norms may differ by rounding errors, which must not be scaled up.
             least = 1e-6 * mean
             alpha = tf.where(
                 spread > least,
@@ -235,7 +252,7 @@ class AdaLoss(keras.losses.Loss):
         return -alpha if self.direction == "easy" else alpha
 
     def _values_and_statistics(self, y_true, y_pred):
-        """Values of the loss, and what their gradients by predictions are like."""
+        """Computes loss values and statistics of their gradients by predictions."""
         wide = wide_dtype(y_pred.dtype)
         y_true, y_pred = with_missing_axis(tf.cast(y_true, wide), tf.cast(y_pred, wide))
         if self.alpha != "cosine":
@@ -278,11 +295,11 @@ class AdaLoss(keras.losses.Loss):
 
 
 def _value_and_gradient(loss, y_true, y_pred):
-    """Values `[...]` of a loss, and their gradients `[..., D]` as constants."""
+    """Returns loss values `[...]` and their gradients `[..., D]` as constants."""
     axis = _compat.axis_of_loss(loss)
-    # From logits behind predictions, values would not depend on the predictions.
+    # Keras may use the logits of the predictions; values then depend on those only.
     is_direct = not _compat.is_made_of_logits(y_pred)
-    # What is ignored is said by a mask of the values.
+    # `ignore_class` is reported by a mask on the values, which one pass would lose.
     ignores = getattr(loss, "ignore_class", None) is not None
     if is_per_example(loss) and axis == -1 and is_direct and not ignores:
         values, gradient = _computed_once(loss, y_true, y_pred)
@@ -302,7 +319,7 @@ def _value_and_gradient(loss, y_true, y_pred):
 
 
 def _computed_once(loss, y_true, y_pred):
-    """The same where a value depends on its row of predictions and targets alone."""
+    """Computes both in one pass, for losses whose rows are independent."""
 
     @tf.custom_gradient
     def both(y_true, y_pred):
@@ -321,13 +338,13 @@ def _computed_once(loss, y_true, y_pred):
 
 
 def _mask_like(values, *masks):
-    """Which values count, by all masks that there are, or `None`."""
+    """Combines masks into one with the shape of `values`, or returns `None`."""
     found = [mask for mask in masks if mask is not None]
     if not found:
         return None
     counts, rank = tf.ones_like(values, dtype=tf.bool), values.shape.rank
     for mask in found:
-        # A value counts with any part of it; a mask may lack last axes.
+        # A value is kept if any of its entries is. A mask may lack trailing axes.
         axes = list(range(rank, mask.shape.rank))
         mask = tf.reduce_any(tf.cast(mask, tf.bool), axis=axes)
         missing = tf.ones([rank - mask.shape.rank], tf.int32)
@@ -340,7 +357,7 @@ def _mean(values, mask):
 
 
 class _Given(threading.local):
-    """What is known of the batch at hand: replicas run in threads of their own."""
+    """Statistics and mask of the current batch; one set per replica thread."""
 
     statistics = None
     mask = None

@@ -1,4 +1,4 @@
-"""Targets and predictions in the dtype in which a loss is computed."""
+"""Casts targets and predictions to the dtype of the loss computation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["as_floats"]
 
 
 def as_floats(y_true: Any, y_pred: Any) -> tuple[tf.Tensor, tf.Tensor, tf.DType]:
-    """Both as float32 or float64, and the dtype of the result."""
+    """Returns both as float32 or float64, and the dtype of the result."""
     y_pred = keras.ops.convert_to_tensor(y_pred)
     dtype = wide_dtype(y_pred.dtype)
     y_true = keras.ops.convert_to_tensor(y_true, dtype)

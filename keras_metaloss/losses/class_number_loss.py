@@ -1,4 +1,4 @@
-"""Losses whose targets are class numbers."""
+"""Mix-in for losses of integer labels."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["ClassNumbers"]
 
 
 class ClassNumbers:
-    """Mix-in of losses whose targets are whole numbers.
+    """Mix-in for losses of integer labels, which are not cast to a float dtype.
 
-    Keras turns targets into the dtype of the loss before `call`; bfloat16 holds whole
-    numbers up to 256 only, so class 999 would become 1000. Here they stay whole.
+    Keras casts targets to the dtype of the loss before `call`. bfloat16 represents
+    integers exactly only up to 256, so label 999 would become 1000.
     """
 
     def __call__(
@@ -34,7 +34,7 @@ class ClassNumbers:
 
 
 class _Reduction(keras.losses.Loss):
-    """Keras's own reduction, weights, mask and replica scaling of values at hand."""
+    """Applies Keras's reduction, sample weights, mask and replica scaling."""
 
     def call(self, y_true, y_pred):
         return y_pred

@@ -1,4 +1,4 @@
-"""Shapes of loops and sums that a compiler makes fast."""
+"""Shapes and sums that XLA compiles to fast loops."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from keras_metaloss import _compat
 
 __all__ = ["long_rows", "row_sums"]
 
-# XLA on a CPU makes longer sums a tree, of which each level is a pass of its own.
+# XLA on a CPU splits longer sums into a tree with one pass over memory per level.
 _SHORT = 32
 
 
 def long_rows(tensor: tf.Tensor) -> tf.Tensor:
-    """All axes but the first made one: loops over few columns are slow.
+    """Flattens all axes but the first: loops over few columns are slow.
 
     Args:
         tensor: `[B, ...]`.
 
     Returns:
-        Tensor `[B, M]`; one with no more than two axes as it is.
+        Tensor `[B, M]`. Tensors of rank 2 or less are returned unchanged.
     """
     if tensor.shape.rank is None or tensor.shape.rank <= 2:
         return tensor
@@ -28,15 +28,17 @@ def long_rows(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def row_sums(values: tf.Tensor, costly: bool = False) -> tf.Tensor:
-    """`reduce_sum(values, axis=-1)`.
+    """Computes `tf.reduce_sum(values, axis=-1)`.
 
-    A long sum is written as a product for XLA on a CPU, which computes its factors in
-    the loop of the product. A GPU may round the factors of a product.
+    For XLA on a CPU, a long sum is written as a matrix-vector product, because XLA
+    fuses the computation of `values` into the loop of the product. Not used with a
+    GPU, which may round the factors of a product.
 
     Args:
         values: floats, `[..., C]`.
-        costly: whether they take long to compute, as exponentials do: then a product
-            pays for few columns too.
+        costly: whether `values` are expensive to compute (exponentials, for
+            example). A product is then faster even for few columns. Defaults to
+            `False`.
 
     Returns:
         Tensor `[...]`.

@@ -1,4 +1,4 @@
-"""Focal losses: the well classified count less."""
+"""Focal losses: down-weight well-classified examples."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["BinaryFocalLoss", "CategoricalFocalLoss", "SparseCategoricalFocalLos
 
 
 class _FocalLoss(TrainableLoss):
-    """What the three have in common."""
+    """Base class of the three focal losses."""
 
     _values = None
     _likelihood = None
@@ -54,10 +54,10 @@ class _FocalLoss(TrainableLoss):
         if isinstance(gamma, str):
             if gamma != "learned":
                 raise ValueError(
-                    "Invalid value for argument `gamma`. Expected a number not below "
-                    f'zero or "learned". Received: gamma={gamma!r}'
+                    "Invalid value for argument `gamma`. Expected a non-negative "
+                    f'number or "learned". Received: gamma={gamma!r}'
                 )
-            # softplus(raw) = 2, the usual value of a gamma that is not learned.
+            # softplus(raw) = 2, the default value of a fixed gamma.
             self.add_parameter("raw_gamma", math.log(math.expm1(2.0)))
         else:
             gamma = check_non_negative("gamma", gamma)
@@ -74,7 +74,7 @@ class _FocalLoss(TrainableLoss):
 
     @property
     def gamma(self) -> float:
-        """The focusing parameter, as it stands now."""
+        """The current value of the focusing parameter."""
         if self._gamma == "learned":
             raw = self._parameters["raw_gamma"]
             return float(tf.nn.softplus(tf.convert_to_tensor(raw)))
@@ -84,8 +84,8 @@ class _FocalLoss(TrainableLoss):
         if self.from_logits and _compat.is_made_of_logits(y_pred):
             warnings.warn(
                 f"`{type(self).__name__}(from_logits=True)` received probabilities: "
-                "the last layer of the model has a softmax or sigmoid. Use "
-                "`from_logits=False`, or leave the activation out, which is more exact",
+                "the last layer of the model has a softmax or sigmoid activation. Use "
+                "`from_logits=False`, or remove the activation, which is more accurate",
                 stacklevel=2,
             )
         shared = (self.from_logits, self.label_smoothing, self.axis)
@@ -111,8 +111,8 @@ class _FocalLoss(TrainableLoss):
         number = np.issubdtype(array.dtype, np.number) and array.ndim <= 1
         if not number or not np.isfinite(array).all() or not (array >= 0).all():
             raise ValueError(
-                "Invalid value for argument `alpha`. Expected a number or one number a "
-                f"class, none below zero. Received: alpha={alpha!r}"
+                "Invalid value for argument `alpha`. Expected a non-negative number "
+                f"or one per class. Received: alpha={alpha!r}"
             )
         return float(array) if array.ndim == 0 else [float(v) for v in array]
 
@@ -129,32 +129,45 @@ class _FocalLoss(TrainableLoss):
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class BinaryFocalLoss(_FocalLoss):
-    """Focal loss of yes-or-no targets.
+    """Focal loss for binary classification.
 
     `FL = -alpha y (1 - p)^gamma log p - (1 - alpha) (1 - y) p^gamma log(1 - p)`,
-    in nats, averaged over `axis`; without `alpha` both factors are 1.
+    in nats, averaged over `axis`. Without `alpha`, both factors are 1.
 
-    Computed from log odds, so value and gradient are right for logits of any size.
-    Targets may be soft. `gamma=0` is cross-entropy.
+    The loss is computed from log odds, so values and gradients are accurate for
+    logits of any magnitude. Targets may be soft. `gamma=0` is binary cross-entropy.
+
+    With `gamma="learned"`, gamma starts at 2 and is trained by `kml.AdaptiveLossModel`
+    on the negative log-likelihood of the targets under a binary distribution with
+    probabilities proportional to `exp(-FL)` of the two outcomes; predictions are held
+    fixed. Loss values and gradients of the predictions are those of FL. For batches
+    of at least 65,536 predictions, gamma is trained on a subsample of at least 256
+    examples, drawn in proportion to their `sample_weight`.
 
     Args:
-        gamma: how much less the well classified count: a number not below zero, or
-            `"learned"`, see `CategoricalFocalLoss`.
-        alpha: weight of the targets 1 in [0, 1], that of the targets 0 being
-            `1 - alpha`; one number, or one an output `[D]`.
-        from_logits: whether predictions are logits, which are more exact.
-        label_smoothing: share of each target that is moved to 1/2.
-        axis: axis that is averaged.
-        name: name of the loss.
-        reduction: as in Keras.
-        dtype: dtype of the computation.
+        gamma: focusing parameter; larger values down-weight well-classified examples
+            more strongly. A non-negative number, or `"learned"`. Defaults to `2.0`.
+        alpha: weight in [0, 1] of targets equal to 1; targets equal to 0 get
+            `1 - alpha`. A number, or one per output, `[D]`. Defaults to `None`, which
+            leaves both unweighted.
+        from_logits: whether `y_pred` contains logits instead of probabilities; logits
+            are more accurate. Defaults to `False`.
+        label_smoothing: float in [0, 1]. Targets `y` become
+            `y * (1 - label_smoothing) + label_smoothing / 2`. Defaults to `0.0`.
+        axis: axis to average over. Defaults to `-1`.
+        name: name of the loss. Defaults to `"binary_focal_loss"`.
+        reduction: type of reduction to apply to the loss, as for any Keras loss.
+            Defaults to `"sum_over_batch_size"`.
+        dtype: dtype of the loss computation. Defaults to `None`, which uses
+            `keras.backend.floatx()`.
 
     Call arguments:
         y_true: targets in [0, 1], `[..., D]`.
         y_pred: probabilities or logits, `[..., D]`.
+        sample_weight: optional weights, broadcastable to `[...]`.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if an argument is out of range.
 
     Example:
 
@@ -191,48 +204,54 @@ class BinaryFocalLoss(_FocalLoss):
         values = [checked] if isinstance(checked, numbers.Number) else checked
         if max(values or [0.0]) > 1.0:
             raise ValueError(
-                "Invalid value for argument `alpha`. Expected a number in [0, 1], the "
-                f"weight of the targets 1. Received: alpha={alpha!r}"
+                "Invalid value for argument `alpha`. Expected numbers in [0, 1], the "
+                f"weight of targets equal to 1. Received: alpha={alpha!r}"
             )
         return checked
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class CategoricalFocalLoss(_FocalLoss):
-    """Focal loss of targets given as a distribution over classes.
+    """Focal loss for one-hot or soft targets.
 
-    `FL = -sum_c alpha_c y_c (1 - p_c)^gamma log p_c`, in nats, one value an example
-    (or pixel, or time step).
+    `FL = -sum_c alpha_c y_c (1 - p_c)^gamma log p_c`, in nats, one value per example
+    (or per pixel or time step).
 
-    Computed from log odds, so value and gradient are right for logits of any size.
-    Targets may be one-hot or soft. `gamma=0` is cross-entropy.
+    The loss is computed from log odds, so values and gradients are accurate for
+    logits of any magnitude. `gamma=0` is categorical cross-entropy.
 
     With `gamma="learned"`, gamma starts at 2 and is trained by `kml.AdaptiveLossModel`.
-    Minimising FL over gamma would only raise it without end. Instead gamma follows the
-    gradient of the likelihood of the targets under `q_c ~ exp(-FL_c)`, scaled to sum to
-    1 over classes, with predictions held fixed: it rises while predictions are too
-    sure of themselves and falls to 0, where `q = p`, when they are calibrated. Value
-    of the loss and gradient of the predictions are those of FL. Of a large
-    batch, 65,536 predictions or more, a part tells gamma: at least 256 examples, those
-    with a larger `sample_weight` more often.
+    Minimizing FL over gamma would increase gamma without bound. Instead, gamma
+    minimizes the negative log-likelihood of the targets under the distribution
+    `q_c = exp(-FL_c) / sum_k exp(-FL_k)`, with predictions held fixed. Gamma increases
+    while predictions are overconfident and decreases to 0, where `q = p`, when they
+    are calibrated. Loss values and gradients of the predictions are those of FL. For
+    batches of at least 65,536 predictions, gamma is trained on a subsample of at least
+    256 examples, drawn in proportion to their `sample_weight`.
 
     Args:
-        gamma: how much less the well classified count: a number not below zero, or
-            `"learned"`.
-        alpha: weight of each class `[C]`, or one number for all.
-        from_logits: whether predictions are logits, which are more exact.
-        label_smoothing: share of each target that is spread over all classes.
-        axis: axis of the classes.
-        name: name of the loss.
-        reduction: as in Keras.
-        dtype: dtype of the computation.
+        gamma: focusing parameter; larger values down-weight well-classified examples
+            more strongly. A non-negative number, or `"learned"`. Defaults to `2.0`.
+        alpha: weight of each class, `[C]`, or a number for all classes. Defaults to
+            `None`, which leaves classes unweighted.
+        from_logits: whether `y_pred` contains logits instead of probabilities; logits
+            are more accurate. Defaults to `False`.
+        label_smoothing: float in [0, 1]. Targets `y` become
+            `y * (1 - label_smoothing) + label_smoothing / C`. Defaults to `0.0`.
+        axis: axis of the classes. Defaults to `-1`.
+        name: name of the loss. Defaults to `"categorical_focal_loss"`.
+        reduction: type of reduction to apply to the loss, as for any Keras loss.
+            Defaults to `"sum_over_batch_size"`.
+        dtype: dtype of the loss computation. Defaults to `None`, which uses
+            `keras.backend.floatx()`.
 
     Call arguments:
-        y_true: targets, `[..., C]`.
+        y_true: one-hot or soft targets, `[..., C]`.
         y_pred: probabilities or logits, `[..., C]`.
+        sample_weight: optional weights, broadcastable to `[...]`.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if an argument is out of range.
 
     Example:
 
@@ -266,31 +285,45 @@ class CategoricalFocalLoss(_FocalLoss):
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class SparseCategoricalFocalLoss(ClassNumbers, _FocalLoss):
-    """Focal loss of targets given as class numbers.
+    """Focal loss for integer labels.
 
-    `FL = -alpha_t (1 - p_t)^gamma log p_t` for target class t, in nats, one value an
-    example (or pixel, or time step).
+    `FL = -alpha_t (1 - p_t)^gamma log p_t` for target class t, in nats, one value per
+    example (or per pixel or time step).
 
-    Computed from log odds, so value and gradient are right for logits of any size.
-    `gamma=0` is cross-entropy.
+    The loss is computed from log odds, so values and gradients are accurate for
+    logits of any magnitude. `gamma=0` is categorical cross-entropy.
+
+    With `gamma="learned"`, gamma starts at 2 and is trained by `kml.AdaptiveLossModel`.
+    Gamma minimizes the negative log-likelihood of the targets under the distribution
+    `q_c = exp(-FL_c) / sum_k exp(-FL_k)`, with predictions held fixed. Gamma increases
+    while predictions are overconfident and decreases to 0, where `q = p`, when they
+    are calibrated. Loss values and gradients of the predictions are those of FL. For
+    batches of at least 65,536 predictions, gamma is trained on a subsample of at least
+    256 examples, drawn in proportion to their `sample_weight`.
 
     Args:
-        gamma: how much less the well classified count: a number not below zero, or
-            `"learned"`, see `CategoricalFocalLoss`.
-        alpha: weight of each class `[C]`, or one number for all.
-        from_logits: whether predictions are logits, which are more exact.
-        label_smoothing: share of each target that is spread over all classes.
-        axis: axis of the classes.
-        name: name of the loss.
-        reduction: as in Keras.
-        dtype: dtype of the computation.
+        gamma: focusing parameter; larger values down-weight well-classified examples
+            more strongly. A non-negative number, or `"learned"`. Defaults to `2.0`.
+        alpha: weight of each class, `[C]`, or a number for all classes. Defaults to
+            `None`, which leaves classes unweighted.
+        from_logits: whether `y_pred` contains logits instead of probabilities; logits
+            are more accurate. Defaults to `False`.
+        label_smoothing: float in [0, 1]. One-hot targets `y` become
+            `y * (1 - label_smoothing) + label_smoothing / C`. Defaults to `0.0`.
+        axis: axis of the classes. Defaults to `-1`.
+        name: name of the loss. Defaults to `"sparse_categorical_focal_loss"`.
+        reduction: type of reduction to apply to the loss, as for any Keras loss.
+            Defaults to `"sum_over_batch_size"`.
+        dtype: dtype of the loss computation. Defaults to `None`, which uses
+            `keras.backend.floatx()`.
 
     Call arguments:
-        y_true: class numbers, `[...]`, or with an axis of length 1 for the classes.
+        y_true: integer labels, `[...]`, or with a class axis of length 1.
         y_pred: probabilities or logits, `[..., C]`.
+        sample_weight: optional weights, broadcastable to `[...]`.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if an argument is out of range.
 
     Example:
 

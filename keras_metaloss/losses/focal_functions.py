@@ -1,4 +1,4 @@
-"""Focal losses as functions: one value an example."""
+"""Focal losses as functions that return one value per example."""
 
 from __future__ import annotations
 
@@ -44,22 +44,31 @@ def binary_focal_loss(
     label_smoothing: float = 0.0,
     axis: int = -1,
 ) -> tf.Tensor:
-    """Focal loss of yes-or-no targets, averaged over one axis.
+    """Computes the focal loss for binary classification.
 
     `FL = -alpha y (1 - p)^gamma log p - (1 - alpha) (1 - y) p^gamma log(1 - p)`,
-    in nats; without `alpha` both factors are 1. `gamma=0` is cross-entropy.
+    in nats, averaged over `axis`. Without `alpha`, both factors are 1. `gamma=0` is
+    binary cross-entropy.
 
     Args:
         y_true: targets in [0, 1], `[..., D]`.
-        y_pred: probabilities, or logits with `from_logits`, `[..., D]`.
-        gamma: how much less the well classified count: a number not below zero.
-        alpha: weight of the targets 1 in [0, 1], one number or one an output `[D]`.
-        from_logits: whether `y_pred` are logits.
-        label_smoothing: share of each target that is moved to 1/2.
-        axis: axis that is averaged.
+        y_pred: probabilities, or logits with `from_logits=True`, `[..., D]`.
+        gamma: focusing parameter; larger values down-weight well-classified examples
+            more strongly. A non-negative number or a scalar tensor. Defaults to `2.0`.
+        alpha: weight in [0, 1] of targets equal to 1; targets equal to 0 get
+            `1 - alpha`. A number, or one per output, `[D]`. Defaults to `None`, which
+            leaves both unweighted.
+        from_logits: whether `y_pred` contains logits. Defaults to `False`.
+        label_smoothing: float in [0, 1]. Targets `y` become
+            `y * (1 - label_smoothing) + label_smoothing / 2`. Defaults to `0.0`.
+        axis: axis to average over. Defaults to `-1`.
 
     Returns:
-        Tensor `[...]`.
+        Per-example losses, `[...]`.
+
+    Raises:
+        ValueError: if `gamma` is negative or not a scalar, or if the shape of an
+            argument does not match.
 
     Example:
 
@@ -101,23 +110,30 @@ def categorical_focal_loss(
     label_smoothing: float = 0.0,
     axis: int = -1,
 ) -> tf.Tensor:
-    """Focal loss of targets given as a distribution over classes.
+    """Computes the focal loss for one-hot or soft targets.
 
     `FL = -sum_c alpha_c y_c (1 - p_c)^gamma log p_c`, in nats. `gamma=0` is
-    cross-entropy.
+    categorical cross-entropy.
 
     Args:
         y_true: one-hot or soft targets, `[..., C]`.
-        y_pred: probabilities (scaled to sum to 1), or logits with `from_logits`,
-            `[..., C]`.
-        gamma: how much less the well classified count: a number not below zero.
-        alpha: weight of each class `[C]`, or one number for all.
-        from_logits: whether `y_pred` are logits.
-        label_smoothing: share of each target that is spread over all classes.
-        axis: axis of the classes.
+        y_pred: probabilities (rescaled to sum to 1), or logits with
+            `from_logits=True`, `[..., C]`.
+        gamma: focusing parameter; larger values down-weight well-classified examples
+            more strongly. A non-negative number or a scalar tensor. Defaults to `2.0`.
+        alpha: weight of each class, `[C]`, or a number for all classes. Defaults to
+            `None`, which leaves classes unweighted.
+        from_logits: whether `y_pred` contains logits. Defaults to `False`.
+        label_smoothing: float in [0, 1]. One-hot targets `y` become
+            `y * (1 - label_smoothing) + label_smoothing / C`. Defaults to `0.0`.
+        axis: axis of the classes. Defaults to `-1`.
 
     Returns:
-        Tensor `[...]`, the axis of classes left out.
+        Per-example losses, `[...]`: the shape of `y_pred` without the class axis.
+
+    Raises:
+        ValueError: if `gamma` is negative or not a scalar, or if the shape of an
+            argument does not match.
 
     Example:
 
@@ -150,24 +166,31 @@ def sparse_categorical_focal_loss(
     label_smoothing: float = 0.0,
     axis: int = -1,
 ) -> tf.Tensor:
-    """Focal loss of targets given as class numbers.
+    """Computes the focal loss for integer labels.
 
     `FL = -alpha_t (1 - p_t)^gamma log p_t` for target class t, in nats. `gamma=0` is
-    cross-entropy.
+    categorical cross-entropy.
 
     Args:
-        y_true: class numbers in [0, C), `[...]` or with an axis of length 1 where the
-            classes are. Others give NaN, or on a CPU an error.
-        y_pred: probabilities (scaled to sum to 1), or logits with `from_logits`,
-            `[..., C]`.
-        gamma: how much less the well classified count: a number not below zero.
-        alpha: weight of each class `[C]`, or one number for all.
-        from_logits: whether `y_pred` are logits.
-        label_smoothing: share of each target that is spread over all classes.
-        axis: axis of the classes.
+        y_true: integer labels in [0, C), `[...]` or with a class axis of length 1.
+            Out-of-range labels give NaN, or raise an error on a CPU.
+        y_pred: probabilities (rescaled to sum to 1), or logits with
+            `from_logits=True`, `[..., C]`.
+        gamma: focusing parameter; larger values down-weight well-classified examples
+            more strongly. A non-negative number or a scalar tensor. Defaults to `2.0`.
+        alpha: weight of each class, `[C]`, or a number for all classes. Defaults to
+            `None`, which leaves classes unweighted.
+        from_logits: whether `y_pred` contains logits. Defaults to `False`.
+        label_smoothing: float in [0, 1]. One-hot targets `y` become
+            `y * (1 - label_smoothing) + label_smoothing / C`. Defaults to `0.0`.
+        axis: axis of the classes. Defaults to `-1`.
 
     Returns:
-        Tensor `[...]`, the axis of classes left out.
+        Per-example losses, `[...]`: the shape of `y_pred` without the class axis.
+
+    Raises:
+        ValueError: if `gamma` is negative or not a scalar, or if the shape of an
+            argument does not match.
 
     Example:
 
@@ -198,7 +221,7 @@ def sparse_categorical_focal_loss(
 
 
 def smoothed(y_true: tf.Tensor, label_smoothing: float, classes: Any) -> tf.Tensor:
-    """Targets of which a share is spread over all classes."""
+    """Applies label smoothing to targets."""
     if not label_smoothing:
         return y_true
     share = label_smoothing / tf.cast(classes, y_true.dtype)
@@ -206,7 +229,7 @@ def smoothed(y_true: tf.Tensor, label_smoothing: float, classes: Any) -> tf.Tens
 
 
 def _checked_gamma(gamma, dtype):
-    """A number not below zero, or a scalar tensor."""
+    """Validates gamma: a non-negative number or a scalar tensor."""
     if not (tf.is_tensor(gamma) or isinstance(gamma, keras.Variable)):
         return check_non_negative("gamma", gamma)
     if tuple(gamma.shape) != ():
@@ -220,33 +243,34 @@ def _checked_gamma(gamma, dtype):
 def _check_same_shape(y_true, y_pred):
     if not y_true.shape.is_compatible_with(y_pred.shape):
         raise ValueError(
-            "Expected `y_true` and `y_pred` of the same shape. Received: y_true.shape="
-            f"{tuple(y_true.shape)}, y_pred.shape={tuple(y_pred.shape)}"
+            "Invalid value for argument `y_true`. Expected the same shape as `y_pred`. "
+            f"Received: y_true.shape={tuple(y_true.shape)}, "
+            f"y_pred.shape={tuple(y_pred.shape)}"
         )
 
 
 def nan_unless_class(
     labels: tf.Tensor, y_pred: tf.Tensor, values: tf.Tensor
 ) -> tf.Tensor:
-    """XLA would take the nearest class for one that is not there."""
+    """Replaces values of out-of-range labels by NaN (XLA clamps such labels)."""
     is_class = (labels >= 0) & (labels < tf.shape(y_pred)[-1])
     return tf.where(is_class, values, tf.constant(math.nan, values.dtype))
 
 
 def _weights(alpha, y_pred, axis):
-    """`alpha` as a tensor: a number, or as many as there are classes."""
+    """Returns `alpha` as a scalar tensor or a tensor with one weight per class."""
     alpha = keras.ops.convert_to_tensor(alpha, y_pred.dtype)
     classes = y_pred.shape[axis]
     if alpha.shape.rank != 0 and not alpha.shape.is_compatible_with([classes]):
         raise ValueError(
-            "Invalid value for argument `alpha`. Expected a number or one number for "
-            f"each of {classes} classes. Received: alpha of shape {tuple(alpha.shape)}"
+            "Invalid value for argument `alpha`. Expected a number or one number per "
+            f"class, {classes} classes. Received: alpha of shape {tuple(alpha.shape)}"
         )
     return alpha
 
 
 def class_numbers(y_true: Any, y_pred: Any, axis: int) -> tf.Tensor:
-    """Targets as whole numbers, without an axis of length 1 for the classes."""
+    """Returns targets as int32 labels without a class axis of length 1."""
     labels, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
     given, rank = labels.shape, y_pred.shape.rank
     if rank is not None:
@@ -256,18 +280,19 @@ def class_numbers(y_true: Any, y_pred: Any, axis: int) -> tf.Tensor:
             labels = tf.squeeze(labels, axis=axis)
         if not labels.shape.is_compatible_with(others):
             raise ValueError(
-                "Expected class numbers, without the axis of classes or with one of "
-                f"length 1 there. Received: y_true.shape={tuple(given)}, "
+                "Invalid value for argument `y_true`. Expected integer labels, with "
+                "the shape of `y_pred` without the class axis or with a class axis of "
+                f"length 1. Received: y_true.shape={tuple(given)}, "
                 f"y_pred.shape={tuple(y_pred.shape)}"
             )
     if labels.dtype.size > 4:
-        # What int32 does not hold stays no class.
+        # Labels beyond int32 must stay out of range.
         labels = tf.clip_by_value(tf.cast(labels, tf.int64), -1, tf.int32.max)
     return tf.cast(labels, tf.int32)
 
 
 def as_classes_last(tensor: tf.Tensor, axis: int) -> tf.Tensor:
-    """The tensor with `axis` moved to the end."""
+    """Moves `axis` to the end."""
     rank = tensor.shape.rank
     axis = _checked_axis(axis, rank)
     if axis == rank - 1:
@@ -277,10 +302,10 @@ def as_classes_last(tensor: tf.Tensor, axis: int) -> tf.Tensor:
 
 
 def _checked_axis(axis, rank):
-    """The axis, counted from the front."""
+    """Validates the axis and returns it as a non-negative integer."""
     if not isinstance(axis, numbers.Integral) or not -rank <= axis < rank:
         raise ValueError(
-            "Invalid value for argument `axis`. Expected an axis of predictions of "
-            f"rank {rank}. Received: axis={axis!r}"
+            "Invalid value for argument `axis`. Expected an axis of `y_pred`, which "
+            f"has rank {rank}. Received: axis={axis!r}"
         )
     return int(axis) % rank

@@ -1,7 +1,7 @@
-"""Focal losses in few passes, derivatives by hand.
+"""Focal loss kernels with custom gradients, in few passes over memory.
 
-Each function gives `(1 - p)^gamma (-log p)`. Written with `where` on the sign rather
-than `abs` and `maximum`, so that second derivatives are right at 0 too.
+Each function computes `(1 - p)^gamma (-log p)`. They use `where` on the sign instead of
+`abs` and `maximum`, so that second derivatives are correct at 0 as well.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ __all__ = ["binary_focal_terms", "class_focal_terms", "label_focal_terms"]
 
 
 def binary_focal_terms(log_odds: tf.Tensor, gamma: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    """Focal loss of a target 1, and of a target 0.
+    """Returns the focal losses of a target of 1 and of a target of 0.
 
     Args:
         log_odds: logits, of any shape.
-        gamma: number not below zero, or a scalar tensor.
+        gamma: non-negative number, or a scalar tensor.
     """
     terms = _differentiable(_binary, long_rows(log_odds), gamma)
     yes, no = (tf.reshape(values, tf.shape(log_odds)) for values in terms)
@@ -30,16 +30,16 @@ def binary_focal_terms(log_odds: tf.Tensor, gamma: Any) -> tuple[tf.Tensor, tf.T
 
 
 def label_focal_terms(log_odds: tf.Tensor, gamma: Any) -> tf.Tensor:
-    """Focal loss of a class with these log odds."""
+    """Returns the focal loss of a target class with these log odds."""
     return binary_focal_terms(log_odds, gamma)[0]
 
 
 def class_focal_terms(logits: tf.Tensor, gamma: Any) -> tf.Tensor:
-    """Focal loss that each class would have as the target.
+    """Returns the focal loss of each class if it were the target.
 
     Args:
         logits: `[..., C]`.
-        gamma: number not below zero, or a scalar tensor.
+        gamma: non-negative number, or a scalar tensor.
 
     Returns:
         Tensor `[..., C]`.
@@ -66,8 +66,8 @@ def _binary(log_odds, gamma):
 def _of_classes(logits, gamma):
     logits = logits - tf.reduce_max(logits, axis=-1, keepdims=True)
     p = tf.nn.softmax(logits)
-    # Of a class near certainty 1 - p is the sum of the others: the difference would be
-    # nothing but rounding. Two classes cannot both be above a half.
+    # For a class with p near 1, 1 - p is computed as the sum of the other classes:
+    # the difference would lose all digits. At most one class has p > 0.5.
     is_big = p > 0.5
     small = tf.where(is_big, tf.zeros_like(p), p)
     rest = tf.reduce_sum(small, axis=-1, keepdims=True)
@@ -97,11 +97,14 @@ def _of_classes(logits, gamma):
 
 
 def _differentiable(kernel: Callable, predictions: tf.Tensor, gamma: Any) -> Any:
-    """What a kernel computes, with its derivatives.
+    """Evaluates a kernel with its custom gradient.
 
     Args:
-        kernel: gives values, and functions of what arrives at them: the gradient by
-            `predictions` and, not summed, that by gamma.
+        kernel: returns values and two functions of the upstream gradients. The first
+            computes the gradient by `predictions`, the second the elementwise gradient
+            by gamma, before summation.
+        predictions: first argument of the kernel.
+        gamma: number or scalar tensor; a number gets no gradient.
     """
     if isinstance(gamma, numbers.Number):
 
@@ -126,7 +129,7 @@ def _differentiable(kernel: Callable, predictions: tf.Tensor, gamma: Any) -> Any
 
 
 def _sides(log_odds):
-    """p, 1 - p and minus their logarithms, each to full precision."""
+    """Returns p, 1 - p and their negative logarithms, each to full precision."""
     is_ahead = log_odds >= 0.0
     zero, one = tf.zeros_like(log_odds), tf.ones_like(log_odds)
     small = tf.exp(tf.where(is_ahead, -log_odds, log_odds))

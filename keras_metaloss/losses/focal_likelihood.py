@@ -1,9 +1,9 @@
-"""What the targets say about gamma: a likelihood that the focal loss implies.
+"""Negative log-likelihood implied by the focal loss, used to train gamma.
 
-Read as an energy, the focal loss of each class gives a distribution over classes,
-`q_c = exp(-FL_c) / sum_k exp(-FL_k)`. With gamma = 0 that is the prediction itself, a
-larger gamma makes it flatter. The negative log likelihood of the targets under q has a
-minimum over gamma, which the focal loss itself does not have.
+The focal losses of the classes define a distribution (as energies) over classes,
+`q_c = exp(-FL_c) / sum_k exp(-FL_k)`. With gamma = 0, q equals the prediction; larger
+values of gamma make q flatter. The negative log-likelihood of the targets under q has a
+minimum over gamma. The focal loss itself does not.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ __all__ = [
     "sparse_categorical_focal_likelihood",
 ]
 
-# Of a class that is ruled out: its energy times a target of 0 has to be 0.
+# Logits of -inf are clipped, so that their energy times a target of 0 is 0.
 _LEAST_LOGIT = -1e30
 
 
 def as_rows(
     y_true: tf.Tensor, y_pred: tf.Tensor, axis: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Targets and predictions of the focal losses as `[examples, classes]`."""
+    """Reshapes targets and predictions to `[examples, classes]`."""
     y_true, y_pred = same_rank(*as_floats(y_true, y_pred)[:2])
     return _rows(y_true, axis), _rows(y_pred, axis)
 
@@ -43,7 +43,7 @@ def as_rows(
 def as_label_rows(
     y_true: tf.Tensor, y_pred: tf.Tensor, axis: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Class numbers as `[examples]` and predictions as `[examples, classes]`."""
+    """Reshapes integer labels to `[examples]`, predictions to `[examples, classes]`."""
     labels = tf.reshape(class_numbers(y_true, y_pred, axis), [-1])
     return labels, _rows(as_floats(0.0, y_pred)[1], axis)
 
@@ -55,14 +55,14 @@ def categorical_focal_likelihood(
     from_logits: bool,
     label_smoothing: float,
 ) -> tf.Tensor:
-    """`-sum_c y_c log q_c` of each row.
+    """Computes `-sum_c y_c log q_c` for each row.
 
     Args:
         y_true: targets, `[N, C]`.
         y_pred: predictions, `[N, C]`.
         gamma: scalar.
-        from_logits: whether predictions are logits.
-        label_smoothing: share of each target that is spread over all classes.
+        from_logits: whether `y_pred` contains logits.
+        label_smoothing: fraction of each target that is spread over all classes.
 
     Returns:
         Tensor `[N]`.
@@ -83,7 +83,7 @@ def sparse_categorical_focal_likelihood(
     from_logits: bool,
     label_smoothing: float,
 ) -> tf.Tensor:
-    """`-log q_t` of each row; targets are class numbers `[N]`."""
+    """Computes `-log q_t` for each row; targets are integer labels `[N]`."""
     targets = tf.one_hot(y_true, tf.shape(y_pred)[-1], dtype=y_pred.dtype)
     return categorical_focal_likelihood(
         targets, y_pred, gamma, from_logits, label_smoothing
@@ -97,7 +97,7 @@ def binary_focal_likelihood(
     from_logits: bool,
     label_smoothing: float,
 ) -> tf.Tensor:
-    """`-y log q - (1 - y) log(1 - q)`, averaged over each row."""
+    """Computes `-y log q - (1 - y) log(1 - q)`, averaged over each row."""
     y_true = smoothed(y_true, label_smoothing, 2)
     log_odds = y_pred if from_logits else binary_log_odds(y_pred)
     log_odds = tf.clip_by_value(log_odds, _LEAST_LOGIT, -_LEAST_LOGIT)

@@ -1,4 +1,4 @@
-"""Barron's general robust loss and the distribution that it is the energy of."""
+"""Barron's general robust loss and the log partition of its distribution."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = [
     "robust_energy",
 ]
 
-# Below this the quotient expm1(t) / t is a polynomial, smooth at t = 0.
+# Below this, expm1(t) / t is evaluated as a polynomial, which is smooth at t = 0.
 SERIES_REACH = 0.3
 _SERIES = [1.0 / math.factorial(k + 1) for k in range(14)]
 
-# Trapezoidal rule for the integral over x > 0, in y = log x: the integrand is analytic
-# in |Im y| < pi / 4 whatever alpha is, and below 1e-17 outside of these nodes.
+# Trapezoidal rule for the integral over x > 0 in y = log x. For every alpha, the
+# integrand is analytic in |Im y| < pi / 4 and below 1e-17 outside of these nodes.
 _STEP = 0.125
 _NODES = np.arange(-40.0, 40.0 + _STEP, _STEP)
 
@@ -36,26 +36,28 @@ _NODES = np.arange(-40.0, 40.0 + _STEP, _STEP)
 def general_robust_loss(
     y_true: Any, y_pred: Any, alpha: Any = 1.0, scale: Any = 1.0
 ) -> tf.Tensor:
-    """Barron's general robust loss, averaged over the last axis.
+    """Computes Barron's general robust loss, averaged over the last axis.
 
     `rho(x) = |a - 2| / a * (((x / c)^2 / |a - 2| + 1)^(a / 2) - 1)` with
-    `x = y_true - y_pred`, shape `a = alpha` and scale c: half the squared error at
-    `a = 2`, pseudo-Huber at 1, Cauchy's `log(x^2 / 2 + 1)` at 0, Geman-McClure at -2,
-    Welsch's `1 - exp(-x^2 / 2)` at minus infinity. The smaller, the less outliers
-    count.
+    `x = y_true - y_pred`, shape `a = alpha` and scale `c`. Special cases at `c = 1`:
+    half the squared error (`a = 2`), pseudo-Huber (`a = 1`), Cauchy,
+    `log(x^2 / 2 + 1)` (`a = 0`), Geman-McClure (`a = -2`), and Welsch,
+    `1 - exp(-x^2 / 2)` (`a = -inf`). A smaller alpha gives outliers less influence.
 
     Args:
         y_true: targets, `[..., D]`.
         y_pred: predictions, `[..., D]`.
-        alpha: shape, one number or one a column `[D]`; `-inf` is allowed.
-        scale: residual at which outliers begin, above 0, one number or `[D]`.
+        alpha: shape of the loss: a number, or one per column, `[D]`. `-inf` is
+            allowed. Defaults to `1.0`.
+        scale: residual above which a value is treated as an outlier: a number greater
+            than 0, or one per column, `[D]`. Defaults to `1.0`.
 
     Returns:
-        Tensor `[...]`.
+        Per-example losses, `[...]`.
 
     Raises:
-        ValueError: if alpha or scale are not one number or one a column, or a scale
-            that is no tensor is not above zero.
+        ValueError: if `alpha` or `scale` is neither a scalar nor one number per
+            column, or if `scale` is not positive (not checked for tensors).
 
     Example:
 
@@ -84,26 +86,26 @@ def general_robust_loss(
 
 
 def check_columns(y_pred: tf.Tensor, **parameters: Any) -> None:
-    """Raises a `ValueError` for parameters of another number of columns."""
+    """Raises a `ValueError` unless parameters are scalars or one per column."""
     columns = y_pred.shape[-1]
     for name, value in parameters.items():
         shape = tf.convert_to_tensor(value).shape
         if not any(shape.is_compatible_with(s) for s in ([], [1], [columns])):
             raise ValueError(
-                f"Invalid value for argument `{name}`. Expected one number or one a "
-                f"column of predictions. Received: {name}={value!r}, with "
+                f"Invalid value for argument `{name}`. Expected a number or one number "
+                f"per column of `y_pred`. Received: {name}={value!r}, with "
                 f"{columns} columns"
             )
 
 
 def robust_energy(x: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
-    """`rho(x)` at scale 1, element by element.
+    """Computes `rho(x)` at scale 1, elementwise.
 
-    Written as `|a - 2| / a * expm1(a / 2 * log1p(x^2 / |a - 2|))`, with no division by
-    zero at `a = 0` or 2 and no loss of digits beside them.
+    Evaluated as `|a - 2| / a * expm1(a / 2 * log1p(x^2 / |a - 2|))`, without division
+    by zero at `a = 0` and `a = 2` and without cancellation close to them.
 
     Args:
-        x: residuals over their scale.
+        x: residuals divided by the scale.
         alpha: shape of the loss; broadcast with `x`.
     """
     epsilon = float(np.finfo(x.dtype.as_numpy_dtype).eps)
@@ -113,8 +115,8 @@ def robust_energy(x: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
     t = 0.5 * alpha * logarithm
     is_small = tf.abs(t) < SERIES_REACH
     small = 0.5 * distance * logarithm * expm1_quotient(_where(is_small, t, 0.0))
-    # Where it is not chosen, neither branch may divide by zero or overflow: its
-    # derivative would be NaN all the same.
+    # A branch must not divide by zero or overflow even where it is not selected:
+    # its derivative would be NaN there.
     large = (distance / _where(is_small, 1.0, alpha)) * tf.math.expm1(
         _where(is_small, 0.0, t)
     )
@@ -122,13 +124,12 @@ def robust_energy(x: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
 
 
 def log_partition(alpha: tf.Tensor) -> tf.Tensor:
-    """`log Z(a)`, `Z = integral exp(-rho(x)) dx` over all x at scale 1.
+    """Computes `log Z(a)`, `Z = integral exp(-rho(x)) dx` over all x at scale 1.
 
-    By quadrature in float64, to some 1e-12; differentiable. It exists for `a >= 0`;
-    here a is to be in [0, 2].
+    Differentiable quadrature in float64 with an error of about 1e-12.
 
     Args:
-        alpha: tensor of any shape.
+        alpha: tensor of any shape with values in [0, 2].
 
     Returns:
         Tensor of the same shape and dtype.
@@ -141,7 +142,7 @@ def log_partition(alpha: tf.Tensor) -> tf.Tensor:
 
 
 def expm1_quotient(t):
-    """`expm1(t) / t` for t within `SERIES_REACH`."""
+    """Computes `expm1(t) / t` for `|t| < SERIES_REACH`."""
     epsilon = float(np.finfo(t.dtype.as_numpy_dtype).eps)
     terms = [c for k, c in enumerate(_SERIES) if c * SERIES_REACH**k > epsilon / 8]
     value = tf.zeros_like(t)
@@ -151,7 +152,7 @@ def expm1_quotient(t):
 
 
 def _energy_at(x, alpha):
-    """`robust_energy` where alpha is a number: in fewer passes."""
+    """Computes `robust_energy` for a Python number alpha, in fewer passes."""
     square = tf.square(x)
     if alpha == 2.0:
         return 0.5 * square

@@ -1,4 +1,4 @@
-"""Gradients of a loss's own numbers: a part of a large batch says enough about them."""
+"""Gradients of loss parameters, estimated from a subsample of a large batch."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ def with_gradient_from_part(
     examples: Sequence[tf.Tensor],
     columns: tf.Tensor,
 ) -> tf.Tensor:
-    """`values`; parameters get the gradient of a likelihood in place of them.
+    """Returns `values`; parameters get the gradient of `likelihood` instead.
 
-    Of a batch with 65,536 predictions or more, in 512 examples or more, it is that of a
-    part: at least 256 examples, drawn in proportion to what they weigh in the loss.
-    The draws are the same in each step, so a batch has to be shuffled, or of one kind
-    all along, for the part to stand for it.
+    For batches of at least 65,536 predictions in at least 512 examples, the gradient
+    is computed from a subsample of at least 256 examples, drawn in proportion to their
+    weights in the loss. Every step draws the same positions, so the batch must be
+    shuffled or homogeneous for the subsample to be representative.
 
     Args:
         values: losses of all examples, `[...]`.
-        parameters: scalars, or tensors of one number.
-        likelihood: `(*examples, *parameters) -> [M]`, of any part of the examples.
-        examples: tensors with a row for each example, `[N, ...]`; they get no gradient
-            from here.
-        columns: how many predictions an example has.
+        parameters: scalars, or tensors with one element.
+        likelihood: `(*examples, *parameters) -> [M]`, for any subset of the examples.
+        examples: tensors with one row per example, `[N, ...]`. They get no gradient
+            from this function.
+        columns: number of predictions per example.
 
     Returns:
-        Tensor like `values`.
+        Tensor with the shape and values of `values`.
     """
 
     @tf.custom_gradient
@@ -58,10 +58,10 @@ def with_gradient_from_part(
 
 
 def _stand_ins(weights, columns):
-    """Examples that stand for all, one out of each block, and what each then weighs.
+    """Samples one example per block; returns their indices and weights.
 
-    Within a block an example is drawn in proportion to its weight, and takes the
-    weight of the block.
+    Within a block, examples are drawn in proportion to their weights. The drawn example
+    gets the total weight of the block.
     """
     count = tf.size(weights)
     enough = _ENOUGH_PREDICTIONS // tf.maximum(columns, 1)
@@ -72,11 +72,11 @@ def _stand_ins(weights, columns):
     up_to = tf.cumsum(tf.reshape(tf.abs(padded), [blocks, length]), axis=1)
     whole = up_to[:, -1]
     block = tf.range(blocks)
-    # The golden ratio spreads the draws evenly.
+    # Multiples of the golden ratio spread the draws evenly.
     draw = tf.math.floormod(tf.cast(block, tf.float64) * 0.6180339887498949, 1.0)
     is_before = up_to <= (tf.cast(draw, whole.dtype) * whole)[:, tf.newaxis]
     place = tf.math.count_nonzero(is_before, axis=1, dtype=tf.int32)
-    # A block without weight has all of them before.
+    # In a block of weight zero, `place` would be past the end.
     chosen = block * length + tf.minimum(place, length - 1)
     chosen = tf.minimum(chosen, count - 1)
     return chosen, whole * tf.sign(tf.gather(weights, chosen))

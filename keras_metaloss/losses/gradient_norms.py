@@ -1,4 +1,4 @@
-"""Losses of Keras whose gradients have norms in closed form: no gradient is needed."""
+"""Closed-form gradient norms of Keras losses; no gradient is computed."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ __all__ = ["values_and_gradient_norms"]
 def values_and_gradient_norms(
     loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor] | None:
-    """Values of a loss and norms of their gradients by predictions, `[...]` each.
+    """Computes loss values and the norms of their gradients by predictions.
 
     Args:
         loss: any loss.
-        y_true: targets, as the loss takes them.
+        y_true: targets, in the shape that `loss` expects.
         y_pred: predictions, `[..., C]`.
 
     Returns:
-        The two, the norms as constants; `None` where no closed form is known.
+        Values and norms, `[...]` each, the norms as constants; `None` for losses
+        without a known closed form.
     """
     is_error = class_of(loss) is keras.losses.MeanSquaredError
     if is_error and _have_the_same_columns(y_true, y_pred):
@@ -38,7 +39,7 @@ def values_and_gradient_norms(
 
 
 def _have_the_same_columns(y_true, y_pred):
-    """Keras broadcasts: a prediction may be compared with several targets."""
+    """Returns whether no broadcasting happens over the last axis."""
     columns = y_pred.shape[-1] if y_pred.shape.rank else None
     same_rank = y_true.shape.rank == y_pred.shape.rank
     return same_rank and columns is not None and y_true.shape[-1] == columns
@@ -54,7 +55,7 @@ def _is_cross_entropy_of_logits(loss):
 
 
 def _cross_entropy(labels, logits):
-    """`-log p_t`, and the norm of `p - one_hot(t)`, in fewer passes than TensorFlow."""
+    """Computes `-log p_t` and the norm of `p - one_hot(t)` in few passes."""
     targets = tf.one_hot(labels, tf.shape(logits)[-1], dtype=logits.dtype)
 
     @tf.custom_gradient

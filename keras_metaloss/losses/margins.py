@@ -1,8 +1,8 @@
-"""Log odds of classes: what a prediction says for a class against all others.
+"""Log odds of classes.
 
-For a class of probability p the log odds are `s = log p - log(1 - p)`. From them
-`p = sigmoid(s)` and `1 - p = sigmoid(-s)` follow without cancellation, which no
-function of p itself can offer when p is near 1.
+For a class of probability p, the log odds are `s = log p - log(1 - p)`. Then
+`p = sigmoid(s)` and `1 - p = sigmoid(-s)` are free of cancellation. Computing `1 - p`
+from p would lose all digits for p near 1.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ import tensorflow as tf
 
 __all__ = ["binary_log_odds", "label_log_odds", "log_probabilities"]
 
-# Below every probability that a float32 softmax of interest gives, yet its
-# reciprocal, which is part of the gradient, is far from overflow.
+# Smaller than any relevant float32 softmax output. The reciprocal, which is part of
+# the gradient, does not overflow.
 _LEAST_PROBABILITY = 1e-30
 
 
 def log_probabilities(probabilities: tf.Tensor) -> tf.Tensor:
-    """Logarithm of probabilities, finite at 0."""
+    """Computes the logarithm of probabilities, finite at 0."""
     return tf.math.log(tf.maximum(probabilities, _LEAST_PROBABILITY))
 
 
 def binary_log_odds(probabilities: tf.Tensor) -> tf.Tensor:
-    """`log p - log(1 - p)`, finite at 0 and 1."""
+    """Computes `log p - log(1 - p)`, finite at 0 and 1."""
     return log_probabilities(probabilities) - log_probabilities(1.0 - probabilities)
 
 
 def label_log_odds(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Log odds of one class an example: `s = z_t - logsumexp_{j != t} z_j`.
+    """Computes the log odds of the label: `s = z_t - logsumexp_{j != t} z_j`.
 
     Args:
-        labels: whole numbers in [0, C), `[...]`.
+        labels: integer labels in [0, C), `[...]`.
         logits: `[..., C]`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Every class score as an answer of its own: this class, yes or no."""
+"""One-vs-rest loss: one binary decision per class."""
 
 from __future__ import annotations
 
@@ -15,21 +15,28 @@ __all__ = ["OneVsRest"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class OneVsRest(keras.losses.Loss):
-    """Applies a loss of pairs to each query and class.
+    """Applies a binary loss to each class score and averages over classes.
 
-    `L(y, z) = mean_k loss(1[y = k], g(z_k))` with an activation g. With the binary
-    cross-entropy it is the verification loss of Siamese networks, with `"mse"` and a
-    sigmoid that of relation networks.
+    `L(y, z) = mean_k loss(1[y = k], g(z_k))` with an activation g. With binary
+    cross-entropy, this is the verification loss of Siamese networks. With `"mse"` and
+    `"sigmoid"`, it is the loss of relation networks.
 
     Args:
-        loss: a Keras loss, its name or a function of `(y_true, y_pred)`, called with
-            targets of 0 and 1, `[..., C]`.
-        activation: applied to the scores first: a Keras activation or its name.
-        reduction: as in every Keras loss.
-        name: name of the loss.
+        loss: a Keras loss, its name, or a function `(y_true, y_pred) -> values`. It is
+            called with targets of 0 and 1.
+        activation: activation applied to the scores before the loss: a Keras
+            activation, its name or a function. Defaults to `None` (linear).
+        reduction: type of reduction to apply to the loss, as for any Keras loss.
+            Defaults to `"sum_over_batch_size"`.
+        name: name of the loss. Defaults to `"one_vs_rest"`.
 
-    Input: `y_true [...]`, class numbers, or `[..., C]`, one-hot; `y_pred [..., C]`.
-    Value: `[...]` before reduction.
+    Call arguments:
+        y_true: integer labels, `[...]`, or one-hot targets, `[..., C]`.
+        y_pred: class scores, `[..., C]`.
+        sample_weight: optional weights, broadcastable to `[...]`.
+
+    Raises:
+        ValueError: if `loss` is not a Keras loss, its name or a function.
 
     Example:
 
@@ -63,7 +70,7 @@ class OneVsRest(keras.losses.Loss):
             y_true = tf.squeeze(y_true, axis=-1)
         if y_true.shape.rank < y_pred.shape.rank:
             y_true = tf.one_hot(tf.cast(y_true, tf.int32), classes, dtype=y_pred.dtype)
-        # A last axis of one: losses of Keras average over it, leaving the classes.
+        # Keras losses average over the last axis; this one has length 1.
         values = self.loss.call(y_true[..., tf.newaxis], y_pred[..., tf.newaxis])
         return tf.reduce_mean(values, axis=-1)
 

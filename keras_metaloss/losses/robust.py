@@ -1,4 +1,4 @@
-"""A regression loss that finds out how much to trust outliers."""
+"""Adaptive robust regression loss and its negative log-likelihood."""
 
 from __future__ import annotations
 
@@ -23,33 +23,37 @@ from keras_metaloss.same_rank import same_rank
 
 __all__ = ["AdaptiveRobustLoss", "robust_negative_log_likelihood"]
 
-# The distribution has no mean at 0, and its logarithm no derivative at 2.
+# Bounds of a learned alpha. The distribution has no mean at 0, and its log-density is
+# not differentiable by alpha at 2.
 _LOWEST, _HIGHEST = 0.001, 1.999
-# What keeps a perfect fit from an infinite likelihood.
+# Keeps the likelihood of a perfect fit finite.
 _LEAST_SCALE = 1e-5
 
 
 def robust_negative_log_likelihood(
     y_true: Any, y_pred: Any, alpha: Any = 1.0, scale: Any = 1.0
 ) -> tf.Tensor:
-    """Negative log likelihood of residuals under the density of the robust loss.
+    """Computes the negative log-likelihood of residuals under the robust density.
 
-    `rho(x; alpha, c) + log c + log Z(alpha)` in nats, with `x = y_true - y_pred` and
-    `rho` of `kml.losses.general_robust_loss`, averaged over the last axis.
-    Differentiable by all four arguments.
+    `rho(x; alpha, c) + log c + log Z(alpha)` in nats, averaged over the last axis, with
+    `x = y_true - y_pred`, scale `c`, normalizer `Z`, and
+    `rho(x) = |a - 2| / a * (((x / c)^2 / |a - 2| + 1)^(a / 2) - 1)` for `a = alpha`.
+    Differentiable with respect to all four arguments.
 
     Args:
         y_true: targets, `[..., D]`.
         y_pred: predictions, `[..., D]`.
-        alpha: shape, between 0 and 2, both left out: one number or one a column `[D]`.
-        scale: c, above 0, one number or `[D]`.
+        alpha: shape in the open interval (0, 2): a number, or one per column, `[D]`.
+            Defaults to `1.0`.
+        scale: scale `c`: a number greater than 0, or one per column, `[D]`. Defaults
+            to `1.0`.
 
     Returns:
-        Tensor `[...]`.
+        Per-example values, `[...]`.
 
     Raises:
-        ValueError: if alpha or scale are not one number or one a column; if they are
-            no tensors, for numbers out of range.
+        ValueError: if `alpha` or `scale` is neither a scalar nor one number per
+            column, or is out of range (the range is not checked for tensors).
 
     Example:
 
@@ -65,7 +69,7 @@ def robust_negative_log_likelihood(
     residual, result = _residual(y_true, y_pred, alpha, scale)
     check_within("scale", scale, 0.0, math.inf)
     check_within("alpha", alpha, 0.0, 2.0)
-    # Not the variables themselves, which the gradient by hand would not know.
+    # The custom gradient requires tensors: it would not see Keras variables.
     alpha, scale = (
         tf.cast(keras.ops.convert_to_tensor(x, residual.dtype), residual.dtype)
         for x in (alpha, scale)
@@ -75,35 +79,43 @@ def robust_negative_log_likelihood(
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class AdaptiveRobustLoss(TrainableLoss):
-    """Barron's robust loss, its shape and scale learned from the residuals.
+    """Barron's robust loss with a shape and scale learned from the residuals.
 
-    With `learned=True` the negative log likelihood of residuals x, in nats,
-    `rho(x; alpha, c) + log c + log Z(alpha)`, averaged over the last axis. Its
-    parameters alpha, within (0.001, 1.999), and c are trained by
-    `kml.AdaptiveLossModel`: light tails drive alpha towards 2, which is a normal
-    distribution, heavy tails towards 0, a Cauchy distribution. Being a density, it
-    may be below zero, and is not 0 at a perfect fit. Of a large batch, 65,536
-    predictions or more, a part tells a single alpha and scale: at least 256 examples,
-    those with a larger `sample_weight` more often.
+    `rho(x) = |a - 2| / a * (((x / c)^2 / |a - 2| + 1)^(a / 2) - 1)` with
+    `x = y_true - y_pred`, shape `a = alpha` and scale `c`, averaged over the last axis.
 
-    With `learned=False` the loss `rho` itself, see `kml.losses.general_robust_loss`,
-    with any alpha below infinity, in any model.
+    With `learned=True`, the loss is the negative log-likelihood of the residuals in
+    nats, `rho(x; alpha, c) + log c + log Z(alpha)`. Its parameters alpha, in
+    (0.001, 1.999), and c are trained by `kml.AdaptiveLossModel`. Light tails drive
+    alpha towards 2 (a normal distribution), heavy tails towards 0 (a Cauchy
+    distribution). As the negative logarithm of a density, the loss can be negative and
+    is not 0 for a perfect fit. For batches of at least 65,536 predictions, a scalar
+    alpha and scale are trained on a subsample of at least 256 examples, drawn in
+    proportion to their `sample_weight`.
+
+    With `learned=False`, the loss is `rho` with fixed parameters. Any finite alpha and
+    `-inf` are allowed, and any Keras model can be trained with it.
 
     Args:
-        alpha: shape, or its start: one number, or one a column `[D]` of targets.
-        scale: residual at which outliers begin, or its start: above 0, one number or
-            `[D]`.
-        learned: whether alpha and scale are trained.
-        name: name of the loss.
-        reduction: as in Keras.
-        dtype: dtype of the computation.
+        alpha: shape, or its initial value if learned: a number, or one per column of
+            the targets, `[D]`. Defaults to `1.0`.
+        scale: residual above which a value is treated as an outlier, or its initial
+            value if learned: a number greater than 0, or one per column, `[D]`.
+            Defaults to `1.0`.
+        learned: whether `alpha` and `scale` are trained. Defaults to `True`.
+        name: name of the loss. Defaults to `"adaptive_robust_loss"`.
+        reduction: type of reduction to apply to the loss, as for any Keras loss.
+            Defaults to `"sum_over_batch_size"`.
+        dtype: dtype of the loss computation. Defaults to `None`, which uses
+            `keras.backend.floatx()`.
 
     Call arguments:
         y_true: targets, `[..., D]`.
         y_pred: predictions, `[..., D]`.
+        sample_weight: optional weights, broadcastable to `[...]`.
 
     Raises:
-        ValueError: if alpha is out of its range or scale not above 0.
+        ValueError: if `alpha` is out of range, or if `scale` is not positive.
 
     Example:
 
@@ -135,7 +147,7 @@ class AdaptiveRobustLoss(TrainableLoss):
         self._scale = _numbers("scale", scale)
         if not (np.asarray(self._scale) > _LEAST_SCALE).all():
             raise ValueError(
-                "Invalid value for argument `scale`. Expected numbers above "
+                "Invalid value for argument `scale`. Expected numbers greater than "
                 f"{_LEAST_SCALE}. Received: scale={scale!r}"
             )
         if self.learned:
@@ -143,7 +155,7 @@ class AdaptiveRobustLoss(TrainableLoss):
             if not ((share > 0) & (share < 1)).all():
                 raise ValueError(
                     "Invalid value for argument `alpha`. Expected numbers between "
-                    f"{_LOWEST} and {_HIGHEST} for a learned loss, or `learned=False`. "
+                    f"{_LOWEST} and {_HIGHEST}, or `learned=False` to fix `alpha`. "
                     f"Received: alpha={alpha!r}"
                 )
             self.add_parameter("raw_alpha", np.log(share / (1.0 - share)))
@@ -153,14 +165,14 @@ class AdaptiveRobustLoss(TrainableLoss):
 
     @property
     def alpha(self) -> Any:
-        """The shape, as it stands now: a number or a list."""
+        """The current value of the shape."""
         if not self.learned:
             return self._alpha
         return _to_shape(tf.convert_to_tensor(self._parameters["raw_alpha"])).numpy()
 
     @property
     def scale(self) -> Any:
-        """The scale, as it stands now: a number or a list."""
+        """The current value of the scale."""
         if not self.learned:
             return self._scale
         return _to_scale(tf.convert_to_tensor(self._parameters["raw_scale"])).numpy()
@@ -192,11 +204,11 @@ class AdaptiveRobustLoss(TrainableLoss):
 
 
 def _residual(y_true, y_pred, alpha, scale):
-    """What is left of targets, but for the sign, and the dtype of the result."""
+    """Returns `y_pred - y_true` and the dtype of the result."""
     y_true, y_pred, result = as_floats(y_true, y_pred)
     y_true, y_pred = same_rank(y_true, y_pred)
     check_columns(y_pred, alpha=alpha, scale=scale)
-    # The loss is even; this order leaves no sign to change in the gradient.
+    # The loss is even; this order saves a change of sign in the gradient.
     return y_pred - y_true, result
 
 
@@ -216,12 +228,12 @@ def _to_scale(raw):
 
 
 def _numbers(name, value):
-    """A number, or a list of them; minus infinity is one."""
+    """Validates numbers less than infinity; returns a float or a list of floats."""
     array = np.asarray(value)
     fits = np.issubdtype(array.dtype, np.number) and array.ndim <= 1
     if not fits or not (array.astype("float64") < np.inf).all():
         raise ValueError(
-            f"Invalid value for argument `{name}`. Expected a number or one number a "
+            f"Invalid value for argument `{name}`. Expected a number or one number per "
             f"column. Received: {name}={value!r}"
         )
     return float(array) if array.ndim == 0 else [float(v) for v in array]

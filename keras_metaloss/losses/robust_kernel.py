@@ -1,4 +1,4 @@
-"""The robust loss for a learned shape and scale: few passes, derivatives by hand."""
+"""Robust loss kernel with a custom gradient, for a learned shape and scale."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = ["learned_energy"]
 def learned_energy(
     residual: tf.Tensor, alpha: tf.Tensor, scale: tf.Tensor, learns: bool = True
 ) -> tf.Tensor:
-    """Mean over the last axis of `robust_energy(residual / scale, alpha)`.
+    """Computes the mean of `robust_energy(residual / scale, alpha)` over the last axis.
 
-    With `d = 2 - alpha`, `r = (residual / scale)^2 / d`, `t = alpha / 2 log(1 + r)` the
-    energy is `d / alpha (e^t - 1)`, and `h = e^t / (1 + r)` is in all its derivatives:
-    by the residual `residual h / scale^2`, by the scale `-d r h / scale`, by alpha
-    `d / alpha^2 (t e^t - (e^t - 1)) - (e^t - 1) / alpha + r h / 2`.
+    With `d = 2 - alpha`, `r = (residual / scale)^2 / d` and `t = alpha / 2 log(1 + r)`,
+    the energy is `d / alpha (e^t - 1)`. With `h = e^t / (1 + r)`, its derivatives are
+    `residual h / scale^2` by the residual, `-d r h / scale` by the scale, and
+    `d / alpha^2 (t e^t - (e^t - 1)) - (e^t - 1) / alpha + r h / 2` by alpha.
 
     Args:
         residual: `[..., D]`.
-        alpha: between 0 and 2, both left out, a scalar or `[D]`.
-        scale: above 0, a scalar or `[D]`.
-        learns: whether alpha and scale get a gradient from here. If not, that by the
-            residual still has a derivative by them.
+        alpha: in the open interval (0, 2), a scalar or `[D]`.
+        scale: greater than 0, a scalar or `[D]`.
+        learns: whether alpha and scale get a gradient. If `False`, the gradient by the
+            residual is still differentiable by them. Defaults to `True`.
 
     Returns:
         Tensor `[...]`.
@@ -79,17 +79,17 @@ def _energy(residual, alpha, scale, learns):
 
 
 def _exp_and_expm1(t):
-    """Of t that are 0 or above."""
+    """Returns `exp(t)` and `expm1(t)` for non-negative t."""
     if not _compat.is_compiled_by_xla():
         excess = tf.math.expm1(t)
         return excess + 1.0, excess
-    # XLA's own `expm1` takes longer than all this.
+    # The built-in `expm1` of XLA is slower.
     growth, series = tf.exp(t), t * expm1_quotient(t)
     return growth, tf.where(t < SERIES_REACH, series, growth - 1.0)
 
 
 def _to_shape_of(gradient, parameter):
-    """Sums over what the parameter is broadcast along."""
+    """Sums the gradient over the axes along which the parameter is broadcast."""
     if parameter.shape.num_elements() == 1:
         return tf.reshape(tf.reduce_sum(gradient), parameter.shape)
     return gradient

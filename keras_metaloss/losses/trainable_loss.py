@@ -1,4 +1,4 @@
-"""Losses with parameters of their own, trained with the model and saved with it."""
+"""Losses with trainable parameters, which are trained and saved with the model."""
 
 from __future__ import annotations
 
@@ -25,22 +25,46 @@ _HOLDERS = (keras.losses.Loss, list, tuple, dict)
 
 
 class TrainableLoss(keras.losses.Loss):
-    """Base class of losses that may have trained parameters.
+    """Base class for losses with trainable parameters.
 
-    A subclass calls `add_parameter` in its `__init__` and `parameter` in its `call`.
-    Saving needs nothing more. `kml.AdaptiveLossModel`, or any model with the mix-in
-    `kml.models.LossParameters`, trains the parameters with its weights; a plain Keras
-    model would leave them as they are, so `parameter` raises an error in its training.
-    Create the loss where the model is created: under the same `tf.distribute` scope.
+    A subclass calls `add_parameter` in `__init__` and `parameter` in `call`. Parameters
+    are saved automatically. `kml.AdaptiveLossModel`, or any model class with the mix-in
+    `kml.models.LossParameters`, trains them together with its weights. Other Keras
+    models would not train them, so `parameter` raises an error there during training.
+    Create the loss under the same `tf.distribute` scope as the model.
 
-    Only parameters that the loss itself tells something about belong here: a
-    likelihood with its normalisation, say. One that merely scales the loss down would
-    be driven to infinity.
+    The minimum of the loss over its parameters must be finite, as for a normalized
+    likelihood. A parameter that only scales the loss down would diverge.
 
     Args:
-        name: name of the loss.
-        reduction: as in Keras.
-        dtype: dtype of the computation.
+        name: name of the loss. Defaults to `None`, which uses the name of the class.
+        reduction: type of reduction to apply to the loss, as for any Keras loss.
+            Defaults to `"sum_over_batch_size"`.
+        dtype: dtype of the loss computation. Defaults to `None`, which uses
+            `keras.backend.floatx()`. Parameters are float32, or float64 for a
+            float64 loss.
+
+    Raises:
+        ValueError: if the loss is trained by a model that does not train its
+            parameters.
+
+    Example:
+
+    >>> import keras, numpy as np, keras_metaloss as kml
+    >>> class Laplace(kml.losses.TrainableLoss):
+    ...     def __init__(self, **kwargs):
+    ...         super().__init__(**kwargs)
+    ...         self.add_parameter("log_scale", 0.0)
+    ...
+    ...     def call(self, y_true, y_pred):
+    ...         log_scale = self.parameter("log_scale")
+    ...         error = keras.ops.abs(y_true - y_pred) * keras.ops.exp(-log_scale)
+    ...         return keras.ops.mean(error + log_scale, axis=-1)
+    >>> loss = Laplace()
+    >>> float(loss(np.zeros((1, 1)), np.full((1, 1), 2.0)))
+    2.0
+    >>> len(loss.trainable_variables)
+    1
     """
 
     def __init__(
@@ -51,30 +75,38 @@ class TrainableLoss(keras.losses.Loss):
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self._parameters = {}
-        # For `keras.saving.save_model(loss)`.
+        # Required by `keras.saving.save_model(loss)`.
         self.built = True
 
     def add_parameter(self, name: str, value: Any) -> None:
-        """Adds a trained parameter with its initial value."""
-        # bfloat16 would round the optimizer's small updates away.
+        """Adds a trainable parameter.
+
+        Args:
+            name: name of the parameter, unique within the loss.
+            value: initial value, a number or an array.
+        """
+        # Small updates by the optimizer would be rounded to zero in bfloat16.
         dtype = "float64" if self.dtype == "float64" else "float32"
         self._parameters[name] = keras.Variable(
             np.asarray(value, dtype), dtype=dtype, name=f"{self.name}_{name}"
         )
 
     def parameter(self, name: str) -> tf.Tensor:
-        """The value of a parameter, for `call`.
+        """Returns the current value of a parameter as a tensor, for use in `call`.
+
+        Args:
+            name: name of the parameter.
 
         Raises:
-            ValueError: in the training of a model that does not train it.
+            ValueError: in the training of a model that does not train the parameter.
         """
         if _compat.loss_is_being_trained() and not getattr(_thread, "depth", 0):
             raise ValueError(
-                f"The loss {self.name!r} has parameters of its own, which this model "
-                "would not train. Compile `kml.AdaptiveLossModel(model)` with it, or "
-                "let the model's class inherit from `kml.models.LossParameters` "
-                "first. Received: a model without `kml.models.LossParameters` and "
-                f"parameters {sorted(self._parameters)}"
+                f"The loss {self.name!r} has trainable parameters, which this model "
+                "does not train. Compile `kml.AdaptiveLossModel(model)` with this "
+                "loss, or add `kml.models.LossParameters` as the first base class of "
+                "the model. Received: a model without `kml.models.LossParameters` and "
+                f"a loss with parameters {sorted(self._parameters)}"
             )
         return tf.convert_to_tensor(self._parameters[name])
 
@@ -88,7 +120,7 @@ class TrainableLoss(keras.losses.Loss):
             store[name] = variable.numpy()
 
     def load_own_variables(self, store: dict[str, Any]) -> None:
-        # A file without them is that of a model compiled with another loss.
+        # Files of models that were compiled with another loss have no parameters.
         for name, variable in self._parameters.items():
             if name in store:
                 variable.assign(store[name])
@@ -98,10 +130,10 @@ class TrainableLoss(keras.losses.Loss):
 
 
 def loss_parameters(loss: Any) -> list[keras.Variable]:
-    """Parameters of a compiled loss, each once.
+    """Returns the trainable parameters of a compiled loss, without duplicates.
 
     Args:
-        loss: what `compile(loss=...)` takes. Losses inside losses count too.
+        loss: any value of `compile(loss=...)`. Losses nested in losses are included.
     """
     found = {}
     for part in keras.tree.flatten(loss):
@@ -114,20 +146,20 @@ def loss_parameters(loss: Any) -> list[keras.Variable]:
 
 
 def check_no_parameters(loss: Any, model: keras.Model) -> None:
-    """Raises a `ValueError` for losses whose parameters `model` would not train."""
+    """Raises a `ValueError` if `loss` has parameters, which `model` does not train."""
     names = [variable.name for variable in loss_parameters(loss)]
     if names:
         raise ValueError(
-            "Invalid value for argument `loss`. Expected losses without parameters of "
-            f"their own, which `{type(model).__name__}` does not train: fix them "
-            "(`learned=False`, a number for `gamma`), or train one network by "
-            f"`kml.AdaptiveLossModel`. Received: parameters {names}"
+            "Invalid value for argument `loss`. Expected losses without trainable "
+            f"parameters: `{type(model).__name__}` does not train them. Use fixed "
+            "values (`learned=False`, or a number for `gamma`), or train a single "
+            f"network with `kml.AdaptiveLossModel`. Received: parameters {names}"
         )
 
 
 @contextlib.contextmanager
 def loss_parameters_trained() -> Iterator[None]:
-    """Within the context a model computes its loss whose parameters it trains."""
+    """Context in which a model that trains loss parameters computes its loss."""
     _thread.depth = getattr(_thread, "depth", 0) + 1
     try:
         yield

@@ -1,4 +1,4 @@
-"""Any Keras model, trained with losses that adapt."""
+"""Wrapper that trains any Keras model with a trainable loss."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ __all__ = ["AdaptiveLossModel"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class AdaptiveLossModel(LossParameters, keras.Model):
-    """Wraps a model so that its loss may have trained parameters of its own.
+    """Wraps a Keras model to train it together with the parameters of its loss.
 
-    What it computes is what the wrapped model computes, with the same weights;
-    `compile`, `fit`, `evaluate`, `predict`, callbacks and saving work as for any Keras
-    model. `export` writes the wrapped model. A model class of one's own can have the
-    same from the mix-in `kml.models.LossParameters`.
+    The wrapper has the outputs and weights of the wrapped model. `compile`, `fit`,
+    `evaluate`, `predict`, callbacks and saving work as for any Keras model. `export`
+    writes the wrapped model. The wrapper also computes the per-example gradients with
+    respect to weights that `kml.losses.AdaLoss` can use. Custom model classes get the
+    same features from the mix-in `kml.models.LossParameters`.
 
     Args:
         model: any Keras model: Functional, Sequential or subclassed.
-        name: name of the model.
+        name: optional name of the model. Defaults to `None`.
+
+    Call arguments:
+        inputs: inputs of the wrapped model.
+        training: whether to run in training mode. Defaults to `None`, which uses the
+            mode of the calling method.
 
     Raises:
         ValueError: if `model` is not a Keras model.
@@ -39,7 +45,8 @@ class AdaptiveLossModel(LossParameters, keras.Model):
     """
 
     def __init__(self, model: keras.Model, *, name: str | None = None) -> None:
-        # What it wraps casts its own inputs: numbers of categories must stay whole.
+        # No autocast: integer IDs must not be rounded to float16. The wrapped model
+        # casts its inputs itself.
         super().__init__(name=name, autocast=False)
         if not isinstance(model, keras.Model):
             raise ValueError(
@@ -47,13 +54,13 @@ class AdaptiveLossModel(LossParameters, keras.Model):
                 f"Received: model={model!r}"
             )
         self.model = model
-        # Otherwise a model that was only trained would be saved without the
-        # optimizer's moments.
+        # Without this, saving a model after `fit` only would drop the state of the
+        # optimizer.
         self.built = model.built
 
     @property
     def output_names(self) -> list[str] | None:
-        """Names of the outputs of the wrapped model, for losses in a dictionary."""
+        """Output names of the wrapped model, the keys of a dictionary of losses."""
         return getattr(self.model, "output_names", None)
 
     def _network(self) -> keras.Model:
@@ -63,7 +70,7 @@ class AdaptiveLossModel(LossParameters, keras.Model):
         return self.model(inputs, training=training)
 
     def export(self, filepath: str, *args: Any, **kwargs: Any) -> None:
-        """As `keras.Model.export` of the wrapped model."""
+        """Exports the wrapped model; takes the arguments of `keras.Model.export`."""
         self.model.export(filepath, *args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Gradients of each example's loss by weights of the network."""
+"""Per-example gradients of a loss with respect to weights of the network."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def parameter_statistics(
     chunk_size: int,
     with_cosines: bool,
 ) -> GradientStatistics:
-    """Norms of the exact gradients by all `variables`, chunk by chunk.
+    """Computes norms of per-example gradients by `variables`, in chunks.
 
     Args:
-        network: computes predictions from x, here in inference mode.
-        variables: its trained weights.
-        loss: `(y_true, y_pred) -> values [N, ...]`, averaged over all but N.
+        network: computes predictions from x; called in inference mode.
+        variables: trainable weights of the network.
+        loss: `(y_true, y_pred) -> values [N, ...]`; averaged over all axes but N.
         x: inputs, `[N, ...]`, or a structure of them.
         y: targets, `[N, ...]`.
-        chunk_size: how many examples' gradients are held at a time.
-        with_cosines: whether to compare them with their mean.
+        chunk_size: number of examples whose gradients are in memory at a time.
+        with_cosines: whether to compute cosines with the mean gradient.
 
     Raises:
         ValueError: if a recurrent layer is not unrolled.
     """
     _check_unrolled(network)
-    # Read here: inside of loops a replica does not know its copy of a variable.
+    # Read variables here: inside a loop, a replica cannot find its local copy.
     every = network.variables
     values = {id(v): tf.convert_to_tensor(v.value) for v in every}
     count = tf.shape(keras.tree.flatten(x)[0])[0]
@@ -76,7 +76,7 @@ def parameter_statistics(
         chunk = keras.tree.map_structure(lambda t: tf.gather(t, indices), (x, y))
         return tf.vectorized_map(one_example, chunk)
 
-    # The last chunk is filled up with the last example.
+    # The last chunk is padded with the last example.
     chunks = (count + chunk_size - 1) // chunk_size
     indices = tf.minimum(tf.range(chunks * chunk_size), count - 1)
     dtype = keras.tree.flatten(variables)[0].dtype
@@ -97,17 +97,17 @@ def last_layer_statistics(
     *,
     with_cosines: bool,
 ) -> GradientStatistics:
-    """Norms of the gradients by kernel and bias of the last layer, a `Dense` one.
+    """Computes norms of per-example gradients by the last layer, a `Dense` layer.
 
-    For one vector h of features an example the gradient is `h (dL/dz)^T`, with norm
-    `||h|| ||dL/dz||`, a bias being one more feature that is always 1.
+    For one feature vector h per example, the gradient by the kernel is `h (dL/dz)^T`,
+    with norm `||h|| ||dL/dz||`. The bias is treated as a feature equal to 1.
 
     Args:
-        network: computes predictions from x, here in inference mode.
-        loss: `(y_true, y_pred) -> values [N, ...]`, averaged over all but N.
+        network: computes predictions from x; called in inference mode.
+        loss: `(y_true, y_pred) -> values [N, ...]`; averaged over all axes but N.
         x: inputs, `[N, ...]`, or a structure of them.
         y: targets, `[N, ...]`.
-        with_cosines: whether to compare them with their mean.
+        with_cosines: whether to compute cosines with the mean gradient.
     """
     calls = []
 
@@ -157,8 +157,9 @@ def _check_unrolled(network):
     ]
     if looped:
         raise ValueError(
-            "An `AdaLoss(gradient='parameters')` needs recurrent layers with "
-            f"`unroll=True`. Received: a network with the layers {looped} without it"
+            "Invalid value for argument `gradient`. `AdaLoss(gradient='parameters')` "
+            "requires recurrent layers to have `unroll=True`. Received: a network with "
+            f"layers {looped}, which have `unroll=False`"
         )
 
 
@@ -169,18 +170,19 @@ def _check_last(network, calls):
         if layer.weights and not _compat.flatten_layers(layer)
     ]
     dense = [layer for layer, _, _ in calls]
-    # The order of layers is that of calls only in Functional and Sequential models.
+    # Only Functional and Sequential models list their layers in call order.
     ordered = isinstance(network, keras.Sequential) or hasattr(network, "output_names")
     if not dense or (ordered and weighted[-1] is not dense[-1]):
         raise ValueError(
-            "An `AdaLoss(gradient='last_layer')` needs a `Dense` layer as the last one "
-            "with weights; use `gradient='parameters'`. Received: a network with "
-            f"layers {[layer.name for layer in weighted]}"
+            "Invalid value for argument `gradient`. `AdaLoss(gradient='last_layer')` "
+            "requires a `Dense` layer as the last layer with weights; use "
+            "`gradient='parameters'`. Received: a network with layers "
+            f"{[layer.name for layer in weighted]}"
         )
 
 
 def _example_means(loss, y_true, y_pred):
-    """Loss of each example, `[N]`: the mean over what no mask leaves out."""
+    """Computes the loss of each example, `[N]`, the mean over unmasked values."""
     values = loss(y_true, y_pred)
     _compat.add_keras_mask(values, _compat.keras_mask(keras.tree.flatten(y_pred)[0]))
     mask = _compat.keras_mask(values)

@@ -1,4 +1,4 @@
-"""Models that train the parameters of their loss."""
+"""Mix-in for models that train the parameters of their loss."""
 
 from __future__ import annotations
 
@@ -25,21 +25,28 @@ __all__ = ["LossParameters"]
 
 
 class LossParameters(TracedOnce):
-    """Mix-in that makes a Keras model train the parameters of its compiled loss.
+    """Mix-in for Keras models that trains the parameters of the compiled loss.
 
-    Put it before the Keras class: `class Mine(kml.models.LossParameters, keras.Model)`,
-    likewise with `keras.Sequential`. The parameters of the loss, or of several losses
-    in a list or dictionary, become trainable weights of the model: its optimizer
-    updates them and its files hold them, with the optimizer's moments. `weights` and
-    `count_params` leave them out; `get_weights` has them at the end, so that callbacks
-    which restore weights restore them too. It also computes, for a
-    `kml.losses.AdaLoss`, gradients of each example by weights of the network.
+    List it before the Keras class:
+    `class MyModel(kml.models.LossParameters, keras.Model)`, or `keras.Sequential`. The
+    parameters of the loss, or of several losses in a list or dictionary, become
+    trainable weights of the model. The optimizer updates them, and saved models include
+    them with the optimizer state. `weights` and `count_params` exclude them.
+    `get_weights` returns them last, so callbacks that restore weights restore them as
+    well. The mix-in also computes the per-example gradients with respect to weights
+    that `kml.losses.AdaLoss` can use.
 
-    `keras.models.clone_model` makes a plain `keras.Sequential` of such a one, which
-    says so when it is trained; `Mine.from_config(model.get_config())` keeps the class.
+    `keras.models.clone_model` turns a `keras.Sequential` with this mix-in into a plain
+    `keras.Sequential`, which raises an error when trained. Use
+    `MyModel.from_config(model.get_config())` to keep the class.
 
-    An optimizer with weight decay would decay them as well: call
-    `optimizer.exclude_from_weight_decay(var_list=loss.trainable_variables)` first.
+    An optimizer with weight decay also decays the parameters of the loss. To prevent
+    this, call `optimizer.exclude_from_weight_decay(var_list=loss.trainable_variables)`.
+
+    Raises:
+        ValueError: in training, if the loss was created outside of the scope of a
+            multi-replica strategy, or if `kml.losses.AdaLoss` cannot compute the
+            requested gradients for the model.
 
     Example:
 
@@ -55,12 +62,12 @@ class LossParameters(TracedOnce):
 
     @property
     def trainable_weights(self) -> list[keras.Variable]:
-        """Weights that training changes, those of the loss last."""
+        """Trainable weights of the model, followed by the parameters of the loss."""
         return _joined(super().trainable_weights, self._loss_parameters())
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
-        """As `trainable_weights`: Keras builds the optimizer from these."""
+        """Same as `trainable_weights`; Keras builds the optimizer with these."""
         return _joined(super().trainable_variables, self._loss_parameters())
 
     def compute_loss(
@@ -71,7 +78,18 @@ class LossParameters(TracedOnce):
         sample_weight: Any = None,
         training: bool = True,
     ) -> tf.Tensor:
-        """The compiled loss, its parameters trained and its gradients at hand."""
+        """Computes the compiled loss and trains its parameters.
+
+        Args:
+            x: inputs. Defaults to `None`.
+            y: targets. Defaults to `None`.
+            y_pred: predictions. Defaults to `None`.
+            sample_weight: optional sample weights. Defaults to `None`.
+            training: whether the loss is computed for training. Defaults to `True`.
+
+        Returns:
+            Scalar loss.
+        """
         _check_scope(self.distribute_strategy, self._loss_parameters())
         with contextlib.ExitStack() as stack:
             stack.enter_context(loss_parameters_trained())
@@ -83,12 +101,19 @@ class LossParameters(TracedOnce):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def get_weights(self) -> list[np.ndarray]:
-        """Values of `weights`, then of the parameters of the loss."""
+        """Returns the values of `weights`, followed by the parameters of the loss."""
         own = [np.asarray(v) for v in self._loss_parameters(trainable=True)]
         return super().get_weights() + own
 
     def set_weights(self, weights: list[np.ndarray]) -> None:
-        """Sets what `get_weights` gave, with or without the parameters of the loss."""
+        """Sets weights from `get_weights`, with or without those of the loss.
+
+        Args:
+            weights: list of arrays.
+
+        Raises:
+            ValueError: if the number of arrays does not match.
+        """
         weights = list(weights)
         parameters = self._loss_parameters(trainable=True)
         count = len(self.weights)
@@ -104,16 +129,17 @@ class LossParameters(TracedOnce):
         for variable, value in zip(parameters, weights[count:], strict=True):
             variable.assign(value)
 
-    # A method: Keras would follow a property that is the model itself without end.
+    # Not a property: Keras would follow a property that returns the model forever.
     def _network(self):
-        """What computes predictions."""
+        """Returns the model that computes the predictions."""
         return self
 
     def _gradient_statistics(self, loss, x, y, y_pred):
         if len(keras.tree.flatten(y_pred)) != 1:
             raise ValueError(
-                f"An `AdaLoss(gradient={loss.gradient!r})` needs a model with one "
-                "output; use `gradient='output'`. Received: "
+                "Invalid value for argument `gradient`. Gradients with respect to "
+                "weights require a model with one output; use `gradient='output'`. "
+                f"Received: gradient={loss.gradient!r} and a model with "
                 f"{len(keras.tree.flatten(y_pred))} outputs"
             )
 
@@ -140,18 +166,18 @@ class LossParameters(TracedOnce):
     def _loss_parameters(self, trainable=None):
         if not (self.trainable if trainable is None else trainable):
             return []
-        # Keras asks for weights before its own constructor has set `loss`.
+        # Keras reads the weights before its constructor has set `loss`.
         return loss_parameters(getattr(self, "loss", None))
 
 
 def _check_scope(strategy, variables):
-    """Keras's optimizers would fail without a word."""
+    """Validates the scope of variables; optimizers would silently not train them."""
     for variable in variables if strategy.num_replicas_in_sync > 1 else ():
         if not strategy.extended.variable_created_in_scope(variable.value):
             raise ValueError(
-                "Invalid value for argument `loss`. Expected a loss made where the "
-                "model is made, within `strategy.scope()`, as it has parameters of its "
-                f"own. Received: the parameter {variable.name!r}, made outside"
+                "Invalid value for argument `loss`. Expected a loss with trainable "
+                "parameters to be created like the model, within `strategy.scope()`. "
+                f"Received: parameter {variable.name!r}, created outside of the scope"
             )
 
 

@@ -1,7 +1,7 @@
-"""Every loss of the package that gives a value an example: one row each.
+"""Cases of `test_loss_matrix.py`: all losses that return one value per example.
 
-The rows drive `test_loss_matrix.py`. `reference` computes the values before reduction
-in float64 NumPy, example by example, from the definition of the loss.
+`reference` computes the values before reduction from the definition of the loss, in
+float64 NumPy, example by example.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import keras_metaloss as kml
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A loss, data that it takes, and what its values should be."""
+    """A loss, its test data and the reference of its values."""
 
     make: Callable[..., Any]
     data: Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
     reference: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    #: For a loss that treats a part of itself as a constant: the function of the
-    #: predictions whose derivative its gradient is.
+    #: For a loss with factors that are treated as constants: the function of the
+    #: predictions that has the same gradient.
     frozen: Callable | None = None
-    #: The plain function of the same values.
+    #: The function that returns the same values.
     function: Callable | None = None
 
 
@@ -71,7 +71,7 @@ def residuals(random):
 
 
 def embeddings(random):
-    """Three classes, one of which has a single example."""
+    """Returns examples of three classes, one of which has a single example."""
     return np.array([0, 1, 0, 1, 1, 2, 0, 1]), random.normal(size=(8, 3))
 
 
@@ -112,7 +112,7 @@ def binary_focal(gamma=2.0, alpha=None, smoothing=0.0):
 
 
 def robust(alpha, scale):
-    """Barron's equation 8, where it is not singular."""
+    """Equation 8 of Barron's paper, for alpha other than 0 and 2."""
     alpha, scale = np.asarray(alpha), np.asarray(scale)
 
     def values(y_true, y_pred):
@@ -123,7 +123,7 @@ def robust(alpha, scale):
 
 
 def hyperbolic(y_true, y_pred):
-    """At alpha = 1 the distribution is hyperbolic: Z = 2 e K_1(1)."""
+    """Likelihood at alpha = 1, a hyperbolic distribution with Z = 2 e K_1(1)."""
     residual = (y_true - y_pred) / 0.5
     z = 2 * np.e * 0.6019072301972346
     return (np.sqrt(residual**2 + 1) - 1 + np.log(0.5 * z)).mean(axis=-1)
@@ -135,7 +135,7 @@ def cross_entropy(y_true, y_pred):
 
 
 def ada_frozen(values):
-    """Its weights are constants."""
+    """Returns the loss with weights held constant."""
 
     def function(y_true, y_pred):
         weight = values(y_true, y_pred) / cross_entropy(y_true, y_pred)
@@ -145,7 +145,7 @@ def ada_frozen(values):
 
 
 def ada(alpha, direction=1.0):
-    """Cross-entropy, weighed by the gradient by the logits, `softmax(z) - y`."""
+    """Cross-entropy weighted by the gradient by the logits, `softmax(z) - y`."""
 
     def values(y_true, y_pred):
         loss = cross_entropy(y_true, y_pred)
@@ -164,7 +164,7 @@ def ada(alpha, direction=1.0):
 
 
 def by_anchor(function):
-    """Losses of anchors from `function(vectors, anchor, positives, negatives)`."""
+    """Returns anchor losses of `function(vectors, anchor, positives, negatives)`."""
 
     def values(labels, vectors):
         every = np.arange(len(labels))

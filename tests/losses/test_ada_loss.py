@@ -1,4 +1,4 @@
-"""`AdaLoss`: weights from gradients, exact by any set of weights."""
+"""Tests of `AdaLoss` against exact per-example gradients."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def network(dropout=0.0):
 
 
 def gradients_one_by_one(model, x, y, variables):
-    """Flat gradient of each example's squared error, from a loop."""
+    """Computes the flat gradient of each example's squared error in a loop."""
     rows = []
     for i in range(len(x)):
         with tf.GradientTape() as tape:
@@ -128,7 +128,7 @@ def test_last_layer_gradients(alpha, steps):
 
 @pytest.mark.parametrize("gradient", ["output", "last_layer", "parameters"])
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_the_weight_is_a_constant_of_the_step(gradient, jit_compile):
+def test_weights_are_constants_in_the_gradient(gradient, jit_compile):
     x, y = data()
     model = compiled(linear(), gradient=gradient, jit_compile=jit_compile)
     before = [w.copy() for w in model.get_weights()]
@@ -144,7 +144,7 @@ def test_the_weight_is_a_constant_of_the_step(gradient, jit_compile):
     np.testing.assert_allclose(before[1] - bias, 0.1 * weighted.sum(axis=0), rtol=2e-4)
 
 
-def test_direction_and_function():
+def test_direction_flips_alpha_and_alpha_may_be_a_function():
     x, y = data()
     pred = np.zeros_like(y)
     hard, easy = (
@@ -159,13 +159,13 @@ def test_direction_and_function():
     )
 
 
-def test_standardized_norms_that_are_equal_weigh_equally():
+def test_equal_norms_get_equal_standardized_weights():
     loss = AdaLoss("mae", alpha="standardized", reduction=None)
     values = loss(np.zeros((4, 1)), np.array([[1.0], [2.0], [0.1], [3.0]]))
     np.testing.assert_allclose(values, [0.5, 1.0, 0.05, 1.5], rtol=1e-6)
 
 
-def test_a_perfect_batch_has_a_finite_gradient():
+def test_gradient_of_a_perfect_batch_is_finite():
     y_pred = tf.zeros((3, 2))
     for alpha in ("norm", "standardized", "cosine"):
         with tf.GradientTape() as tape:
@@ -176,7 +176,7 @@ def test_a_perfect_batch_has_a_finite_gradient():
 
 
 @pytest.mark.parametrize("gradient", ["last_layer", "parameters"])
-def test_trains_and_is_saved(gradient, tmp_path):
+def test_model_trains_and_reloads(gradient, tmp_path):
     x, y = data(32)
     model = compiled(
         network(dropout=0.3), gradient=gradient, alpha="standardized", direction="easy"
@@ -188,7 +188,7 @@ def test_trains_and_is_saved(gradient, tmp_path):
     assert loaded.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
 
 
-def test_in_a_plain_model():
+def test_plain_model_supports_output_gradients_only():
     x, y = data()
     plain = linear()
     plain.compile(optimizer="sgd", loss=AdaLoss("mse"))
@@ -208,7 +208,7 @@ def test_parameters_of_the_wrapped_loss_are_trained():
     assert loss.loss.scale != pytest.approx(1.0, abs=1e-3)
 
 
-def test_recurrent_layers_have_to_be_unrolled():
+def test_recurrent_layers_must_be_unrolled():
     x = np.random.default_rng(0).normal(size=(8, 5, 3)).astype("float32")
     for unroll in (False, True):
         network = keras.Sequential(
@@ -224,7 +224,7 @@ def test_recurrent_layers_have_to_be_unrolled():
                 model.fit(x, x[:, 0, :1], verbose=0)
 
 
-def test_what_the_gradients_need():
+def test_unsupported_networks_raise():
     inputs = keras.Input((3,))
     heads = [keras.layers.Dense(2)(inputs), keras.layers.Dense(2)(inputs)]
     model = kml.AdaptiveLossModel(keras.Model(inputs, heads))
@@ -247,17 +247,17 @@ def test_what_the_gradients_need():
         ({"loss": "mse", "chunk_size": 0}, "`chunk_size`.*0"),
     ],
 )
-def test_wrong_arguments(arguments, message):
+def test_invalid_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         AdaLoss(**arguments)
     scalar = AdaLoss(lambda y_true, y_pred: tf.reduce_mean(y_pred))
-    with pytest.raises(ValueError, match="`loss`.*one value an example"):
+    with pytest.raises(ValueError, match="`loss`.*one value per example"):
         scalar(np.zeros((2, 1)), np.zeros((2, 1)))
 
 
 @pytest.mark.parametrize("gradient", ["output", "last_layer", "parameters"])
 @pytest.mark.parametrize("run_eagerly", [False, True])
-def test_what_layers_add_to_the_loss_counts(gradient, run_eagerly):
+def test_added_losses_of_layers_are_included(gradient, run_eagerly):
     class Penalty(keras.layers.Layer):
         def call(self, x):
             self.add_loss(100.0 + 0.0 * tf.reduce_mean(x))
@@ -286,8 +286,8 @@ def test_what_layers_add_to_the_loss_counts(gradient, run_eagerly):
         (keras.losses.BinaryFocalCrossentropy, "sigmoid"),
     ],
 )
-def test_predictions_that_show_their_logits(cls, activation, by_name, mode):
-    """Keras computes such losses from what the activation got."""
+def test_losses_that_use_logits_of_the_activation(cls, activation, by_name, mode):
+    """Keras computes these losses from the inputs of the activation."""
     x = np.random.default_rng(0).normal(size=(8, 3))
     sparse = cls is keras.losses.SparseCategoricalCrossentropy
     y = np.arange(8) % 2 if sparse else np.eye(2)[np.arange(8) % 2]
@@ -310,8 +310,7 @@ def test_predictions_that_show_their_logits(cls, activation, by_name, mode):
     assert np.abs(changes[1]).max() > 1e-3
 
 
-def test_logits_that_are_none():
-    """As Keras says itself."""
+def test_probabilities_with_from_logits_warn_as_in_keras():
     model = linear("softmax")
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("sgd", AdaLoss(loss))
@@ -320,7 +319,7 @@ def test_logits_that_are_none():
 
 
 @pytest.mark.parametrize("loss", ["mse", "mae", keras.losses.MeanSquaredError()])
-def test_steps_without_the_axis_of_predictions(loss):
+def test_time_steps_without_a_prediction_axis(loss):
     y, y_pred = np.random.default_rng(0).normal(size=(2, 3, 5))
     values = AdaLoss(loss, reduction=None)(y, y_pred[..., np.newaxis])
     np.testing.assert_allclose(
@@ -329,7 +328,7 @@ def test_steps_without_the_axis_of_predictions(loss):
     assert values.shape == (3, 5)
 
 
-def test_class_numbers_stay_whole_in_bfloat16():
+def test_integer_labels_stay_exact_in_bfloat16():
     logits = tf.one_hot([257, 999], 1000) * 20.0
     loss = AdaLoss(
         keras.losses.SparseCategoricalCrossentropy(from_logits=True), dtype="bfloat16"
@@ -339,13 +338,13 @@ def test_class_numbers_stay_whole_in_bfloat16():
 
 
 class TestOnePassForValueAndGradient:
-    """What is computed once has the derivatives of what is computed twice."""
+    """Values and gradients from one pass have the derivatives of two passes."""
 
     random = np.random.default_rng(0)
     hot = tf.one_hot(random.integers(0, 4, 6), 4)
     logits = tf.constant(random.normal(size=(6, 4)), "float32")
 
-    def by_hand(self, function, logits):
+    def two_pass(self, function, logits):
         with tf.GradientTape() as tape:
             tape.watch(logits)
             values = function(self.hot, logits)
@@ -353,7 +352,7 @@ class TestOnePassForValueAndGradient:
         return tf.reduce_mean(tf.stop_gradient(tf.sigmoid(norms)) * values)
 
     @pytest.mark.parametrize("jit_compile", [False, True])
-    def test_variables_of_the_loss(self, jit_compile):
+    def test_gradients_of_variables_of_the_loss(self, jit_compile):
         factor = tf.Variable(2.0)
 
         def function(y_true, y_pred):
@@ -369,12 +368,12 @@ class TestOnePassForValueAndGradient:
             return tape.gradient(value, [self.logits, factor])
 
         ours = slopes(lambda logits: loss(self.hot, logits))
-        exact = slopes(lambda logits: self.by_hand(function, logits))
+        exact = slopes(lambda logits: self.two_pass(function, logits))
         for own, other in zip(ours, exact, strict=True):
             np.testing.assert_allclose(own, other, rtol=1e-5, atol=1e-7)
 
     @pytest.mark.parametrize("jit_compile", [False, True])
-    def test_tensors_that_the_loss_closes_over(self, jit_compile):
+    def test_gradients_of_captured_tensors(self, jit_compile):
         @tf.function(jit_compile=jit_compile)
         def slope(factor):
             def function(y_true, y_pred):
@@ -383,20 +382,20 @@ class TestOnePassForValueAndGradient:
             with tf.GradientTape(persistent=True) as tape:
                 tape.watch(factor)
                 ours = AdaLoss(function)(self.hot, self.logits)
-                exact = self.by_hand(function, self.logits)
+                exact = self.two_pass(function, self.logits)
             return tape.gradient(ours, factor), tape.gradient(exact, factor)
 
         ours, exact = slope(tf.constant(3.0))
         assert float(ours) == pytest.approx(float(exact), rel=1e-5)
 
     @pytest.mark.parametrize("name", ["TripletLoss", "NPairLoss", "ContrastiveLoss"])
-    def test_values_that_depend_on_other_examples(self, name):
+    def test_losses_across_the_batch(self, name):
         loss = getattr(kml.losses, name)()
         labels = tf.constant([0, 0, 1, 1, 2, 2])
         slopes = []
         for reduced in (
             lambda y: AdaLoss(loss)(labels, y),
-            lambda y: self.by_hand(lambda _, z: loss.call(labels, z), y),
+            lambda y: self.two_pass(lambda _, z: loss.call(labels, z), y),
         ):
             with tf.GradientTape() as tape:
                 tape.watch(self.logits)
@@ -426,10 +425,10 @@ class TestOnePassForValueAndGradient:
             return outer.gradient(length, self.logits)
 
         ours = curvature(lambda logits: loss(targets, logits))
-        exact = curvature(lambda logits: self.by_hand(function, logits))
+        exact = curvature(lambda logits: self.two_pass(function, logits))
         np.testing.assert_allclose(ours, exact, rtol=1e-5, atol=1e-7)
 
-    def test_targets_that_are_predictions_too(self):
+    def test_gradients_of_targets(self):
         targets = tf.nn.softmax(self.logits)
         loss = AdaLoss("mse")
         with tf.GradientTape() as tape:
@@ -442,7 +441,7 @@ class TestOnePassForValueAndGradient:
             value = loss(targets, swapped)
         np.testing.assert_allclose(slope, -tape.gradient(value, swapped), rtol=1e-5)
 
-    def test_classes_that_are_not_the_last_axis(self):
+    def test_class_axis_other_than_the_last(self):
         hot = tf.one_hot(self.random.integers(0, 3, (2, 5)), 3)
         logits = tf.constant(self.random.uniform(size=(2, 5, 3)), "float32")
         turned = [tf.transpose(values, [0, 2, 1]) for values in (hot, logits)]
@@ -456,6 +455,6 @@ class TestOnePassForValueAndGradient:
             expected = AdaLoss(cls(axis=-1), **options)(hot, logits)
             np.testing.assert_allclose(values, expected, rtol=1e-5)
 
-    def test_half_precision_stays(self):
+    def test_half_precision_is_preserved(self):
         y = tf.cast(self.hot, "bfloat16")
         assert kml.losses.ada_loss(y, tf.zeros_like(y), "mse").dtype == tf.bfloat16

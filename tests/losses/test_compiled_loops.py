@@ -1,4 +1,4 @@
-"""Sums and shapes that are fast under XLA, against numpy."""
+"""Tests of sums and shapes for XLA against NumPy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras_metaloss.losses.compiled_loops import long_rows, row_sums
 @pytest.mark.parametrize("costly", [False, True])
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("shape", [(7,), (3, 5), (3, 50), (2, 3, 50), (0, 50), (3, 0)])
-def test_row_sums(shape, jit_compile, costly):
+def test_row_sums_match_numpy(shape, jit_compile, costly):
     values = np.random.default_rng(0).normal(size=shape).astype("float32")
     sums = tf.function(row_sums, jit_compile=jit_compile)(tf.constant(values), costly)
     np.testing.assert_allclose(sums, values.sum(axis=-1), rtol=1e-5, atol=1e-5)
@@ -22,5 +22,5 @@ def test_row_sums(shape, jit_compile, costly):
     ("shape", "expected"),
     [((4,), (4,)), ((4, 2), (4, 2)), ((4, 2, 3), (4, 6)), ((0, 2, 3), (0, 6))],
 )
-def test_long_rows(shape, expected):
+def test_long_rows_flattens_trailing_axes(shape, expected):
     assert long_rows(tf.zeros(shape)).shape == expected

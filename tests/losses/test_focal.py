@@ -1,4 +1,4 @@
-"""Focal losses: exact at any logit, and cross-entropy at gamma = 0."""
+"""Tests of focal losses: exact for any logit, cross-entropy at gamma = 0."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXACT = {"float32": (1e-5, 1e-4, 1e-36), "float64": (1e-10, 1e-10, 1e-290)}
 
 
 def exact_focal(odds, gamma):
-    """Value and derivative by the log odds, in fifty digits."""
+    """Computes value and derivative by the log odds with fifty digits."""
     with mpmath.workdps(50):
         ahead = mpmath.exp(mpmath.mpf(odds))
         p, rest = ahead / (1 + ahead), 1 / (1 + ahead)
@@ -31,7 +31,7 @@ def exact_focal(odds, gamma):
 
 
 def exact_categorical(logits, label, gamma):
-    """Value and derivatives by all logits."""
+    """Computes the value and the derivatives by all logits."""
     with mpmath.workdps(50):
         terms = [mpmath.exp(mpmath.mpf(float(z))) for z in logits]
         others = mpmath.fsum(t for i, t in enumerate(terms) if i != label)
@@ -52,7 +52,7 @@ def value_and_gradient(loss, y_true, y_pred):
 @pytest.mark.parametrize("dtype", EXACT)
 @pytest.mark.parametrize("gamma", GAMMAS)
 @pytest.mark.parametrize("label", [0.0, 1.0])
-def test_binary_is_exact(gamma, label, dtype):
+def test_binary_loss_is_exact(gamma, label, dtype):
     logits = np.array(LOGITS, dtype)[:, np.newaxis]
     loss = Binary(gamma, from_logits=True, dtype=dtype)
     values, gradient = value_and_gradient(loss, np.full_like(logits, label), logits)
@@ -70,7 +70,7 @@ def test_binary_is_exact(gamma, label, dtype):
     )
 
 
-# What torchvision.ops.sigmoid_focal_loss (0.29.2) gives, and its gradient.
+# Values and gradients of torchvision.ops.sigmoid_focal_loss (0.29.2).
 TORCHVISION = {
     (0.25, 2.0): (
         [0.6915701102563155, 0.05068011788812772, 0.04332169878499658],
@@ -94,7 +94,7 @@ TORCHVISION = {
 
 
 @pytest.mark.parametrize(("alpha", "gamma"), TORCHVISION)
-def test_binary_as_in_torchvision(alpha, gamma):
+def test_binary_loss_matches_torchvision(alpha, gamma):
     logits = np.array([[-3.0, -0.5, 0.0], [0.25, 2.0, 7.5]])
     targets = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
     loss = Binary(gamma, alpha, from_logits=True, dtype="float64")
@@ -105,7 +105,7 @@ def test_binary_as_in_torchvision(alpha, gamma):
 
 
 def wide_logits(dtype, classes=5):
-    """Rows in which the target is far ahead, far behind, or among others."""
+    """Returns rows with target logits far above, far below or among the others."""
     random = np.random.default_rng(0)
     rows = [random.normal(size=classes) * scale for scale in (0.1, 1, 5, 30, 300)]
     for size in SIZES[3:]:
@@ -121,7 +121,7 @@ def wide_logits(dtype, classes=5):
 @pytest.mark.parametrize("dtype", EXACT)
 @pytest.mark.parametrize("gamma", GAMMAS)
 @pytest.mark.parametrize("kind", ["categorical", "sparse"])
-def test_categorical_is_exact(gamma, kind, dtype):
+def test_categorical_losses_are_exact(gamma, kind, dtype):
     logits = wide_logits(dtype)
     labels = np.full(len(logits), 2)
     if kind == "sparse":
@@ -140,7 +140,7 @@ def test_categorical_is_exact(gamma, kind, dtype):
     )
 
 
-def test_soft_targets_are_finite_and_exact_at_any_logit():
+def test_soft_targets_are_exact_for_any_logit():
     logits = wide_logits("float64")
     targets = np.random.default_rng(1).dirichlet(np.ones(5), size=len(logits))
     loss = Categorical(1.5, from_logits=True, dtype="float64")
@@ -160,7 +160,7 @@ def test_soft_targets_are_finite_and_exact_at_any_logit():
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("cls", [Binary, Categorical, Sparse])
-def test_finite_at_certain_and_wrong_probabilities(cls, gamma):
+def test_loss_is_finite_for_probabilities_0_and_1(cls, gamma):
     y_pred = np.array([[0.0, 1.0], [1.0, 0.0]], "float32")
     targets = np.array([0, 0]) if cls is Sparse else np.array([[1, 0], [1, 0]])
     values, gradient = value_and_gradient(
@@ -200,7 +200,7 @@ def test_gamma_zero_is_cross_entropy():
     )
 
 
-def test_agrees_with_keras_where_keras_does_not_clip():
+def test_loss_matches_keras_without_clipping():
     random = np.random.default_rng(0)
     y_true, p = np.eye(4)[random.integers(0, 4, 30)], random.dirichlet(np.ones(4), 30)
     alpha = [0.1, 0.5, 0.7, 0.2]
@@ -215,7 +215,7 @@ def test_agrees_with_keras_where_keras_does_not_clip():
 
 
 @pytest.mark.parametrize("axis", [-1, 1])
-def test_images(axis):
+def test_class_axis_of_images(axis):
     random = np.random.default_rng(0)
     logits, labels = random.normal(size=(2, 3, 4, 5)), random.integers(0, 5, (2, 3, 4))
     expected = Sparse(from_logits=True, reduction=None)(labels, logits)
@@ -234,7 +234,7 @@ def test_images(axis):
     )
 
 
-def test_bfloat16_keeps_class_numbers_above_256():
+def test_bfloat16_keeps_integer_labels_above_256():
     logits = np.zeros((1, 1000), "float32")
     logits[0, 999] = 8.0
     loss = Sparse(0.0, from_logits=True, dtype="bfloat16")
@@ -245,10 +245,10 @@ def test_bfloat16_keeps_class_numbers_above_256():
 @pytest.mark.parametrize("kind", ["binary", "categorical", "sparse"])
 @pytest.mark.parametrize("graph", [False, True])
 def test_second_derivatives(kind, graph):
-    """Inside an inner loop the loss is differentiated twice."""
+    """An outer loop differentiates the loss of the inner loop twice."""
     random = np.random.default_rng(0)
     logits = random.normal(size=(3, 4))
-    logits[1] = 0.0  # what an untrained head gives
+    logits[1] = 0.0  # logits of an untrained head
     logits = tf.constant(logits)
     labels = np.array([0, 3, 1])
     loss, targets = {
@@ -276,7 +276,7 @@ def test_second_derivatives(kind, graph):
 
 
 @pytest.mark.parametrize("scale", [0.3, 4.0])
-def test_gamma_learns_how_overconfident_the_predictions_are(scale):
+def test_learned_gamma_follows_overconfidence(scale):
     """Targets are drawn from softmax(z); predictions are softmax(scale * z)."""
     random = np.random.default_rng(0)
     logits = random.normal(size=(4000, 3)) * 1.5
@@ -289,13 +289,13 @@ def test_gamma_learns_how_overconfident_the_predictions_are(scale):
     slope = tape.gradient(value, loss.trainable_variables)[0]
     fixed = Sparse(2.0, from_logits=True)(labels, scale * logits)
     assert float(value) == pytest.approx(float(fixed), rel=1e-6)
-    if scale < 1:  # too timid: nothing to flatten, gamma should fall
+    if scale < 1:  # underconfident predictions: gamma should decrease
         assert float(slope) > 0
     else:
         assert float(slope) < 0
 
 
-def test_gradient_of_gamma_against_the_likelihood_in_numpy():
+def test_gradient_of_gamma_matches_numpy_likelihood():
     random = np.random.default_rng(0)
     logits, labels = random.normal(size=(20, 4)) * 2, random.integers(0, 4, 20)
     hot = np.eye(4)[labels]
@@ -330,8 +330,8 @@ def test_gradient_of_gamma_against_the_likelihood_in_numpy():
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize(("dtype", "error"), [("float32", 1e-4), ("bfloat16", 0.05)])
-def test_gamma_of_a_large_batch_follows_a_part_of_it(dtype, error, jit_compile):
-    """Examples of one kind: any part of them has the gradient of all."""
+def test_gamma_gradient_of_a_large_uniform_batch(dtype, error, jit_compile):
+    """With identical examples, every subsample has the gradient of the batch."""
     random = np.random.default_rng(0)
     few, label = random.normal(size=(1, 1, 7)), random.integers(0, 7, (1, 1))
     many, labels = np.tile(few, (8, 2000, 1)), np.tile(label, (8, 2000))
@@ -349,8 +349,8 @@ def test_gamma_of_a_large_batch_follows_a_part_of_it(dtype, error, jit_compile):
 
 
 @pytest.mark.parametrize("place", [0, 300, 511])
-def test_gamma_follows_the_examples_that_count(place):
-    """One position of each sequence has a weight, as answers in a text."""
+def test_gamma_gradient_uses_sample_weights(place):
+    """One position per sequence has a nonzero weight."""
     random = np.random.default_rng(0)
     logits = tf.constant(random.normal(size=(16, 512, 50)) * 3)
     labels = random.integers(0, 50, (16, 512))
@@ -366,8 +366,8 @@ def test_gamma_follows_the_examples_that_count(place):
 
 
 @pytest.mark.parametrize("cls", [Sparse, Categorical, Binary])
-def test_the_part_stands_for_the_batch(cls):
-    """Predictions of a large batch are no better at its start than at its end."""
+def test_subsample_represents_the_batch(cls):
+    """Confidence increases along the batch; the subsample must cover all of it."""
     random = np.random.default_rng(0)
     labels = random.integers(0, 4, (64, 64, 8))
     sure = np.linspace(0.0, 6.0, 64)[:, np.newaxis, np.newaxis, np.newaxis]
@@ -380,7 +380,7 @@ def test_the_part_stands_for_the_batch(cls):
         with tf.GradientTape() as tape:
             value = loss(*batch)
         slopes.append(float(tape.gradient(value, loss.trainable_variables)[0]))
-    whole, *parts = slopes  # parts are small enough to be taken as a whole
+    whole, *parts = slopes  # the parts are too small for subsampling
     assert whole == pytest.approx(np.mean(parts), rel=0.1)
 
 
@@ -396,14 +396,14 @@ def test_the_part_stands_for_the_batch(cls):
         (Categorical, {"label_smoothing": 2.0}, "`label_smoothing`.*2.0"),
     ],
 )
-def test_wrong_arguments(cls, arguments, message):
+def test_invalid_arguments_raise(cls, arguments, message):
     with pytest.raises(ValueError, match=message):
         cls(**arguments)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("sparse", [False, True])
-def test_weights_of_other_classes_than_there_are(sparse, jit_compile):
+def test_alpha_must_match_the_number_of_classes(sparse, jit_compile):
     kind = "Sparse" if sparse else ""
     loss = getattr(kml.losses, f"{kind}CategoricalFocalLoss")(alpha=[0.3, 0.7])
     y = np.zeros(4, "int32") if sparse else np.eye(5, dtype="float32")[:4]
@@ -416,7 +416,7 @@ def test_weights_of_other_classes_than_there_are(sparse, jit_compile):
     ("cls", "activation"),
     [(Sparse, "softmax"), (Categorical, "softmax"), (Binary, "sigmoid")],
 )
-def test_logits_that_are_none(cls, activation, run_eagerly):
+def test_probabilities_with_from_logits_warn(cls, activation, run_eagerly):
     model = keras.Sequential(
         [keras.Input((3,)), keras.layers.Dense(2, activation=activation)]
     )
@@ -428,21 +428,21 @@ def test_logits_that_are_none(cls, activation, run_eagerly):
     assert np.isfinite(model.train_on_batch(x, y))
 
 
-def test_targets_of_another_shape():
+def test_mismatched_target_shapes_raise():
     for cls in (kml.losses.CategoricalFocalLoss, kml.losses.BinaryFocalLoss):
-        with pytest.raises(ValueError, match="`y_true` and `y_pred` of the same shape"):
+        with pytest.raises(ValueError, match="`y_true`.*same shape as `y_pred`"):
             cls()(np.ones((4, 1)), np.ones((4, 5)) / 5)
     for labels, probabilities in (
         (np.ones((4, 5)), np.ones((4, 5)) / 5),
         (np.ones(4), np.ones((4, 4, 5)) / 5),  # these would broadcast
         (np.ones((4, 4, 1)), np.ones((4, 5)) / 5),
     ):
-        with pytest.raises(ValueError, match=r"class numbers.*\(4, .*5\)"):
+        with pytest.raises(ValueError, match=r"integer labels.*\(4, .*5\)"):
             kml.losses.SparseCategoricalFocalLoss()(labels, probabilities)
 
 
 @pytest.mark.parametrize("axis", [3, -4, "x"])
-def test_an_axis_that_is_not_there(axis):
+def test_invalid_axis_raises(axis):
     with pytest.raises(ValueError, match="`axis`.*rank 3"):
         kml.losses.CategoricalFocalLoss(axis=axis)(
             np.ones((2, 4, 5)), np.ones((2, 4, 5))
@@ -450,14 +450,14 @@ def test_an_axis_that_is_not_there(axis):
 
 
 @pytest.mark.parametrize("gamma", [-1.0, "x", None])
-def test_gamma_of_the_functions(gamma):
+def test_functions_validate_gamma(gamma):
     with pytest.raises(ValueError, match="`gamma`"):
         kml.losses.categorical_focal_loss([[1.0, 0.0]], [[0.5, 0.5]], gamma=gamma)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_gamma_as_a_tensor(dtype):
-    """The derivative by gamma against differences."""
+def test_gamma_may_be_a_tensor(dtype):
+    """Compares the derivative by gamma with finite differences."""
     random = np.random.default_rng(0)
     logits = tf.constant(random.normal(size=(5, 3, 4)), dtype)
     labels = tf.constant(random.integers(0, 4, (5, 3)))
@@ -483,12 +483,12 @@ def test_gamma_as_a_tensor(dtype):
             total(tf.ones([4], dtype))
 
 
-def test_a_single_example():
+def test_example_without_a_batch_axis():
     value = kml.losses.sparse_categorical_focal_loss(1, [0.5, 0.5], gamma=1.0)
     assert float(value) == pytest.approx(np.log(2) / 2, rel=1e-6)
 
 
-def test_learned_gamma_takes_lists():
+def test_learned_gamma_accepts_lists():
     for cls in (kml.losses.BinaryFocalLoss, kml.losses.CategoricalFocalLoss):
         fixed, learned = cls(2.0), cls("learned")
         assert float(learned([[1.0, 0.0]], [[0.3, 0.7]])) == pytest.approx(
@@ -497,7 +497,7 @@ def test_learned_gamma_takes_lists():
 
 
 @pytest.mark.parametrize("gamma", [2.0, "learned"])
-def test_a_class_that_is_ruled_out(gamma):
+def test_logit_of_minus_infinity(gamma):
     loss = kml.losses.SparseCategoricalFocalLoss(gamma, from_logits=True)
     logits = tf.constant([[1.0, 2.0, -np.inf]])
     with tf.GradientTape() as tape:
@@ -507,7 +507,7 @@ def test_a_class_that_is_ruled_out(gamma):
     assert np.isfinite(tape.gradient(value, loss.trainable_variables)).all()
 
 
-def test_a_class_number_beyond_int32_is_no_class():
+def test_label_beyond_int32_is_out_of_range():
     loss = kml.losses.SparseCategoricalFocalLoss(from_logits=True)
     compiled = tf.function(loss, jit_compile=True)
     assert np.isnan(compiled(tf.constant([2**32]), tf.zeros([1, 3])))
@@ -515,7 +515,7 @@ def test_a_class_number_beyond_int32_is_no_class():
 
 @pytest.mark.parametrize("label", [-1, 3])
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
-def test_a_class_that_is_not_there(label, label_smoothing):
+def test_out_of_range_label_gives_nan_or_raises(label, label_smoothing):
     loss = kml.losses.SparseCategoricalFocalLoss(
         from_logits=True, label_smoothing=label_smoothing, reduction=None
     )
@@ -528,7 +528,7 @@ def test_a_class_that_is_not_there(label, label_smoothing):
         pass
 
 
-def test_binary_weights_along_another_axis():
+def test_binary_alpha_along_another_axis():
     rng = np.random.default_rng(0)
     y_true, y_pred = rng.integers(0, 2, (3, 2, 4)), rng.random((3, 2, 4))
     last = kml.losses.binary_focal_loss(

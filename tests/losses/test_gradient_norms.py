@@ -1,4 +1,4 @@
-"""Closed forms of norms of gradients, against Keras and TensorFlow's derivatives."""
+"""Tests of closed-form gradient norms against TensorFlow gradients."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CASES = {
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("case", CASES)
-def test_against_the_derivatives_of_keras(case, jit_compile):
+def test_values_and_norms_match_keras_gradients(case, jit_compile):
     loss, y_true, y_pred = CASES[case]
 
     @tf.function(jit_compile=jit_compile)
@@ -57,7 +57,7 @@ def test_against_the_derivatives_of_keras(case, jit_compile):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_logits_of_any_size(jit_compile):
+def test_logits_of_any_magnitude(jit_compile):
     logits = np.zeros((5, 3), "float32")
     logits[0] = 1000.0, -1000.0, 0.0
     logits[1] = -1000.0, 1000.0, 0.0
@@ -85,7 +85,7 @@ def test_logits_of_any_size(jit_compile):
 
 
 @pytest.mark.parametrize("label", [-1, 3])
-def test_labels_that_are_no_class(label):
+def test_out_of_range_labels_give_nan(label):
     @tf.function(jit_compile=True)
     def values(labels):
         loss = Sparse(from_logits=True)
@@ -98,7 +98,7 @@ def test_labels_that_are_no_class(label):
     ("loss", "true_shape", "pred_shape"),
     [
         (keras.losses.MeanAbsoluteError(), (6, 4), (6, 4)),
-        (MSE(), (6, 4), (6, 1)),  # Keras compares one prediction with four targets
+        (MSE(), (6, 4), (6, 1)),  # Keras broadcasts one prediction to four targets
         (MSE(), (6, 1), (6,)),
         (MSE(), (6,), (6, 1)),
         (Sparse(), (6,), (6, 4)),
@@ -107,12 +107,12 @@ def test_labels_that_are_no_class(label):
         (keras.losses.Circle(), (6,), (6, 4)),
     ],
 )
-def test_what_has_no_closed_form(loss, true_shape, pred_shape):
+def test_losses_without_a_closed_form(loss, true_shape, pred_shape):
     shapes = tf.zeros(true_shape), tf.zeros(pred_shape)
     assert values_and_gradient_norms(loss, *shapes) is None
 
 
-def test_a_class_of_its_own_is_not_taken_for_its_parent():
+def test_subclass_has_no_closed_form():
     class Mine(MSE):
         def call(self, y_true, y_pred):
             return 2.0 * super().call(y_true, y_pred)

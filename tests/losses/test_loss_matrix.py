@@ -1,4 +1,4 @@
-"""What holds for every loss: the test matrix of Keras's own losses, and more."""
+"""Tests for every loss: config, reductions, weights, masks, gradients and dtypes."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def value_and_gradient(loss, y_true, y_pred):
     return value, tape.gradient(value, y_pred)
 
 
-def test_config(case, batch):
+def test_config_round_trip(case, batch):
     loss = case.make(name="mine", reduction="sum", dtype="float64")
     config = loss.get_config()
-    twin = type(loss).from_config(config)
-    assert twin.get_config() == config
-    assert (twin.name, twin.reduction, twin.dtype) == ("mine", "sum", "float64")
+    copy = type(loss).from_config(config)
+    assert copy.get_config() == config
+    assert (copy.name, copy.reduction, copy.dtype) == ("mine", "sum", "float64")
     again = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(loss)
     )
     assert float(again(*tensors(batch))) == float(loss(*tensors(batch)))
 
 
-def test_unweighted_in_each_reduction(case, batch):
+def test_every_reduction_without_sample_weight(case, batch):
     values = case.reference(*batch)
     expected = {
         None: values,
@@ -64,9 +64,9 @@ def test_unweighted_in_each_reduction(case, batch):
         )
 
 
-def test_plain_function(case, batch):
+def test_function_matches_reference(case, batch):
     if case.function is None:
-        pytest.skip("a learned gamma is that of a loss object")
+        pytest.skip("only loss objects have a learned gamma")
     values = case.function(*tensors(batch))
     np.testing.assert_allclose(values, case.reference(*batch), rtol=1e-10, atol=1e-14)
     y_true, y_pred = batch
@@ -75,7 +75,7 @@ def test_plain_function(case, batch):
     np.testing.assert_allclose(as_lists, values, rtol=1e-4, atol=1e-5)
 
 
-def test_weighted_in_each_reduction(case, batch):
+def test_every_reduction_with_sample_weight(case, batch):
     values = case.reference(*batch)
     random = np.random.default_rng(1)
     weights = {
@@ -102,7 +102,7 @@ def test_weighted_in_each_reduction(case, batch):
             )
 
 
-def test_zero_weighted(case, batch):
+def test_zero_sample_weight(case, batch):
     value, gradient = value_and_gradient(
         lambda *pair: case.make(dtype="float64")(*pair, sample_weight=0.0),
         *tensors(batch),
@@ -111,7 +111,7 @@ def test_zero_weighted(case, batch):
     assert not np.asarray(gradient).any()
 
 
-def test_keras_mask_leaves_values_out(case, batch):
+def test_keras_mask_excludes_values(case, batch):
     expected = case.reference(*batch)
     if expected.ndim != 2:
         pytest.skip("no time axis")
@@ -120,12 +120,12 @@ def test_keras_mask_leaves_values_out(case, batch):
     y_true, y_pred = tensors(batch)
     y_pred._keras_mask = tf.constant(mask)
     value = case.make(dtype="float64")(y_true, y_pred)
-    # As if the others were not there, in means over the batch too.
+    # Equal to the loss without the masked values, including means over the batch.
     expected = case.reference(*(values[mask] for values in batch)).mean()
     assert float(value) == pytest.approx(expected, rel=1e-10)
 
 
-def test_gradient_against_central_differences(case, batch):
+def test_gradient_matches_finite_differences(case, batch):
     loss = case.make(dtype="float64")
     y_true, y_pred = batch
     gradient = value_and_gradient(loss, *tensors(batch))[1].numpy()
@@ -142,7 +142,7 @@ def test_gradient_against_central_differences(case, batch):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_graph_and_xla_agree_with_eager(case, batch, jit_compile):
+def test_graph_and_xla_match_eager(case, batch, jit_compile):
     loss = case.make()
     value, gradient = value_and_gradient(loss, *tensors(batch, "float32"))
     compiled = tf.function(
@@ -154,7 +154,7 @@ def test_graph_and_xla_agree_with_eager(case, batch, jit_compile):
 
 
 @pytest.mark.parametrize(("dtype", "rel"), [("float32", 1e-5), ("bfloat16", 0.05)])
-def test_other_dtypes(case, batch, dtype, rel):
+def test_float32_and_bfloat16(case, batch, dtype, rel):
     loss = case.make(dtype=dtype)
     y_true, y_pred = batch
     rounded = tf.cast(tf.constant(y_pred), dtype)

@@ -234,7 +234,7 @@ def test_high_beta_warns():
 
 BAD = {
     "`beta`": ("mse", "mse", {"beta": -1}),
-    "not below\\s+zero": ("mse", "mse", {"beta": True}),
+    "non-negative\\s+number": ("mse", "mse", {"beta": True}),
     "`estimator`": ("mse", "mse", {"estimator": {"points": 3}}),
     "`method`": ("mse", "mse", {"estimator": "ksg"}),
     "`loss_b`": ("mse", None, {}),

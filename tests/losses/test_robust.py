@@ -1,4 +1,4 @@
-"""Barron's loss: right in every special case, its likelihood normalised."""
+"""Tests of Barron's robust loss and of its normalized likelihood."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RESIDUALS = [0.0, 1e-6, 1e-3, 0.1, 0.7, 1.0, 2.0, 5.0, 30.0, 1e3, 1e6]
 
 
 def exact(x, alpha):
-    """Equation 8, with the limits of the paper's equation 9."""
+    """Computes equation 8 of Barron's paper, with the limits of equation 9."""
     x, alpha = mpmath.mpf(x), mpmath.mpf(alpha)
     if alpha == 2:
         return x**2 / 2
@@ -36,7 +36,7 @@ def exact(x, alpha):
 
 
 def exact_slope(x, alpha):
-    """Its derivative by x."""
+    """Computes the derivative of `exact` by x."""
     x, alpha = mpmath.mpf(x), mpmath.mpf(alpha)
     if alpha == 2:
         return x
@@ -66,7 +66,7 @@ def test_value_and_slope_are_exact(alpha, dtype, value_error, slope_error):
 
 
 @pytest.mark.parametrize("alpha", [-np.inf, 0.0, 1.0, 2.0, -1e-6, 2 - 1e-6])
-def test_the_loss_of_a_number_alpha(alpha):
+def test_loss_with_a_fixed_alpha_is_exact(alpha):
     x = np.array(RESIDUALS)[:, np.newaxis]
     tensor = tf.constant(x)
     loss = Robust(alpha, scale=2.0, learned=False, dtype="float64", reduction=None)
@@ -82,7 +82,7 @@ def test_the_loss_of_a_number_alpha(alpha):
 
 
 @pytest.mark.parametrize("alpha", [a for a in ALPHAS if abs(a) < 100 and a != 2.0])
-def test_derivative_by_alpha(alpha):
+def test_derivative_by_alpha_is_exact(alpha):
     x = np.array([r for r in RESIDUALS if alpha < 3 or r < 1e3])[1:]
     shape = tf.constant(np.full(len(x), alpha))
     with tf.GradientTape() as tape:
@@ -95,7 +95,7 @@ def test_derivative_by_alpha(alpha):
             float((exact(r, alpha + step) - exact(r, alpha - step)) / (2 * step))
             for r in x
         ]
-    # Close to zero the two ways by which alpha acts cancel, to rounding of this size.
+    # For small x, two terms of the derivative cancel up to rounding errors of `scale`.
     scale = np.array([float(exact(r, alpha)) for r in x]) * (1 + 1 / abs(alpha - 2))
     error = np.abs(slopes - np.array(reference))
     assert (error < 1e-7 * np.abs(reference) + 1e-14 * scale).all()
@@ -118,7 +118,7 @@ def test_derivatives_are_finite_everywhere(alpha, jit_compile):
 
 @pytest.mark.parametrize("scale", [0.7, [0.5, 1.0, 3.0], [2.0]])
 @pytest.mark.parametrize("alpha", [0.001, 0.1, [1.0, 0.5, 1.999], [1.2]])
-def test_the_kernel_of_a_learned_loss(alpha, scale):
+def test_kernel_matches_plain_loss(alpha, scale):
     random = np.random.default_rng(0)
     x = random.normal(size=(40, 3)) * np.logspace(-4, 4, 40)[:, np.newaxis]
     weight = tf.constant(random.random(40))
@@ -143,7 +143,7 @@ def test_the_kernel_of_a_learned_loss(alpha, scale):
         np.testing.assert_allclose(ours, expected, rtol=1e-7, atol=1e-12)
 
 
-def test_the_kernel_in_float32_follows_float64():
+def test_kernel_in_float32_matches_float64():
     random = np.random.default_rng(0)
     x = random.normal(size=(4000, 2)) * np.logspace(-3, 3, 4000)[:, np.newaxis]
     for alpha in (0.001, 0.01, 0.5, 1.5, 1.999):
@@ -166,7 +166,7 @@ def exact_log_partition(alpha):
 
 
 @pytest.mark.parametrize("alpha", [0.001, 0.3, 1.0, 1.7, 1.999])
-def test_log_partition_and_its_derivative(alpha):
+def test_log_partition_and_derivative_are_exact(alpha):
     shape = tf.constant(alpha, tf.float64)
     with tf.GradientTape() as tape:
         tape.watch(shape)
@@ -180,7 +180,7 @@ def test_log_partition_and_its_derivative(alpha):
     assert slope == pytest.approx(float(numeric), rel=1e-3, abs=1e-7)
 
 
-def test_log_partition_in_closed_form():
+def test_log_partition_matches_closed_forms():
     closed = {
         0.0: np.log(np.pi * np.sqrt(2)),
         1.0: float(mpmath.log(2 * mpmath.e * mpmath.besselk(1, 1))),
@@ -191,7 +191,7 @@ def test_log_partition_in_closed_form():
 
 
 def fitted(sample, **arguments):
-    """Parameters after training on residuals alone, the prediction held at 0."""
+    """Trains the parameters of the loss on residuals, with predictions fixed at 0."""
     loss = Robust(**arguments)
     optimizer = keras.optimizers.Adam(0.1)
     optimizer.build(loss.trainable_variables)
@@ -211,7 +211,7 @@ def fitted(sample, **arguments):
     return loss
 
 
-def test_it_finds_the_distribution_of_the_residuals():
+def test_parameters_fit_the_residual_distribution():
     random = np.random.default_rng(0)
     sample = np.stack(
         [random.normal(size=4000) * 3.0, random.standard_cauchy(4000) * 0.2], axis=1
@@ -226,7 +226,7 @@ def test_it_finds_the_distribution_of_the_residuals():
 
 
 def slopes(loss, y_true, y_pred, weight=None, jit_compile=False):
-    """Value, and derivatives by predictions, raw alpha and raw scale."""
+    """Returns the value and the derivatives by predictions, raw alpha, raw scale."""
 
     @tf.function(jit_compile=jit_compile)
     def run(y_true, y_pred):
@@ -241,8 +241,8 @@ def slopes(loss, y_true, y_pred, weight=None, jit_compile=False):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("shape", [(200_000, 1), (3000, 50), (20, 60, 60, 3)])
-def test_a_part_of_a_large_batch_stands_for_it(shape, jit_compile):
-    """Residuals that grow along the batch: a part from one end would not do."""
+def test_subsample_represents_a_large_batch(shape, jit_compile):
+    """Residuals grow along the batch; the subsample must cover all of it."""
     random = np.random.default_rng(0)
     growth = np.linspace(0.2, 5.0, shape[0]).reshape(-1, *[1] * (len(shape) - 1))
     y_true = growth * random.standard_t(2.0, size=shape)
@@ -263,7 +263,7 @@ def test_a_part_of_a_large_batch_stands_for_it(shape, jit_compile):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_the_slope_has_a_derivative_by_the_parameters(jit_compile):
+def test_gradient_is_differentiable_by_parameters(jit_compile):
     random = np.random.default_rng(0)
     loss = Robust(dtype="float64", reduction="sum")
     y_true, y_pred = (tf.constant(random.normal(size=(4, 2))) for _ in range(2))
@@ -287,7 +287,7 @@ def test_the_slope_has_a_derivative_by_the_parameters(jit_compile):
         assert float(mixed) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-6)
 
 
-def test_predictions_without_columns():
+def test_predictions_with_zero_columns():
     loss = Robust(reduction=None)
     with tf.GradientTape() as tape:
         value = loss(tf.zeros((3, 0)), tf.zeros((3, 0)))
@@ -295,7 +295,7 @@ def test_predictions_without_columns():
     assert value.shape == (3,)
 
 
-def test_parameters_follow_the_residuals_that_count():
+def test_parameter_gradients_use_sample_weights():
     random = np.random.default_rng(0)
     y_true, weight = random.standard_cauchy((200_000, 1)), np.zeros(200_000)
     counted = random.choice(200_000, 1000, replace=False)
@@ -308,7 +308,7 @@ def test_parameters_follow_the_residuals_that_count():
 
 
 @pytest.mark.parametrize("shapes", [((), (4, 3)), ((1, 3), (4, 3)), ((5,), (5,))])
-def test_targets_that_broadcast(shapes):
+def test_targets_broadcast_to_predictions(shapes):
     random = np.random.default_rng(0)
     y_true, y_pred = (random.normal(size=s) for s in shapes)
     expected = slopes(Robust(), np.broadcast_to(y_true, shapes[1]), y_pred)
@@ -316,14 +316,14 @@ def test_targets_that_broadcast(shapes):
         np.testing.assert_allclose(own, other, rtol=1e-6)
 
 
-def test_a_perfect_fit_keeps_the_scale_above_zero():
+def test_perfect_fit_keeps_a_positive_scale():
     loss = fitted(np.zeros((10, 1), "float32"), scale=1e-4)
     assert 0 < loss.scale < 1e-4
     assert np.isfinite(float(loss(np.zeros((10, 1)), np.zeros((10, 1)))))
 
 
 @pytest.mark.parametrize("learned", [False, True])
-def test_targets_without_the_axis_of_predictions(learned):
+def test_targets_without_the_prediction_axis(learned):
     loss = Robust(learned=learned, reduction=None)
     y_true, y_pred = np.arange(5.0), np.zeros((5, 1))
     assert loss(y_true, y_pred).shape == (5,)
@@ -332,7 +332,7 @@ def test_targets_without_the_axis_of_predictions(learned):
         loss(y_true, np.zeros((5, 2)))
 
 
-def test_trained_and_saved_with_a_model(tmp_path):
+def test_parameters_are_trained_and_saved(tmp_path):
     random = np.random.default_rng(0)
     x = random.normal(size=(64, 2)).astype("float32")
     y = x.sum(axis=1, keepdims=True) + random.standard_cauchy((64, 1))
@@ -361,11 +361,11 @@ def test_trained_and_saved_with_a_model(tmp_path):
         ({"alpha": "auto"}, "`alpha`.*'auto'"),
         ({"alpha": np.nan, "learned": False}, "`alpha`.*nan"),
         ({"alpha": True}, "`alpha`.*True"),
-        ({"scale": 0.0}, "`scale`.*above.*0.0"),
+        ({"scale": 0.0}, "`scale`.*greater than.*0.0"),
         ({"scale": [[1.0]]}, "`scale`"),
     ],
 )
-def test_wrong_arguments(arguments, message):
+def test_invalid_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         Robust(**arguments)
 
@@ -379,13 +379,13 @@ def test_wrong_arguments(arguments, message):
         (kml.losses.general_robust_loss, {"scale": np.zeros(1)}, "`scale`"),
     ],
 )
-def test_wrong_arguments_of_functions(function, arguments, message):
+def test_functions_validate_arguments(function, arguments, message):
     with pytest.raises(ValueError, match=message):
         function([[0.0]], [[1.0]], **arguments)
 
 
 @pytest.mark.parametrize("learned", [False, True])
-def test_parameters_of_other_columns_than_there_are(learned):
+def test_parameters_must_match_the_columns(learned):
     loss = Robust([0.5, 1.0, 1.5], learned=learned)
     assert loss([[0.0, 0.0, 0.0]], [[1.0, 1.0, 1.0]]).shape == ()
     with pytest.raises(ValueError, match="`alpha`.*1 columns"):
@@ -394,7 +394,7 @@ def test_parameters_of_other_columns_than_there_are(learned):
         Robust(scale=[1.0, 2.0, 3.0], learned=learned)([[0.0, 0.0]], [[1.0, 1.0]])
 
 
-def test_the_likelihood_has_derivatives_by_keras_variables():
+def test_likelihood_gradients_of_keras_variables():
     alpha, scale = keras.Variable(1.0), keras.Variable([0.5, 2.0])
     with tf.GradientTape() as tape:
         value = kml.losses.robust_negative_log_likelihood(
@@ -404,7 +404,7 @@ def test_the_likelihood_has_derivatives_by_keras_variables():
         assert np.isfinite(gradient).all() and np.any(gradient)
 
 
-def test_whole_numbers_and_unknown_lengths():
+def test_integer_inputs_and_unknown_alpha_length():
     assert float(kml.losses.general_robust_loss([[0]], [[1]])[0]) == pytest.approx(
         2**0.5 - 1
     )
@@ -416,11 +416,11 @@ def test_whole_numbers_and_unknown_lengths():
     assert float(value([1.0, 1.0])[0]) == pytest.approx(2**0.5 - 1)
 
 
-def test_the_likelihood_of_a_nearly_normal_distribution():
+def test_likelihood_near_alpha_2_is_normal():
     residual = np.linspace(-3, 3, 13)[:, np.newaxis]
     value = kml.losses.robust_negative_log_likelihood(
         np.zeros_like(residual), residual, alpha=2 - 1e-9, scale=0.5**0.5
     )
-    # Barron's c is such that alpha = 2 is a normal distribution of deviation c.
+    # At alpha = 2, the density is normal with standard deviation c.
     expected = -scipy.stats.norm.logpdf(residual[:, 0], 0, 0.5**0.5)
     np.testing.assert_allclose(value, expected, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Parameters of a loss are trained with the model, kept, and never silently ignored."""
+"""Tests that parameters of a loss are trained, saved and never silently ignored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class MyFunctional(kml.models.LossParameters, keras.Model):
 
 @keras.saving.register_keras_serializable(package="tests")
 class Plain(keras.Model):
-    """A subclassed model, not built until its first batch."""
+    """Subclassed model that is built by its first batch."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -97,7 +97,7 @@ def test_parameters_are_trained(kind):
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_the_step_after_loading_is_bit_equal(kind, tmp_path):
+def test_training_after_loading_is_bit_identical(kind, tmp_path):
     model = compiled(MODELS[kind]())
     model.fit(*data(), epochs=2, verbose=0)
     model.save(tmp_path / "model.keras")
@@ -111,12 +111,12 @@ def test_the_step_after_loading_is_bit_equal(kind, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_weights_file(tmp_path):
+def test_weights_file_restores_loss_parameters(tmp_path):
     model = compiled(MODELS["wrapped_functional"]())
     model.fit(*data(), epochs=2, verbose=0)
     model.save_weights(tmp_path / "model.weights.h5")
     other = compiled(MODELS["wrapped_functional"]())
-    other.train_on_batch(*data())  # makes the optimizer's moments
+    other.train_on_batch(*data())  # creates the optimizer state
     other.load_weights(tmp_path / "model.weights.h5")
     assert other.loss.gamma == model.loss.gamma
     assert other.train_on_batch(*data(1)) == model.train_on_batch(*data(1))
@@ -124,7 +124,7 @@ def test_weights_file(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_weights_file_of_a_model_with_another_loss(tmp_path):
+def test_weights_file_without_loss_parameters(tmp_path):
     plain = MODELS["wrapped_functional"]()
     plain.compile(optimizer="adam", loss="mse")
     plain.save_weights(tmp_path / "plain.weights.h5")
@@ -134,7 +134,7 @@ def test_weights_file_of_a_model_with_another_loss(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["wrapped_functional", "wrapped_sequential"])
-def test_clone(kind):
+def test_clone_copies_loss_and_weights(kind):
     model = compiled(MODELS[kind]())
     model.fit(*data(), epochs=2, verbose=0)
     clone = keras.models.clone_model(model)
@@ -153,7 +153,7 @@ def test_clone(kind):
 
 
 @pytest.mark.parametrize("kind", ["wrapped_sequential", "subclass"])
-def test_export(kind, tmp_path):
+def test_export_writes_the_wrapped_model(kind, tmp_path):
     model = compiled(MODELS[kind]())
     model.fit(*data(), verbose=0)
     model.export(tmp_path / "exported", verbose=False)
@@ -173,7 +173,7 @@ def two_outputs():
     return keras.Model(inputs, heads)
 
 
-def test_a_dictionary_of_losses(tmp_path):
+def test_dictionary_of_losses_is_trained_and_saved(tmp_path):
     model = kml.AdaptiveLossModel(two_outputs())
     compiled(model, loss={"a": focal(), "b": focal()})
     x, y = data()
@@ -189,14 +189,14 @@ def test_a_dictionary_of_losses(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_one_loss_for_two_outputs_is_one_set_of_parameters():
+def test_shared_loss_has_one_set_of_parameters():
     shared = focal()
     model = kml.AdaptiveLossModel(two_outputs())
     compiled(model, loss={"a": shared, "b": shared})
     assert len(model.trainable_weights) == len(model.weights) + 1
 
 
-def test_parameters_of_a_loss_inside_a_loss_are_trained():
+def test_parameters_of_nested_losses_are_trained():
     loss = kml.losses.RapidGeneralizationLoss(focal(), None, 0.0)
     model = kml.AdaptiveLossModel(
         keras.Sequential([keras.Input((4, 2)), keras.layers.Dense(3)])
@@ -208,20 +208,20 @@ def test_parameters_of_a_loss_inside_a_loss_are_trained():
 
 
 @pytest.mark.parametrize("kind", PLAIN)
-def test_a_plain_model_raises_instead_of_not_training_them(kind):
+def test_fit_of_a_plain_model_raises(kind):
     model = compiled(PLAIN[kind](), jit_compile=kind == "sequential")
     with pytest.raises(ValueError, match="kml.AdaptiveLossModel.*raw_gamma"):
         model.fit(*data(), verbose=0)
 
 
-def test_a_plain_model_can_evaluate_but_not_train_on_a_batch():
+def test_plain_model_can_evaluate_but_not_train():
     model = compiled(functional())
     assert np.isfinite(model.evaluate(*data(), verbose=0))
     with pytest.raises(ValueError, match="kml.models.LossParameters"):
         model.train_on_batch(*data())
 
 
-def test_a_plain_model_raises_when_run_eagerly_and_for_a_dictionary():
+def test_plain_model_raises_eagerly_and_for_dictionaries():
     model = compiled(functional(), run_eagerly=True)
     with pytest.raises(ValueError, match="kml.AdaptiveLossModel"):
         model.fit(*data(), verbose=0)
@@ -230,7 +230,7 @@ def test_a_plain_model_raises_when_run_eagerly_and_for_a_dictionary():
         model.fit(data()[0], {"a": data()[1], "b": np.zeros((32, 3))}, verbose=0)
 
 
-def test_a_training_loop_of_ones_own():
+def test_custom_training_loop_gets_all_gradients():
     loss, network = focal(), keras.Sequential(layers())
     x, y = data()
     with tf.GradientTape() as tape:
@@ -241,7 +241,7 @@ def test_a_training_loop_of_ones_own():
     assert all(g is not None for g in gradients)
 
 
-def test_early_stopping_restores_them():
+def test_early_stopping_restores_loss_parameters():
     model = compiled(MODELS["wrapped_sequential"]())
     seen = []
 
@@ -256,7 +256,7 @@ def test_early_stopping_restores_them():
     assert model.loss.gamma == max(seen)[1] != seen[-1][1]
 
 
-def test_set_weights_without_those_of_the_loss():
+def test_set_weights_without_loss_parameters():
     model = compiled(MODELS["wrapped_sequential"]())
     plain = keras.Sequential(layers())
     model.set_weights(plain.get_weights())
@@ -265,13 +265,13 @@ def test_set_weights_without_those_of_the_loss():
         model.set_weights(model.get_weights() + [0.0])
 
 
-def test_a_frozen_model_trains_nothing():
+def test_frozen_model_has_no_trainable_weights():
     model = compiled(MODELS["wrapped_sequential"]())
     model.trainable = False
     assert model.trainable_weights == model.trainable_variables == []
 
 
-def test_a_loss_can_be_saved_alone(tmp_path):
+def test_loss_can_be_saved_without_a_model(tmp_path):
     loss = focal()
     loss.trainable_variables[0].assign(3.0)
     keras.saving.save_model(loss, tmp_path / "loss.keras")
@@ -279,13 +279,13 @@ def test_a_loss_can_be_saved_alone(tmp_path):
     assert loaded.gamma == loss.gamma
 
 
-def test_wrong_arguments():
+def test_wrapping_a_non_model_raises():
     with pytest.raises(ValueError, match="`model`.*Keras model.*model=3"):
         kml.AdaptiveLossModel(3)
 
 
 @pytest.mark.filterwarnings("ignore:`build... was called on layer:UserWarning")
-def test_a_subclassed_model_built_before_its_layers():
+def test_subclassed_model_with_unbuilt_layers_trains():
     class Network(keras.Model):
         def __init__(self):
             super().__init__()

@@ -1,4 +1,4 @@
-"""Two replicas take the step that one takes, parameters of the loss included."""
+"""Tests that training with two replicas matches training with one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LOSSES = {
     "ada_standardized": lambda: kml.losses.AdaLoss("mse", alpha="standardized"),
     "ada_cosine": lambda: kml.losses.AdaLoss("mse", alpha="cosine"),
 }
-# These compare the examples that a replica has: with equal halves they agree.
+# These losses compare the examples of a replica, so both replicas get equal batches.
 WITHIN_A_REPLICA = {
     *("contrastive", "triplet", "n_pair", "multi_similarity"),
     *("ada_standardized", "ada_cosine"),
@@ -60,14 +60,14 @@ def weights_after_training(name, strategy, run_eagerly):
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
-def test_two_replicas_take_the_step_of_one(name, mirrored):
+def test_two_replicas_match_one(name, mirrored):
     one = weights_after_training(name, tf.distribute.get_strategy(), run_eagerly=True)
     two = weights_after_training(name, mirrored, run_eagerly=False)
     for a, b in zip(one, two, strict=True):
         np.testing.assert_allclose(b, a, rtol=0, atol=1e-5)
 
 
-def test_a_loss_made_outside_of_the_scope(mirrored):
+def test_loss_created_outside_of_the_scope_raises(mirrored):
     loss = kml.losses.AdaptiveRobustLoss()
     with mirrored.scope():
         network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])

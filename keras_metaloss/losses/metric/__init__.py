@@ -1,4 +1,4 @@
-"""Losses of embeddings: like together, unlike apart."""
+"""Metric learning losses of embeddings."""
 
 from keras_metaloss.losses.metric.contrastive import ContrastiveLoss, contrastive_loss
 from keras_metaloss.losses.metric.multi_similarity import (

@@ -1,4 +1,4 @@
-"""Pairs of like embeddings together, of unlike ones a margin apart."""
+"""Contrastive loss of pairs of embeddings."""
 
 from __future__ import annotations
 
@@ -21,22 +21,25 @@ __all__ = ["ContrastiveLoss", "contrastive_loss"]
 
 
 def contrastive_loss(y_true: Any, y_pred: Any, margin: float = 1.0) -> tf.Tensor:
-    """Pairs of like embeddings together, of unlike ones a margin apart.
+    """Computes the contrastive loss of pairs of embeddings.
 
-    Of a pair at Euclidean distance d, `d^2 / 2` if alike, `max(margin - d, 0)^2 / 2`
-    if not.
+    For a pair at Euclidean distance d: `d^2 / 2` if both belong to the same class,
+    `max(margin - d, 0)^2 / 2` otherwise.
 
     Args:
-        y_true: 1 for a like pair, 0 for an unlike one, `[B]`; or class numbers, `[B]`.
+        y_true: 1 for pairs of the same class, 0 otherwise, `[B]`; or integer labels,
+            `[B]`, for embeddings of shape `[B, D]`.
         y_pred: the two embeddings of each pair, `[B, 2, D]`; or embeddings `[B, D]`, of
             which all pairs are used.
-        margin: distance beyond which unlike pairs cost nothing.
+        margin: distance at which pairs of different classes have zero loss. Defaults
+            to `1.0`.
 
     Returns:
-        Tensor `[B]`, a value a pair; or an anchor, the mean over all others.
+        One value per pair, `[B]`; or one value per anchor, `[B]`, the mean over its
+        pairs with all other embeddings.
 
     Raises:
-        ValueError: if embeddings are of another shape.
+        ValueError: if embeddings have another shape.
 
     Example:
 
@@ -61,16 +64,17 @@ def contrastive_loss(y_true: Any, y_pred: Any, margin: float = 1.0) -> tf.Tensor
 
     if y_pred.shape.rank == 2 and y_pred.shape[-1] == 1:
         raise ValueError(
-            "Expected embeddings, of two numbers or more, or two embeddings a pair, "
-            "[B, 2, D]; not their distance, which is computed here. Received: "
+            "Invalid value for argument `y_pred`. Expected embeddings [B, D] with D "
+            "greater than 1, or two embeddings per pair, [B, 2, D], but not their "
+            "distance: the loss computes distances. Received: "
             f"y_pred.shape={tuple(y_pred.shape)}"
         )
     if y_pred.shape.rank != 3:
         return over_anchors(anchor_losses, y_true, y_pred)
     if y_pred.shape[1] != 2:
         raise ValueError(
-            "Expected two embeddings a pair, [B, 2, D]. Received: "
-            f"y_pred.shape={tuple(y_pred.shape)}"
+            "Invalid value for argument `y_pred`. Expected two embeddings per pair, "
+            f"[B, 2, D]. Received: y_pred.shape={tuple(y_pred.shape)}"
         )
     pairs = tf.cast(y_pred, wide_dtype(y_pred.dtype))
     squares = tf.reduce_sum(tf.square(pairs[:, 0] - pairs[:, 1]), axis=-1)
@@ -81,23 +85,32 @@ def contrastive_loss(y_true: Any, y_pred: Any, margin: float = 1.0) -> tf.Tensor
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class ContrastiveLoss(EmbeddingLoss):
-    """Pairs of like embeddings together, of unlike ones a margin apart.
+    """Contrastive loss of pairs of embeddings.
 
-    Of a pair at Euclidean distance d, `d^2 / 2` if alike, `max(margin - d, 0)^2 / 2`
-    if not.
+    For a pair at Euclidean distance d: `d^2 / 2` if both belong to the same class,
+    `max(margin - d, 0)^2 / 2` otherwise.
+
+    Given integer labels and embeddings `[B, D]`, the loss uses all pairs of the batch:
+    the value of an example is the mean over its pairs with all others. Examples with a
+    negative label are ignored.
 
     Args:
-        margin: distance beyond which unlike pairs cost nothing.
-        name: name of the loss.
-        reduction: as in Keras.
-        dtype: dtype of the computation.
+        margin: distance at which pairs of different classes have zero loss. Defaults
+            to `1.0`.
+        name: name of the loss. Defaults to `"contrastive_loss"`.
+        reduction: type of reduction to apply to the loss, as for any Keras loss.
+            Defaults to `"sum_over_batch_size"`.
+        dtype: dtype of the loss computation. Defaults to `None`, which uses
+            `keras.backend.floatx()`.
 
     Call arguments:
-        y_true: for a Siamese network 1 for a like pair, 0 for an unlike one, `[B]`.
-            Otherwise class numbers, `[B]`, and all pairs of the batch are used: the
-            value of an anchor is the mean over all others.
-        y_pred: the two embeddings of each pair, `[B, 2, D]`; otherwise embeddings
-            `[B, D]`.
+        y_true: for pairs (Siamese networks), 1 for the same class and 0 otherwise,
+            `[B]`; for embeddings, integer labels, `[B]`.
+        y_pred: the two embeddings of each pair, `[B, 2, D]`; or embeddings, `[B, D]`.
+        sample_weight: optional weights, broadcastable to `[B]`.
+
+    Raises:
+        ValueError: if `margin` is negative, or if embeddings have another shape.
 
     Example:
 

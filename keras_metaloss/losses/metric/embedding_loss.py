@@ -1,4 +1,4 @@
-"""What losses of a batch of embeddings have in common."""
+"""Base class and helpers of losses of a batch of embeddings."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = [
 
 
 class EmbeddingLoss(ClassNumbers, keras.losses.Loss):
-    """Base class: targets are class numbers.
+    """Base class for losses of embeddings with integer labels.
 
-    With several replicas each compares the examples of its own share of a batch.
+    Under a distribution strategy, each replica compares examples of its local batch.
     """
 
     def get_config(self) -> dict[str, Any]:
@@ -35,33 +35,33 @@ def over_anchors(
     y_true: Any,
     y_pred: Any,
 ) -> tf.Tensor:
-    """Loss of each example of a batch, compared with the others, `[B]`.
+    """Computes the loss of each example of a batch as an anchor, `[B]`.
 
-    Every example is an anchor in turn. Its positives are the other examples of its
-    class, its negatives those of other classes.
+    Positives of an anchor are the other examples of its class. Negatives are the
+    examples of other classes.
 
     Args:
-        anchor_losses: function of embeddings `[B, D]` and two masks `[B, B]`, whether j
-            is a positive of anchor i, and whether a negative.
-        y_true: class numbers, `[B]`. An example with a negative one, no label, takes no
-            part.
+        anchor_losses: function of embeddings `[B, D]` and of two masks `[B, B]`, which
+            mark the positives (j) and the negatives (j) of each anchor (i).
+        y_true: integer labels, `[B]`. Examples with a negative label are ignored.
         y_pred: embeddings, `[B, D]`.
 
     Raises:
-        ValueError: if embeddings are of another rank, or targets no class numbers.
+        ValueError: if embeddings have another rank, or if targets are not integer
+            labels.
     """
     labels = tf.cast(keras.ops.convert_to_tensor(y_true), tf.int64)
     y_pred = keras.ops.convert_to_tensor(y_pred)
     if y_pred.shape.rank != 2:
         raise ValueError(
-            "Expected embeddings of shape [B, D]. Received: "
-            f"y_pred.shape={tuple(y_pred.shape)}"
+            "Invalid value for argument `y_pred`. Expected embeddings of shape [B, D]. "
+            f"Received: y_pred.shape={tuple(y_pred.shape)}"
         )
     is_column = labels.shape.rank == 2 and labels.shape[1] in (1, None)
     if labels.shape.rank != 1 and not is_column:
         raise ValueError(
-            "Expected class numbers of shape [B]. Received: "
-            f"y_true.shape={tuple(labels.shape)}"
+            "Invalid value for argument `y_true`. Expected integer labels of shape "
+            f"[B]. Received: y_true.shape={tuple(labels.shape)}"
         )
     labels = tf.reshape(labels, [-1])
     same = tf.equal(labels[:, tf.newaxis], labels)
@@ -75,24 +75,24 @@ def over_anchors(
 
 
 def squared_distances(embeddings: tf.Tensor) -> tf.Tensor:
-    """Squared Euclidean distances of all pairs, `[B, B]`."""
-    # Distances do not change, the rounding of the products becomes smaller.
-    centre = tf.stop_gradient(tf.reduce_mean(embeddings, axis=0))
-    embeddings = embeddings - centre
+    """Computes squared Euclidean distances of all pairs, `[B, B]`."""
+    # Centering reduces rounding errors of the products and keeps the distances.
+    center = tf.stop_gradient(tf.reduce_mean(embeddings, axis=0))
+    embeddings = embeddings - center
     squares = tf.reduce_sum(tf.square(embeddings), axis=1)
     products = tf.matmul(embeddings, embeddings, transpose_b=True)
     return tf.maximum(squares[:, tf.newaxis] + squares - 2.0 * products, 0.0)
 
 
 def distances(squares: tf.Tensor) -> tf.Tensor:
-    """Square root whose derivative at 0 is 0 instead of infinite."""
+    """Computes square roots with a derivative of 0, not infinity, at 0."""
     is_apart = squares > 0.0
     roots = tf.sqrt(tf.where(is_apart, squares, tf.ones_like(squares)))
     return tf.where(is_apart, roots, tf.zeros_like(roots))
 
 
 def masked_mean(values: tf.Tensor, mask: tf.Tensor, axis: Any) -> tf.Tensor:
-    """Mean of the values that the mask holds; 0 where it holds none."""
+    """Computes the mean of values where the mask is true; 0 for an empty mask."""
     weights = tf.cast(mask, values.dtype)
     kept = tf.where(mask, values, tf.zeros_like(values))
     return tf.math.divide_no_nan(

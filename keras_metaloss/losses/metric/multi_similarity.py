@@ -1,4 +1,4 @@
-"""Mines and weighs pairs by their similarity, compared with others'."""
+"""Multi-similarity loss of embeddings."""
 
 from __future__ import annotations
 
@@ -21,26 +21,30 @@ def multi_similarity_loss(
     base: float = 0.5,
     epsilon: float = 0.1,
 ) -> tf.Tensor:
-    """Mines and weighs pairs by their similarity, compared with others'.
+    """Computes the multi-similarity loss of embeddings.
 
     `1/a log(1 + sum_p exp(-a (S_p - base))) + 1/b log(1 + sum_n exp(b (S_n - base)))`
-    for one anchor, with S its cosine similarity to others. Of its positives those count
-    with `S_p < max_n S_n + epsilon`, of its negatives those with
-    `S_n > min_p S_p - epsilon`; without either it is 0.
+    for an anchor, where S is its cosine similarity to the other examples. The sums are
+    over positives p with `S_p < max_n S_n + epsilon` and negatives n with
+    `S_n > min_p S_p - epsilon`. Anchors without
+    positives or without negatives have loss 0.
 
     Args:
-        y_true: class numbers, `[B]`.
-        y_pred: embeddings, `[B, D]`; brought to length 1 here.
-        alpha: a, how sharply positives are weighed; above 0.
-        beta: b, how sharply negatives are weighed; above 0.
-        base: similarity that parts them.
-        epsilon: margin of the mining.
+        y_true: integer labels, `[B]`. Examples with a negative label are ignored.
+        y_pred: embeddings, `[B, D]`; normalized to unit length by the loss.
+        alpha: `a`, sharpness of the weighting of positives; greater than 0. Defaults
+            to `2.0`.
+        beta: `b`, sharpness of the weighting of negatives; greater than 0. Defaults to
+            `50.0`.
+        base: similarity that separates positives from negatives. Defaults to `0.5`.
+        epsilon: margin of the pair mining. Defaults to `0.1`.
 
     Returns:
-        Tensor `[B]`.
+        One value per anchor, `[B]`.
 
     Raises:
-        ValueError: if embeddings are of another rank, or alpha or beta not above 0.
+        ValueError: if embeddings have another rank, or if `alpha` or `beta` is not
+            positive.
 
     Example:
 
@@ -79,29 +83,35 @@ def multi_similarity_loss(
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class MultiSimilarityLoss(EmbeddingLoss):
-    """Mines and weighs pairs by their similarity, compared with others'.
+    """Multi-similarity loss: mines and weights pairs by relative similarity.
 
     `1/a log(1 + sum_p exp(-a (S_p - base))) + 1/b log(1 + sum_n exp(b (S_n - base)))`
-    for one anchor, with S its cosine similarity to others. Of its positives those count
-    with `S_p < max_n S_n + epsilon`, of its negatives those with
-    `S_n > min_p S_p - epsilon`; an anchor without positives or without negatives has
-    loss 0.
+    for an anchor, where S is its cosine similarity to the other examples. The sums are
+    over positives p with `S_p < max_n S_n + epsilon` and negatives n with
+    `S_n > min_p S_p - epsilon`. Anchors without
+    positives or without negatives have loss 0.
 
     Args:
-        alpha: a, how sharply positives are weighed; above 0.
-        beta: b, how sharply negatives are weighed; above 0.
-        base: similarity that parts them, 0.5 as in the authors' code.
-        epsilon: margin of the mining.
-        name: name of the loss.
-        reduction: as in Keras.
-        dtype: dtype of the computation.
+        alpha: `a`, sharpness of the weighting of positives; greater than 0. Defaults
+            to `2.0`.
+        beta: `b`, sharpness of the weighting of negatives; greater than 0. Defaults to
+            `50.0`.
+        base: similarity that separates positives from negatives. Defaults to `0.5`,
+            the value in the authors' code.
+        epsilon: margin of the pair mining. Defaults to `0.1`.
+        name: name of the loss. Defaults to `"multi_similarity_loss"`.
+        reduction: type of reduction to apply to the loss, as for any Keras loss.
+            Defaults to `"sum_over_batch_size"`.
+        dtype: dtype of the loss computation. Defaults to `None`, which uses
+            `keras.backend.floatx()`.
 
     Call arguments:
-        y_true: class numbers, `[B]`.
-        y_pred: embeddings, `[B, D]`; brought to length 1 here.
+        y_true: integer labels, `[B]`. Examples with a negative label are ignored.
+        y_pred: embeddings, `[B, D]`; normalized to unit length by the loss.
+        sample_weight: optional weights, broadcastable to `[B]`.
 
     Raises:
-        ValueError: if `alpha` or `beta` is not above 0.
+        ValueError: if `alpha` or `beta` is not positive, or if `epsilon` is negative.
 
     Example:
 
@@ -148,7 +158,7 @@ class MultiSimilarityLoss(EmbeddingLoss):
 
 
 def _log_one_plus_sum(exponents, mask):
-    """`log(1 + sum exp(exponents))` over the mask, without overflow."""
+    """Computes `log(1 + sum exp(exponents))` over the mask, without overflow."""
     kept = tf.where(mask, exponents, exponents.dtype.min)
     one = tf.zeros_like(kept[:, :1])
     return tf.reduce_logsumexp(tf.concat([one, kept], axis=1), axis=1)
@@ -158,7 +168,7 @@ def _positive(name, value):
     value = check_non_negative(name, value)
     if value == 0.0:
         raise ValueError(
-            f"Invalid value for argument `{name}`. Expected a number above zero. "
+            f"Invalid value for argument `{name}`. Expected a positive number. "
             f"Received: {name}={value!r}"
         )
     return value

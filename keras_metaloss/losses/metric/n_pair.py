@@ -1,4 +1,4 @@
-"""A positive against all negatives at once."""
+"""N-pair loss of embeddings."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ __all__ = ["NPairLoss", "n_pair_loss"]
 
 
 def n_pair_loss(y_true: Any, y_pred: Any, regularization: float = 0.0) -> tf.Tensor:
-    """A positive against all negatives at once.
+    """Computes the N-pair loss of embeddings.
 
-    `log(1 + sum_n exp(f_a . f_n - f_a . f_p))` in nats, for anchor a, positive p and
-    all negatives n, averaged over the positives; 0 without one.
+    `log(1 + sum_n exp(f_a . f_n - f_a . f_p))` in nats for anchor a, positive p and
+    all negatives n, averaged over the positives of the anchor; 0 without positives.
 
     Args:
-        y_true: class numbers, `[B]`.
-        y_pred: embeddings, `[B, D]`.
-        regularization: weight of `||f_a||^2`.
+        y_true: integer labels, `[B]`. Examples with a negative label are ignored.
+        y_pred: embeddings, `[B, D]`; not normalized to unit length.
+        regularization: weight of the penalty `||f_a||^2`, which keeps the inner
+            products small. Defaults to `0.0`.
 
     Returns:
-        Tensor `[B]`.
+        One value per anchor, `[B]`.
 
     Raises:
-        ValueError: if embeddings are of another rank.
+        ValueError: if embeddings have another rank.
 
     Example:
 
@@ -60,22 +61,30 @@ def n_pair_loss(y_true: Any, y_pred: Any, regularization: float = 0.0) -> tf.Ten
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class NPairLoss(EmbeddingLoss):
-    """A positive against all negatives at once.
+    """N-pair loss: compares each positive with all negatives.
 
-    `log(1 + sum_n exp(f_a . f_n - f_a . f_p))` in nats, for anchor a, positive p and
-    all negatives n. The value of an anchor is the mean over its positives; 0 if it has
-    none.
+    `log(1 + sum_n exp(f_a . f_n - f_a . f_p))` in nats for anchor a, positive p and
+    all negatives n. The value of an anchor is the mean over its positives; 0 without
+    positives.
 
     Args:
-        regularization: weight of `||f_a||^2`, which keeps the products from growing;
-            embeddings are not brought to length 1.
-        name: name of the loss.
-        reduction: as in Keras.
-        dtype: dtype of the computation.
+        regularization: weight of the penalty `||f_a||^2`, which keeps the inner
+            products small: embeddings are not normalized to unit length. Defaults to
+            `0.0`.
+        name: name of the loss. Defaults to `"n_pair_loss"`.
+        reduction: type of reduction to apply to the loss, as for any Keras loss.
+            Defaults to `"sum_over_batch_size"`.
+        dtype: dtype of the loss computation. Defaults to `None`, which uses
+            `keras.backend.floatx()`.
 
     Call arguments:
-        y_true: class numbers, `[B]`.
+        y_true: integer labels, `[B]`. Examples with a negative label are ignored.
         y_pred: embeddings, `[B, D]`.
+        sample_weight: optional weights, broadcastable to `[B]`.
+
+    Raises:
+        ValueError: if `regularization` is negative, or if embeddings have another
+            rank.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""A positive nearer to the anchor than a negative, by a margin."""
+"""Triplet loss of embeddings."""
 
 from __future__ import annotations
 
@@ -29,23 +29,28 @@ def triplet_loss(
     mining: str = "semi-hard",
     distance: str = "euclidean",
 ) -> tf.Tensor:
-    """A positive nearer to the anchor than a negative, by a margin.
+    """Computes the triplet loss of embeddings.
 
     `max(d(a, p) - d(a, n) + margin, 0)` for anchor a, positive p and negative n,
-    averaged over the triplets that `mining` takes; 0 without one.
+    averaged over the triplets that `mining` selects; 0 without triplets.
 
     Args:
-        y_true: class numbers, `[B]`.
+        y_true: integer labels, `[B]`. Examples with a negative label are ignored.
         y_pred: embeddings, `[B, D]`.
-        margin: how much nearer.
-        mining: `"all"`, `"hard"` or `"semi-hard"`, see `kml.losses.TripletLoss`.
-        distance: `"euclidean"` or `"squared"`.
+        margin: required difference between the two distances. Defaults to `1.0`.
+        mining: `"all"`: all triplets of the batch. `"hard"`: the farthest positive and
+            the nearest negative. `"semi-hard"`: for each positive, the nearest
+            negative that is farther than the positive, or the farthest negative if
+            there is none. Memory grows with B^2, for `"all"` with B^3. Defaults to
+            `"semi-hard"`.
+        distance: `"euclidean"`, or `"squared"` for its square, which FaceNet uses with
+            embeddings of unit length. Defaults to `"euclidean"`.
 
     Returns:
-        Tensor `[B]`.
+        One value per anchor, `[B]`.
 
     Raises:
-        ValueError: if `mining` or `distance` is unknown, or embeddings are of another
+        ValueError: if `mining` or `distance` is unknown, or if embeddings have another
             rank.
 
     Example:
@@ -89,7 +94,7 @@ def _all(apart, positive, negative, margin):
 def _semi_hard(apart, positive, negative, margin):
     ordered = tf.sort(tf.where(negative, apart, apart.dtype.max), axis=1)
     nearest = tf.searchsorted(ordered, tf.stop_gradient(apart), side="right")
-    # Where no negative is farther than the positive, the farthest of them.
+    # If no negative is farther than the positive, the farthest negative is used.
     last = tf.math.count_nonzero(negative, axis=1, keepdims=True, dtype=tf.int32) - 1
     nearest = tf.minimum(nearest, tf.maximum(last, 0))
     chosen = tf.gather(ordered, nearest, batch_dims=1)
@@ -100,27 +105,35 @@ def _semi_hard(apart, positive, negative, margin):
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class TripletLoss(EmbeddingLoss):
-    """A positive nearer to the anchor than a negative, by a margin.
+    """Triplet loss: positives are closer to the anchor than negatives by a margin.
 
     `max(d(a, p) - d(a, n) + margin, 0)` for anchor a, positive p and negative n. The
-    value of an anchor is the mean over the triplets that `mining` takes, satisfied ones
-    included; 0 if it has none.
+    value of an anchor is the mean over the triplets that `mining` selects, including
+    triplets with zero loss; 0 without triplets.
 
     Args:
-        margin: how much nearer.
-        mining: `"all"` triplets of the batch; `"hard"`: the farthest positive and the
-            nearest negative; `"semi-hard"`: for each positive the nearest negative that
-            is farther than it, or the farthest negative if none is. Memory grows with
-            B^2, for `"all"` with B^3.
-        distance: `"euclidean"`, or its square, `"squared"`, for embeddings of length 1
-            as in FaceNet.
-        name: name of the loss.
-        reduction: as in Keras.
-        dtype: dtype of the computation.
+        margin: required difference between the two distances. Defaults to `1.0`.
+        mining: `"all"`: all triplets of the batch. `"hard"`: the farthest positive and
+            the nearest negative. `"semi-hard"`: for each positive, the nearest
+            negative that is farther than the positive, or the farthest negative if
+            there is none. Memory grows with B^2, for `"all"` with B^3. Defaults to
+            `"semi-hard"`.
+        distance: `"euclidean"`, or `"squared"` for its square, which FaceNet uses with
+            embeddings of unit length. Defaults to `"euclidean"`.
+        name: name of the loss. Defaults to `"triplet_loss"`.
+        reduction: type of reduction to apply to the loss, as for any Keras loss.
+            Defaults to `"sum_over_batch_size"`.
+        dtype: dtype of the loss computation. Defaults to `None`, which uses
+            `keras.backend.floatx()`.
 
     Call arguments:
-        y_true: class numbers, `[B]`.
+        y_true: integer labels, `[B]`. Examples with a negative label are ignored.
         y_pred: embeddings, `[B, D]`.
+        sample_weight: optional weights, broadcastable to `[B]`.
+
+    Raises:
+        ValueError: if `mining` or `distance` is unknown, if `margin` is negative, or if
+            embeddings have another rank.
 
     Example:
 
@@ -163,7 +176,7 @@ class TripletLoss(EmbeddingLoss):
 
 
 def _extreme(reduce, values, mask):
-    """Largest or smallest of the values in the mask; 0 if there is none."""
+    """Returns the largest or smallest masked-in value; 0 if the mask is empty."""
     filler = values.dtype.min if reduce is tf.reduce_max else values.dtype.max
     found = reduce(tf.where(mask, values, filler), axis=-1)
     return tf.where(_any(mask), found, tf.zeros_like(found))

@@ -1,4 +1,4 @@
-"""Metric losses where embeddings leave nothing to compare, and in a network."""
+"""Tests of metric losses for degenerate batches and in training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BATCHES = {
 
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("name", LOSSES)
-def test_finite_in_value_and_gradient(name, batch):
+def test_value_and_gradient_are_finite(name, batch):
     labels, embeddings = BATCHES[batch]
     embeddings = tf.constant(embeddings, tf.float32)
     with tf.GradientTape() as tape:
@@ -44,7 +44,7 @@ def test_finite_in_value_and_gradient(name, batch):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_an_example_without_a_label_takes_no_part(name):
+def test_negative_labels_are_ignored(name):
     embeddings = np.random.default_rng(0).normal(size=(6, 3)).astype("float32")
     labels = np.array([0, 0, 1, 1, 0, -1])
     loss = type(LOSSES[name]).from_config(
@@ -55,7 +55,7 @@ def test_an_example_without_a_label_takes_no_part(name):
     assert float(values[5]) == 0
 
 
-def test_classes_may_be_any_whole_numbers():
+def test_labels_may_be_any_non_negative_integers():
     embeddings = np.random.default_rng(0).normal(size=(6, 3)).astype("float32")
     labels = np.array([0, 0, 1, 1, 0, 2])
     for loss in LOSSES.values():
@@ -64,12 +64,12 @@ def test_classes_may_be_any_whole_numbers():
             assert float(loss(far, embeddings)) == float(expected)
 
 
-def test_lengths_of_examples_without_a_label_do_not_count():
+def test_negative_labels_are_not_regularized():
     loss = kml.losses.NPairLoss(1.0, reduction=None)
     assert loss([0, 0, -1], [[1.0], [1.0], [3.0]])[2] == 0
 
 
-def test_booleans_and_whole_numbers():
+def test_boolean_targets_and_integer_embeddings():
     pairs = [[[0.0], [0.5]], [[0.0], [0.5]]]
     values = kml.losses.contrastive_loss([True, False], pairs)
     np.testing.assert_allclose(values, [0.125, 0.125])
@@ -78,7 +78,7 @@ def test_booleans_and_whole_numbers():
     assert values.dtype == "float32"
 
 
-def test_duplicate_pair_of_a_siamese_network():
+def test_identical_pair_has_zero_gradient():
     pairs = tf.ones((2, 2, 3))
     with tf.GradientTape() as tape:
         tape.watch(pairs)
@@ -88,7 +88,7 @@ def test_duplicate_pair_of_a_siamese_network():
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_training_brings_classes_together(name):
+def test_training_clusters_the_classes(name):
     random = np.random.default_rng(0)
     labels = np.repeat(np.arange(4), 8)
     x = np.eye(4)[labels] + random.normal(size=(32, 4)) * 0.3
@@ -109,7 +109,7 @@ def test_training_brings_classes_together(name):
 
 
 def hits(embeddings, labels):
-    """Share of examples whose nearest neighbour is of their class."""
+    """Computes the fraction of examples with a nearest neighbor of the same class."""
     apart = np.linalg.norm(embeddings[:, None] - embeddings, axis=-1)
     np.fill_diagonal(apart, np.inf)
     return (labels[apart.argmin(axis=1)] == labels).mean()
@@ -125,7 +125,7 @@ def hits(embeddings, labels):
         (lambda: kml.losses.MultiSimilarityLoss(beta=0.0), "`beta`.*0.0"),
         (
             lambda: kml.losses.ContrastiveLoss()([1], np.zeros((1, 3, 2))),
-            "two embeddings a pair.*\\(1, 3, 2\\)",
+            "two embeddings per pair.*\\(1, 3, 2\\)",
         ),
         (
             lambda: kml.losses.ContrastiveLoss()([1, 0], np.zeros((2, 1))),
@@ -133,7 +133,7 @@ def hits(embeddings, labels):
         ),
         (
             lambda: kml.losses.TripletLoss()(np.eye(4), np.zeros((4, 2))),
-            "class numbers.*\\(4, 4\\)",
+            "integer labels.*\\(4, 4\\)",
         ),
         (
             lambda: kml.losses.multi_similarity_loss([0, 0], np.eye(2), alpha=0.0),
@@ -145,6 +145,6 @@ def hits(embeddings, labels):
         ),
     ],
 )
-def test_wrong_arguments(make, message):
+def test_invalid_arguments_raise(make, message):
     with pytest.raises(ValueError, match=message):
         make()
