@@ -1,13 +1,13 @@
-"""Methods x few-shot problems, each trained for some minutes; published numbers beside.
+"""Accuracy of all methods on few-shot problems after a few minutes of training.
 
     python benchmarks/few_shot_table.py --data DIR --budget 5
 
-DIR holds `omniglot.npz` and `caltech101_64.npz`. Training is with 1-shot episodes:
-for metric-based methods once a data set (Omniglot 20-way, the prototypical network
-60-way as published; Caltech 10-way), for the others once a data set and number of ways;
-tests of 5 shots use the same model. What the folder `--cells` holds, a file a method,
-is not measured again. Prints a table in Markdown; `--write` puts it into
-`benchmarks/RESULTS.md`.
+DIR contains `omniglot.npz` and `caltech101_64.npz`. Training uses 1-shot episodes.
+Metric-based methods are trained once per dataset (Omniglot 20-way, the prototypical
+network 60-way as published; Caltech 10-way), other methods once per dataset and number
+of ways. The 5-shot tests use the same models. Results in the folder `--cells`, one file
+per method, are not measured again. Prints a Markdown table with published results;
+`--write` writes it to `benchmarks/RESULTS.md`.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from few_shot_methods import METRIC, RECIPES
 import keras_metaloss as kml
 
 HERE = pathlib.Path(__file__).parent
-# What is written by hand in `RESULTS.md`, and left there.
+# Start of the manually written part of `RESULTS.md`, which is kept.
 REMARKS = "\n## Remarks\n"
 
 
 class Problem(NamedTuple):
-    """A data set, ways and shots."""
+    """Dataset, number of ways and number of shots."""
 
     data: str
     ways: int
@@ -53,11 +53,11 @@ class Problem(NamedTuple):
 
 OMNIGLOT = [Problem("omniglot", w, s) for w, s in ((5, 1), (5, 5), (20, 1), (20, 5))]
 CALTECH = [Problem("caltech", 5, 1), Problem("caltech", 5, 5)]
-# As published for Omniglot; for larger images as MAML's for those of ImageNet.
+# As published for Omniglot; for larger images as in MAML for mini-ImageNet.
 FILTERS = {"omniglot": 64, "caltech": 32}
 PROBLEMS = {str(problem): problem for problem in OMNIGLOT + CALTECH}
 
-# Omniglot 5w1s, 5w5s, 20w1s, 20w5s as printed in the papers, which train for hours.
+# Omniglot 5w1s, 5w5s, 20w1s, 20w5s as published, after hours of training.
 PUBLISHED = {
     "maml": ("98.7", "99.9", "95.8", "98.9"),
     "fomaml": ("98.3", "99.2", "89.4", "97.9"),
@@ -74,37 +74,38 @@ PUBLISHED = {
     "meta_opt_net": ("-", "-", "-", "-"),
 }
 
-# How those numbers came about, in the words of the papers.
+# Protocols of the published results.
 PROTOCOL = {
     "maml": "60,000 steps; tested with batch statistics over the queries",
-    "fomaml": "Nichol and others: 100,000 steps or so; with batch statistics over "
+    "fomaml": "Nichol et al.: about 100,000 steps; tested with batch statistics over "
     "the queries",
-    "anil": "Raghu and others",
-    "meta_sgd": "60,000 steps of one inner step; 5-shot from 1-shot training",
-    "maml_plus_plus": "50,000 steps; five best of a run answer together",
-    "reptile": "100,000 to 200,000 steps, 86 to 100 updates in tests, each query alone",
-    "implicit_maml": "Rajeswaran and others, by gradient descent",
-    "cavia": "no numbers for Omniglot",
-    "prototypical": "60-way episodes, as many shots as in tests, test classes rotated "
-    "too",
-    "matching": "Vinyals and others, without fine-tuning",
-    "relation": "no number known to us from the paper itself",
-    "siamese": "as printed in the MAML paper",
-    "meta_opt_net": "no numbers for Omniglot",
+    "anil": "Raghu et al.",
+    "meta_sgd": "60,000 steps, one inner step; 5-shot tests after 1-shot training",
+    "maml_plus_plus": "50,000 steps; ensemble of the five best models of a run",
+    "reptile": "100,000 to 200,000 steps; 86 to 100 inner steps in tests; not "
+    "transductive",
+    "implicit_maml": "Rajeswaran et al., with gradient descent",
+    "cavia": "no results for Omniglot",
+    "prototypical": "60-way episodes with as many shots as in tests; rotated test "
+    "classes too",
+    "matching": "Vinyals et al., without fine-tuning",
+    "relation": "no result known from the paper itself",
+    "siamese": "as reported in the MAML paper",
+    "meta_opt_net": "no results for Omniglot",
 }
 
 
 def main() -> None:
     arguments = parse_arguments()
     arguments.cells.mkdir(parents=True, exist_ok=True)
-    # A process a method: how many threads an operation has is settled at its start.
+    # One process per method, because the number of threads is fixed at its start.
     processes = multiprocessing.get_context("spawn")
     for method in arguments.methods:
         process = processes.Process(target=fill_row, args=(method, arguments))
         process.start()
         process.join()
         if process.exitcode:
-            raise SystemExit(f"{method} stopped")
+            raise SystemExit(f"The process of {method} failed")
     table = as_markdown(arguments)
     print(table)
     if arguments.write:
@@ -115,9 +116,9 @@ def main() -> None:
 
 
 def fill_row(method: str, arguments: argparse.Namespace) -> None:
-    """Makes the cells of a method that are not there yet."""
+    """Measures the missing cells of a method."""
     if method not in METRIC:
-        # Tasks run side by side, one core each.
+        # Tasks run in parallel, one core each.
         tf.config.threading.set_intra_op_parallelism_threads(1)
     data = {}
     for group in groups(method, [PROBLEMS[name] for name in arguments.problems]):
@@ -127,7 +128,7 @@ def fill_row(method: str, arguments: argparse.Namespace) -> None:
         if name not in data:
             data[name] = load(name, pathlib.Path(arguments.data))
         cells = measured(method, group, *data[name], arguments)
-        # Another process may have measured other problems meanwhile.
+        # Another process may have measured other problems in the meantime.
         known = read_cells(arguments.cells, method)
         for problem, cell in zip(group, cells, strict=True):
             known[str(problem)] = cell
@@ -137,7 +138,7 @@ def fill_row(method: str, arguments: argparse.Namespace) -> None:
 
 
 def read_cells(folder: pathlib.Path, method: str) -> dict[str, dict]:
-    """What is measured of a method, by problem."""
+    """Returns the measured cells of a method by problem."""
     path = cells_path(folder, method)
     return json.loads(path.read_text()) if path.exists() else {}
 
@@ -148,8 +149,10 @@ def cells_path(folder: pathlib.Path, method: str) -> pathlib.Path:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="folder of the two .npz files")
-    parser.add_argument("--budget", type=float, default=5.0, help="minutes a training")
+    parser.add_argument("--data", required=True, help="folder of the .npz files")
+    parser.add_argument(
+        "--budget", type=float, default=5.0, help="minutes per training"
+    )
     parser.add_argument("--methods", nargs="+", default=list(RECIPES), choices=RECIPES)
     parser.add_argument("--problems", nargs="+", default=list(PROBLEMS))
     parser.add_argument("--test-episodes", type=int, default=600)
@@ -160,7 +163,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def groups(method: str, problems: list[Problem]) -> list[list[Problem]]:
-    """Problems that one training serves."""
+    """Groups problems that use the same trained model."""
     found: dict[tuple, list[Problem]] = {}
     for problem in problems:
         ways = None if method in METRIC else problem.ways
@@ -169,7 +172,7 @@ def groups(method: str, problems: list[Problem]) -> list[list[Problem]]:
 
 
 def load(name: str, folder: pathlib.Path) -> tuple:
-    """Images from 0 to 1 and labels, to train and to test."""
+    """Loads training and test sets with images in [0, 1]."""
     if name == "omniglot":
         (x, y), (x_val, y_val), test = kml.datasets.omniglot.load_data(
             folder / "omniglot.npz"
@@ -181,7 +184,7 @@ def load(name: str, folder: pathlib.Path) -> tuple:
 
 
 def caltech(path: pathlib.Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Training and test classes of the prepared Caltech 101."""
+    """Loads training and test classes of the prepared Caltech 101 dataset."""
     data = np.load(path)
     files, offsets = data["jpeg"].tobytes(), data["offsets"]
     images = np.stack(
@@ -202,7 +205,7 @@ def measured(
     test: tuple[np.ndarray, np.ndarray],
     arguments: argparse.Namespace,
 ) -> list[dict]:
-    """Trains for the budget, then tests on each problem of the group."""
+    """Trains for the given budget, then tests on each problem of the group."""
     recipe, problem = RECIPES[method], group[0]
     tasks = recipe.tasks
     settings = {"ways": problem.ways, "shots": 1, "queries": 5, **recipe.train}
@@ -225,7 +228,7 @@ def measured(
     rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
     model = build(rate)
     started = time.perf_counter()
-    # Phases of a method (MAML++) begin with an epoch.
+    # The phases of MAML++ start at the beginning of an epoch.
     history = model.fit(
         episodes.dataset(tasks), epochs=10, steps_per_epoch=steps // 10, verbose=0
     )
@@ -254,14 +257,14 @@ def measured(
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
+    """Returns the number of CPU cores available to this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def machine() -> str:
-    """The processor."""
+    """Returns the number of cores and the name of the CPU."""
     path = pathlib.Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
@@ -271,7 +274,7 @@ def machine() -> str:
 def step_seconds(
     model: kml.MetaModel, episodes: kml.tasks.EpisodeSampler, tasks: int
 ) -> float:
-    """Median time of a training step, once it is compiled."""
+    """Measures the median time of a training step after compilation."""
     times = []
     for batch in episodes.dataset(tasks, batches=8):
         started = time.perf_counter()
@@ -290,21 +293,21 @@ def as_markdown(arguments: argparse.Namespace) -> str:
 
     trials = f"{arguments.test_episodes} test episodes"
     lines = [
-        "# Few-shot classification, measured",
+        "# Few-shot classification: measured results",
         "",
-        f"Made by `benchmarks/few_shot_table.py`, {told('date')}: {told('machine')}, "
-        f"TensorFlow {tf.__version__}, Keras {keras.__version__}, keras_metaloss "
-        f"{kml.__version__}.",
+        f"Generated by `benchmarks/few_shot_table.py`, {told('date')}: "
+        f"{told('machine')}, TensorFlow {tf.__version__}, Keras {keras.__version__}, "
+        f"keras_metaloss {kml.__version__}.",
         "",
-        f"Accuracy in % over {trials} of classes never seen, 10 queries a class, with "
-        "its 95 % interval; minutes of training times cores used, outer updates, and "
-        "the accuracy in training at its end; in brackets the published number, "
-        "reached with far more training. Omniglot: 1,200 characters with rotations to "
-        "learn from, 423 without to test. Caltech: 60 and 14 classes of the prepared "
-        "64x64 set, 32 filters instead of 64. Training is with 1 shot (Reptile: 10), "
-        "for the tests of 5 shots too, and for metric-based methods with 20 ways on "
-        "Omniglot (the prototypical network 60) and 10 on Caltech. One seed, one "
-        "model, not transductive.",
+        f"Each cell: accuracy in % with 95 % confidence interval over {trials} of new "
+        "classes with 10 queries per class; training time in minutes x cores; number "
+        "of outer updates; final training accuracy; in parentheses the published "
+        "result, obtained with much longer training. Omniglot: 1,200 training "
+        "characters with rotations, 423 test characters without rotations. Caltech: 60 "
+        "training and 14 test classes of the prepared 64x64 dataset, 32 filters "
+        "instead of 64. Training uses 1 shot (Reptile: 10), also for the 5-shot tests. "
+        "Metric-based methods are trained with 20 ways on Omniglot (the prototypical "
+        "network: 60) and 10 ways on Caltech. One seed, one model, not transductive.",
         "",
         "| method | " + " | ".join(problems) + " |",
         "| --- |" + " --- |" * len(problems),
@@ -312,7 +315,7 @@ def as_markdown(arguments: argparse.Namespace) -> str:
     for method, row in rows.items():
         texts = [cell_text(row[p], method, p) if p in row else "" for p in problems]
         lines.append(f"| {method} | " + " | ".join(texts) + " |")
-    lines += ["", "| method | how the published numbers came about |", "| --- | --- |"]
+    lines += ["", "| method | protocol of the published results |", "| --- | --- |"]
     lines += [f"| {method} | {PROTOCOL[method]} |" for method in arguments.methods]
     return "\n".join(lines) + "\n"
 

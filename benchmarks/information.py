@@ -1,11 +1,12 @@
-"""Seconds of KSG (k = 3, variant 1) beside other packages, on the same data.
+"""Time of KSG (k = 3, variant 1) compared to other packages on the same data.
 
 python benchmarks/information.py --peers PYTHON
 
 PYTHON is the interpreter of an environment with `benchmark-mi`, `npeet-plus` and
-scikit-learn, which need other versions of NumPy and JAX than this package; without it
-only scikit-learn is measured, in this environment. Rounds take turns between the two
-interpreters. The best of all rounds counts, the first calls of each warm up.
+scikit-learn, which require other versions of NumPy and JAX than this package. Without
+`--peers`, only scikit-learn is measured, in the current environment. Each round runs
+both interpreters in turn. The first round is a warm-up; the fastest of the other rounds
+is reported.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ PEERS = {"scikit-learn": scikit_learn, "NPEET": npeet, "benchmark-mi": benchmark
 
 
 def measure(name: str, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Seconds and value of one call."""
+    """Measures one call; returns its seconds and its value."""
     function = {"ours": ours, **PEERS}[name]
     started = time.perf_counter()
     value = function(x, y)
@@ -67,9 +68,9 @@ def measure(name: str, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def serve(folder: str) -> None:
-    """Answers requests `[name, case]`, one JSON line each, until input ends."""
+    """Answers requests `[name, case]`, one JSON line each, until the end of input."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # What packages print must not mix with the answers.
+    os.dup2(2, 1)  # Output of packages must not mix with the answers.
     for line in sys.stdin:
         name, case = json.loads(line)
         with np.load(Path(folder) / f"{case}.npz") as data:
@@ -82,7 +83,7 @@ def serve(folder: str) -> None:
 
 
 class Peer:
-    """Another interpreter that measures on request."""
+    """Interpreter process that measures on request."""
 
     def __init__(self, python: str, folder: str) -> None:
         command = [python, __file__, "--serve", folder]
@@ -117,7 +118,7 @@ def main() -> None:
             y = RHO * x + math.sqrt(1 - RHO**2) * rng.normal(size=shape)
             np.savez(Path(folder) / f"{case}.npz", x=x, y=y)
         here, there = Peer(sys.executable, folder), Peer(arguments.peers, folder)
-        print(f"{'data':<6}{'package':<14}{'seconds':>9}{'times ours':>12}{'nats':>9}")
+        print(f"{'data':<6}{'package':<14}{'seconds':>9}{'time/ours':>12}{'nats':>9}")
         for case in CASES:
             report(case, here, there, arguments.rounds)
         here.close()

@@ -1,12 +1,12 @@
-"""What the information term adds to the time of a training step.
+"""Overhead of the mutual information term per training step.
 
     python benchmarks/joint_step.py
 
 Times one step of `kml.JointModel` (a classifier and a regressor that predicts a normal
-distribution) with XLA, batch 256, beside the same networks with the same losses in a
-plain Keras model of two outputs. The goal is a ratio of at most 1.25. The two are timed
-in turn, so that a busy machine is busy for both; the ratio is the median of the ratios
-of neighbours.
+distribution) with XLA and batch size 256, compared to the same networks and losses in a
+plain Keras model with two outputs. The target is a ratio of at most 1.25. The models
+are timed in turn, so that other load on the machine affects them equally. The reported
+ratio is the median of the ratios of consecutive measurements.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LIKELIHOOD = kml.losses.NegativeLogLikelihood(normal)
 
 
 def networks(features: int, width: int, classes: int) -> list[keras.Model]:
-    """A classifier and a regressor, three hidden layers each."""
+    """Builds a classifier and a regressor with three hidden layers each."""
     return [
         keras.Sequential(
             [keras.Input((features,))]
@@ -46,7 +46,7 @@ def networks(features: int, width: int, classes: int) -> list[keras.Model]:
 
 
 def joint(*shape: int, **information: object) -> keras.Model:
-    """The joint model."""
+    """Builds and compiles the joint model."""
     model = kml.JointModel(*networks(*shape))
     loss = kml.losses.MutualInformationLoss(CROSS_ENTROPY, LIKELIHOOD, **information)
     model.compile(optimizer="adam", loss=loss, jit_compile=True)
@@ -54,7 +54,7 @@ def joint(*shape: int, **information: object) -> keras.Model:
 
 
 def plain(*shape: int) -> keras.Model:
-    """The same networks and losses, two outputs of one plain Keras model."""
+    """Builds a plain Keras model with two outputs: the same networks and losses."""
     inputs = keras.Input(shape[:1])
     nets = networks(*shape)
     model = keras.Model(
@@ -67,7 +67,7 @@ def plain(*shape: int) -> keras.Model:
 
 
 def steps(model: keras.Model, x: np.ndarray, y: dict, count: int) -> Callable:
-    """A function that makes `count` steps and returns the seconds of one."""
+    """Returns a function that runs `count` steps and returns the seconds per step."""
     data = tf.data.Dataset.from_tensors((x, y)).repeat(count)
     model.fit(data, verbose=0, shuffle=False)
 
@@ -87,9 +87,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--steps", type=int, default=20, help="steps of one round")
+    parser.add_argument("--steps", type=int, default=20, help="steps per round")
     parser.add_argument("--widths", type=int, nargs="+", default=[128, 512])
-    parser.add_argument("--fast", action="store_true", help="a few steps, no figures")
+    parser.add_argument("--fast", action="store_true", help="a short trial run")
     arguments = parser.parse_args()
     rounds, count = (2, 2) if arguments.fast else (arguments.rounds, arguments.steps)
     rng = np.random.default_rng(0)
@@ -99,7 +99,7 @@ def main() -> None:
         "a": rng.integers(0, classes, arguments.batch),
         "b": x[:, 0] + 0.1 * rng.normal(size=arguments.batch).astype("float32"),
     }
-    print(f"batch {arguments.batch}, XLA, milliseconds a step (median), ratio (median)")
+    print(f"batch {arguments.batch}, XLA, median milliseconds per step, median ratio")
     for width in arguments.widths:
         shape = (features, width, classes)
         rivals = {
@@ -115,7 +115,7 @@ def main() -> None:
             for name, run in runs.items():
                 seconds[name].append(run())
         base = np.array(seconds["plain Keras model, two outputs"])
-        print(f"two networks of three layers of {width}")
+        print(f"two networks with three layers of {width} units")
         for name, values in seconds.items():
             ratio = np.median(np.array(values) / base)
             print(f"  {name:<34}{1e3 * np.median(values):8.2f}{ratio:8.2f}")

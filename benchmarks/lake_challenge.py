@@ -1,14 +1,14 @@
-"""Lake's one-shot classification within alphabets: 20 new characters at a time.
+"""One-shot classification of Lake et al.: 20 new characters of one alphabet.
 
     python benchmarks/lake_challenge.py --data omniglot.npz
 
-Trains a prototypical network on the `background` alphabets alone and writes it to
-`saved_models/lake_challenge.keras`; when the file is there it is used as it is. Then
-answers trials as in Lake et al., "Human-level concept learning through probabilistic
-program induction", 2015: a run has 20 characters of one evaluation alphabet, one
-drawing of each by one person to learn from, and one by another person to name. The
-author's own 20 runs name their image files; here runs are drawn by the same rule from
-the array form, two a alphabet with 20 characters or more.
+Trains a prototypical network on only the `background` alphabets and writes it to
+`saved_models/lake_challenge.keras`; an existing file is loaded instead. Then evaluates
+trials as in Lake et al., "Human-level concept learning through probabilistic program
+induction", 2015: each run has 20 characters of one evaluation alphabet, with one
+training drawing of each by one person and one test drawing of each by another person.
+The authors' 20 runs are lists of image files. Here, runs are drawn by the same rule
+from the `.npz` file: two runs per alphabet with at least 20 characters.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ STEPS_PER_EPOCH = 250
 def answer_trials(
     model: kml.MetaModel, train: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
-    """Names the test images of one-shot runs.
+    """Classifies the test images of one-shot runs.
 
     Args:
-        model: a `MetaModel` with a metric-based method, trained on `background` alone.
-        train: images `[R, 20, 28, 28]` from 0 to 1, ink high; image i shows class i.
-        test: images `[R, 20, 28, 28]`, likewise, in any order.
+        model: A `MetaModel` with a metric-based method, trained only on `background`.
+        train: Images `[R, 20, 28, 28]` in [0, 1] with ink 1; image `i` shows class `i`.
+        test: Images `[R, 20, 28, 28]` in [0, 1] with ink 1, in any order.
 
     Returns:
-        For each test image the class it is taken for, integers `[R, 20]`.
+        Predicted integer label of each test image, `[R, 20]`.
     """
     runs, count = train.shape[:2]
     episode = {
@@ -78,13 +78,13 @@ def main() -> None:
     wrong = answers != np.arange(RUN_SIZE)
     interval = 1.96 * wrong.mean(axis=1).std(ddof=1) / np.sqrt(len(wrong))
     print(
-        f"error in {wrong.size} trials of {len(wrong)} runs: {100 * wrong.mean():.1f} "
+        f"Error in {wrong.size} trials of {len(wrong)} runs: {100 * wrong.mean():.1f} "
         f"+- {100 * interval:.1f} %   (published: {PUBLISHED})"
     )
 
 
 def trained(images: np.ndarray, arguments: argparse.Namespace) -> kml.MetaModel:
-    """A prototypical network of the characters in `images [characters, 20, 28, 28]`."""
+    """Trains a prototypical network on `images` `[characters, 20, 28, 28]`."""
     keras.utils.set_random_seed(arguments.seed)
     labels = np.repeat(np.arange(len(images)), images.shape[1])
     episodes = kml.tasks.EpisodeSampler(
@@ -111,14 +111,14 @@ def trained(images: np.ndarray, arguments: argparse.Namespace) -> kml.MetaModel:
         epochs=arguments.steps // STEPS_PER_EPOCH,
         verbose=2,
     )
-    print(f"trained in {(time.perf_counter() - started) / 60:.1f} minutes")
+    print(f"Trained in {(time.perf_counter() - started) / 60:.1f} minutes")
     return model
 
 
 def drawn_runs(
     images: np.ndarray, alphabets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two runs an alphabet: `[R, 20, 28, 28]` to learn from and to name."""
+    """Draws two runs per alphabet: training and test images `[R, 20, 28, 28]`."""
     rng = np.random.default_rng(0)
     train, test = [], []
     for alphabet in np.unique(alphabets):
@@ -127,7 +127,7 @@ def drawn_runs(
             continue
         for _ in range(2):
             chosen = rng.choice(characters, RUN_SIZE, replace=False)
-            # Within an alphabet the same index is the same person.
+            # Within an alphabet, equal indices are drawings of the same person.
             person, other = rng.choice(images.shape[1], 2, replace=False)
             train.append(images[chosen, person])
             test.append(images[chosen, other])

@@ -1,9 +1,9 @@
-"""Milliseconds of forward and backward of each loss beside Keras's nearest.
+"""Time of each loss and its gradient compared to the closest Keras loss.
 
     python benchmarks/losses.py [--repeats 15]
 
-Both losses of a row are timed in turn, in the same run, and medians are compared.
-Marks: at most 1.2 times Keras in a graph, at most 1.0 times with XLA.
+The two losses of a row are timed in turn in the same run, and medians are compared.
+Targets: at most 1.2 times the time of Keras in graph mode, at most 1.0 times with XLA.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def main() -> None:
             steps = [step(f, y_true, y_pred, jit_compile) for f in (ours, theirs)]
             own, other = medians(steps, arguments.repeats)
             mode = "XLA" if jit_compile else "graph"
-            missed = "  over the mark" if own > MARKS[jit_compile] * other else ""
+            missed = "  misses the target" if own > MARKS[jit_compile] * other else ""
             figures = f"{own:>9.1f}{other:>9.1f}{own / other:>7.2f}"
             print(f"{name:<55}{mode:>6}{figures}{missed}", flush=True)
 
 
 def rows():
-    """Name, our loss, Keras's nearest, targets and predictions."""
+    """Yields name, our loss, the closest Keras loss, targets and predictions."""
     random = np.random.default_rng(0)
     for shape in ((4096, 1000), (16, 128, 128, 21)):
         logits = tf.constant(random.normal(size=shape), tf.float32)
@@ -114,7 +114,7 @@ def rows():
 def step(
     loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor, jit_compile: bool
 ) -> Callable[[], object]:
-    """Value of the loss, and its derivatives by predictions and own parameters."""
+    """Returns a function that computes the loss and its gradients."""
     parameters = [v.value for v in getattr(loss, "trainable_variables", ())]
 
     @tf.function(jit_compile=jit_compile)
@@ -128,7 +128,7 @@ def step(
 
 
 def medians(steps: list[Callable], repeats: int) -> list[float]:
-    """Milliseconds of each, measured in turn."""
+    """Measures the steps in turn; returns the median milliseconds of each."""
     for run in steps:
         run(), run()
     seconds = [[] for _ in steps]

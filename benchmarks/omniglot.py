@@ -1,18 +1,21 @@
-"""MAML on Omniglot, by the MAML paper's protocol; published numbers beside ours.
+"""MAML on Omniglot with the protocol of the MAML paper, and published results.
 
     python benchmarks/omniglot.py --data omniglot.npz                # a short run
     python benchmarks/omniglot.py --data omniglot.npz --full         # 60,000 steps
 
-Network, split (1,200 characters to learn from, 423 to test), rotations as further
-classes, inner and outer rates and tasks a batch are the paper's (arXiv 1703.03400,
-appendix A.1), and so is batch normalisation over all queries of a task (transductive).
-Test queries are as many as shots, as in the authors' code (github cbfinn/maml,
-main.py): the moments of one query of each class tell more than those of many, so
-results with more queries are printed beside. A full run trains so too. A short run
-trains with ten queries a class, from which a step learns more, and lets the outer rate
-fall to zero by a cosine; `--first-order-steps` makes its first updates with first-order
-gradients, which take less time. Training goes on where it stopped when the command is
-given again.
+The following settings are those of the paper (arXiv 1703.03400, appendix A.1): network,
+split (1,200 training characters, 423 test characters), rotations as additional classes,
+inner and outer learning rates, tasks per batch, and batch normalization over all
+queries of a task (transductive). The number of test queries per class equals the number
+of shots, as in the authors' code (github.com/cbfinn/maml, main.py). Batch statistics of
+one query per class reveal more about the labels than those of many queries, so results
+with more queries are printed too.
+
+A full run also trains with as many queries as shots. A short run trains with ten
+queries per class, which makes each step more effective, and with a cosine decay of the
+outer learning rate to zero; with `--first-order-steps`, its first updates use
+first-order gradients, which are faster. Running the command again resumes an
+interrupted training.
 """
 
 from __future__ import annotations
@@ -31,13 +34,14 @@ import tensorflow as tf
 
 import keras_metaloss as kml
 
-# Accuracy in the paper's table 1; steps, rate, evaluation steps, tasks a batch.
+# Accuracy in table 1 of the paper.
 PUBLISHED = {
     (5, 1): "98.7 +- 0.4",
     (5, 5): "99.9 +- 0.1",
     (20, 1): "95.8 +- 0.3",
     (20, 5): "98.9 +- 0.2",
 }
+# Inner steps, inner learning rate, evaluation steps, tasks per batch.
 PROTOCOL = {5: (1, 0.4, 3, 32), 20: (5, 0.1, 5, 16)}
 STEPS_PER_EPOCH = 200
 FULL_STEPS = 60_000
@@ -46,7 +50,7 @@ SHORT_RUN_QUERIES = 10
 
 def main() -> None:
     arguments = parse_arguments()
-    # Tasks run side by side, one core each, faster than one task on all cores.
+    # Tasks run in parallel, one core each, which is faster than one task on all cores.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     train, test = samplers(arguments)
     folder = run_folder(arguments)
@@ -74,13 +78,13 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="omniglot.npz or a folder of PNG; else download")
+    parser.add_argument("--data", help="omniglot.npz or PNG folder; default: download")
     parser.add_argument("--ways", type=int, default=5, choices=sorted(PROTOCOL))
     parser.add_argument("--shots", type=int, default=1)
     parser.add_argument(
         "--train-queries",
         type=int,
-        help="a class; default: 10, as many as shots with --full",
+        help="queries per class; default: 10, or the number of shots with --full",
     )
     parser.add_argument("--steps", type=int, default=3_200, help="outer updates")
     parser.add_argument("--first-order-steps", type=int, default=0)
@@ -91,7 +95,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--run-dir",
         default="saved_models/benchmark_omniglot",
-        help="each set of arguments goes on from a folder of its own in it",
+        help="parent folder; each set of arguments resumes from its own subfolder",
     )
     arguments = parser.parse_args()
     if arguments.steps < 1 or arguments.steps % STEPS_PER_EPOCH:
@@ -107,7 +111,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def run_folder(arguments: argparse.Namespace) -> pathlib.Path:
-    """Where to keep, and go on with, a run of these settings."""
+    """Returns the folder of the checkpoints of a run with these settings."""
     name = (
         f"{arguments.ways}w{arguments.shots}s_{arguments.train_queries}queries_"
         f"{arguments.steps}steps_{arguments.first_order_steps}first_order_"
@@ -119,7 +123,7 @@ def run_folder(arguments: argparse.Namespace) -> pathlib.Path:
 def samplers(
     arguments: argparse.Namespace,
 ) -> tuple[kml.tasks.EpisodeSampler, dict[int, kml.tasks.EpisodeSampler]]:
-    """Training episodes from 1,200 characters; test episodes from 423, by queries."""
+    """Returns training episodes, and test episodes by the number of queries."""
     (x, y), (x_val, y_val), (x_test, y_test) = kml.datasets.omniglot.load_data(
         arguments.data
     )
@@ -147,7 +151,7 @@ def samplers(
 def restored(
     arguments: argparse.Namespace, folder: pathlib.Path
 ) -> tuple[kml.MetaModel, dict]:
-    """The model and how far it got, from `folder` or from the start."""
+    """Restores model and progress from `folder`, or creates them."""
     if (folder / "progress.json").exists():
         progress = json.loads((folder / "progress.json").read_text())
         return keras.models.load_model(folder / progress["model"]), progress
@@ -180,7 +184,7 @@ def set_order(model: kml.MetaModel, first_order: bool) -> None:
 
 
 def save(model: kml.MetaModel, progress: dict, folder: pathlib.Path) -> None:
-    """Writes the model, then what names it: a kill in between loses an epoch only."""
+    """Writes the model, then its name, so that an interruption loses one epoch only."""
     progress["model"] = f"epoch_{progress['epochs'] % 2}.keras"
     model.save(folder / progress["model"])
     (folder / "progress.tmp").write_text(json.dumps(progress))
@@ -207,7 +211,7 @@ def report(
             sampler.dataset(20, batches=batches), verbose=0, return_dict=True
         )
         print(
-            f"accuracy over {20 * batches} test episodes, {queries} queries a class: "
+            f"Accuracy over {20 * batches} test episodes, {queries} queries per class: "
             f"{100 * results['accuracy']:.2f} +- {100 * results['accuracy_ci95']:.2f} %"
         )
 

@@ -1,4 +1,4 @@
-"""Milliseconds to draw a batch of episodes beside the training step that it feeds.
+"""Time to draw a batch of episodes compared to the time of a training step.
 
 python benchmarks/sampling.py
 """
@@ -46,7 +46,7 @@ def report(
     model: kml.MetaModel,
     steps: int,
 ) -> None:
-    """Prints medians of drawing a batch and of `train_on_batch` with it."""
+    """Prints the median times of drawing a batch and of `train_on_batch`."""
     batch = tasks.batch(0, tasks_per_batch)
     draw = median(lambda: tasks.batch(1, tasks_per_batch), steps)
     step = median(lambda: model.train_on_batch(*batch), steps)

@@ -1,18 +1,19 @@
-"""Sinusoid regression of the MAML and the Meta-SGD papers; their tables beside ours.
+"""Sinusoid regression of the MAML and Meta-SGD papers, with published results.
 
     python benchmarks/sinusoid.py                     # MAML, table 2
     python benchmarks/sinusoid.py --paper meta_sgd    # Meta-SGD, table 1, 5-shot rows
 
-MAML (arXiv 1703.03400, section 5.1 and table 2): 10 support and 10 query points a task,
-one inner step; tested with 5 support points, 100 query points, 1,000 tasks, after 1, 5
-and 10 steps. Meta-SGD (arXiv 1707.09835, section 4.1 and table 1): the frequency varies
-too; 5 support and 10 query points, one inner step; tested after one step with 5, 10 and
-20 support points. Both: two hidden layers of 40, 25 tasks a batch, Adam, whose rate
-falls from 0.001 to zero by a cosine.
+MAML (arXiv 1703.03400, section 5.1 and table 2): 10 support and 10 query points per
+task, one inner step; tested with 5 support points, 100 query points and 1,000 tasks,
+after 1, 5 and 10 steps. Meta-SGD (arXiv 1707.09835, section 4.1 and table 1): the
+frequency varies too; 5 support and 10 query points, one inner step; tested after one
+step with 5, 10 and 20 support points. Both: two hidden layers of 40 units, 25 tasks per
+batch, and Adam with a cosine decay of the learning rate from 0.001 to zero.
 
-The inner rate of MAML here is 0.005. The paper says 0.01, the authors' published
-command has 0.001: with 0.01 one step is as good, but a few test tasks in a thousand
-diverge in further steps; with 0.001 none does, and one step leaves an error of 0.80.
+The inner learning rate of MAML is 0.005 here. The paper specifies 0.01, and the
+published command of the authors 0.001. With 0.01, the error after one step is the same,
+but a few test tasks in a thousand diverge after more steps. With 0.001, no task
+diverges, but the error after one step is 0.80.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import tensorflow as tf
 
 import keras_metaloss as kml
 
-# Support points and steps of the test, and the published mean squared error.
+# Published mean squared error by (test support points, test steps).
 MAML_TABLE = {(5, 1): "0.67", (5, 5): "0.38", (5, 10): "0.35"}
 META_SGD_TABLE = {
     "maml": {(5, 1): "1.13 +- 0.18", (10, 1): "0.85 +- 0.14", (20, 1): "0.71 +- 0.12"},
@@ -43,7 +44,7 @@ STEPS_PER_EPOCH = 5_000
 
 def main() -> None:
     arguments = parse_arguments()
-    # Each number of shots and steps is traced anew, which TensorFlow would remark on.
+    # Suppress retracing warnings: each number of shots and steps is traced once.
     tf.get_logger().setLevel("ERROR")
     if arguments.paper == "maml":
         run("maml", kml.adaptation.MAML(1, arguments.inner_rate), MAML_TABLE, arguments)
@@ -60,7 +61,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--paper", choices=("maml", "meta_sgd"), default="maml")
     parser.add_argument("--steps", type=int, default=70_000, help="outer updates")
-    parser.add_argument("--inner-rate", type=float, default=0.005, help="of MAML")
+    parser.add_argument(
+        "--inner-rate", type=float, default=0.005, help="inner learning rate of MAML"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.steps < 1 or arguments.steps % STEPS_PER_EPOCH:
@@ -74,7 +77,7 @@ def run(
     table: dict,
     arguments: argparse.Namespace,
 ) -> None:
-    """Meta-trains, then prints test errors beside published ones."""
+    """Meta-trains a model, then prints its test errors and the published ones."""
     keras.utils.set_random_seed(arguments.seed)
     model = kml.MetaModel(kml.learners.mlp((1,), 1, hidden=(40, 40)), adaptation)
     rate = keras.optimizers.schedules.CosineDecay(1e-3, arguments.steps)

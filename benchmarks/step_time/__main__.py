@@ -1,4 +1,4 @@
-"""Seconds of an outer MAML step, beside other libraries in the same run.
+"""Time of an outer MAML step compared to other libraries in the same run.
 
     pip install '.[bench]'
     python benchmarks/step_time                        # all libraries, one inner step
@@ -6,13 +6,13 @@
     python benchmarks/step_time --libraries maml fomaml anil prototypical supervised
     python benchmarks/step_time --libraries reptile implicit_maml --inner-steps 2 20
 
-The names of the last two lines are methods of this library; `supervised` is a plain
-Keras step on as many images.
+The names in the last two commands are methods of this library; `supervised` is a plain
+Keras training step on the same number of images.
 
-Libraries take turns, a step each, so that a busy machine slows all of them alike. Shown
-are medians, the ratio to the fastest library other than ours (among methods: to the
-first named), peak memory of the process and the
-seconds until the first step is done (import, tracing and compilation included).
+Libraries run one step each in turn, so that other load on the machine affects them
+equally. The table shows median times, the ratio to the fastest other library (for
+methods: to the first one), peak memory of the process, and the time of the first step,
+including import, tracing and compilation.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def main() -> None:
     parser.add_argument("--libraries", nargs="+", default=LIBRARIES, choices=NAMES)
     parser.add_argument("--inner-steps", nargs="+", type=int, default=[1])
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--picture", help="PNG of seconds over inner steps")
+    parser.add_argument(
+        "--picture", help="write a PNG plot of seconds over inner steps"
+    )
     arguments = parser.parse_args()
     medians = {}
     for inner_steps in arguments.inner_steps:
@@ -49,11 +51,11 @@ def main() -> None:
 
 
 def measure(libraries: list[str], inner_steps: int, rounds: int) -> dict[str, dict]:
-    """Median seconds, peak memory and first seconds of each library."""
+    """Measures median time, peak memory and time of the first step per library."""
     workers = {}
     results = {}
     for name in libraries:
-        # One starts after another: none compiles while another is timed.
+        # Start workers one after another, so that none compiles while another is timed.
         workers[name] = start(name, inner_steps)
         results[name] = {**read(workers[name]), "seconds": []}
     for round_number in range(rounds + 1):
@@ -84,7 +86,8 @@ def read(worker: subprocess.Popen) -> dict:
     line = worker.stdout.readline()
     if not line:
         raise SystemExit(
-            f"{worker.args[2]} stopped: run {' '.join(map(str, worker.args))}"
+            f"{worker.args[2]} failed; to see the error, run "
+            f"{' '.join(map(str, worker.args))}"
         )
     return json.loads(line)
 
@@ -120,7 +123,7 @@ def draw(inner_steps: list[int], medians: dict[str, list[float]], path: str) -> 
     for name, seconds in medians.items():
         axis.plot(inner_steps, seconds, "o-", label=name)
     axis.set_xlabel("inner steps")
-    axis.set_ylabel("seconds an outer step")
+    axis.set_ylabel("seconds per outer step")
     axis.set_ylim(bottom=0)
     axis.legend()
     figure.tight_layout()

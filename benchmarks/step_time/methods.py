@@ -1,4 +1,4 @@
-"""One outer step of each kind of method, on the problem of the other libraries."""
+"""One outer step of each method, on the problem of the library comparison."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Step = Callable[[], float]
 
 
 def gradient_method(make: Callable) -> Callable[[int], Step]:
-    """A solver for a method of `kml.adaptation`, made from the number of steps."""
+    """Returns a solver for a method of `kml.adaptation` that has inner steps."""
 
     def solver(inner_steps: int) -> Step:
         keras, tf, kml = _imports()
-        # Tasks side by side, a core each; the others are one large pass on all cores.
+        # Tasks run in parallel, one core each; other methods use all cores in one pass.
         tf.config.threading.set_intra_op_parallelism_threads(1)
         learner = kml.learners.conv4((28, 28, 1), problem.WAYS, filters=problem.FILTERS)
         return _meta_step(keras, tf, kml.MetaModel(learner, make(kml, inner_steps)))
@@ -24,7 +24,7 @@ def gradient_method(make: Callable) -> Callable[[int], Step]:
 
 
 def prototypical(inner_steps: int) -> Step:
-    """A prototypical network; it makes no inner steps."""
+    """Solver for a prototypical network, which has no inner steps."""
     del inner_steps
     keras, tf, kml = _imports()
     embedding = kml.learners.conv4((28, 28, 1), filters=problem.FILTERS)
@@ -33,7 +33,7 @@ def prototypical(inner_steps: int) -> Step:
 
 
 def supervised(inner_steps: int) -> Step:
-    """A plain Keras step on as many images."""
+    """Solver for a plain Keras training step on the same number of images."""
     del inner_steps
     keras, tf, kml = _imports()
     model = kml.learners.conv4((28, 28, 1), problem.WAYS, filters=problem.FILTERS)

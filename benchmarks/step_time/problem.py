@@ -1,7 +1,8 @@
-"""The problem that every library solves: one outer step of second-order MAML.
+"""Benchmark problem: one outer step of second-order MAML.
 
-Conv4-64 with strides and batch normalisation by the statistics of the batch, 28x28
-images, 5 ways, 1 shot, 15 queries a class, 32 tasks, inner rate 0.4, Adam outside.
+Conv4-64 with strides and batch normalization with batch statistics, 28x28 images,
+5 ways, 1 shot, 15 queries per class, 32 tasks, inner learning rate 0.4, Adam as the
+outer optimizer.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ INNER_RATE, OUTER_RATE, EPSILON = 0.4, 1e-3, 1e-3
 
 
 def episodes() -> dict[str, np.ndarray]:
-    """Images `[T, N, 28, 28, 1]` and labels `[T, N]`."""
+    """Returns images `[T, N, 28, 28, 1]` and integer labels `[T, N]`."""
     rng = np.random.default_rng(0)
     support, query = WAYS * SHOTS, WAYS * QUERIES
     labels = np.arange(WAYS, dtype=np.int64)
@@ -27,7 +28,7 @@ def episodes() -> dict[str, np.ndarray]:
 
 
 def weights() -> list[np.ndarray]:
-    """Kernel (height, width, in, out), bias, scale, shift of each block; the head."""
+    """Returns kernel (HWIO), bias, scale and shift of each block, then the head."""
     rng = np.random.default_rng(1)
     values, channels = [], 1
     for _ in range(BLOCKS):

@@ -1,4 +1,4 @@
-"""One outer step in each library. A solver is `(inner_steps) -> (() -> loss)`."""
+"""One outer step in each library. Solvers are functions `inner_steps -> step`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Step = Callable[[], float]
 
 
 def keras_metaloss(inner_steps: int) -> Step:
-    """This library, through `train_on_batch`."""
+    """Solver of this library, with `train_on_batch`."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
     import tensorflow as tf
@@ -38,7 +38,7 @@ def keras_metaloss(inner_steps: int) -> Step:
 
 
 def torchopt(inner_steps: int) -> Step:
-    """TorchOpt's differentiable SGD, task after task."""
+    """Solver with TorchOpt's differentiable SGD, one task at a time."""
     import torch
     import torchopt
 
@@ -69,7 +69,7 @@ def torchopt(inner_steps: int) -> Step:
 
 
 def torch_loop(inner_steps: int) -> Step:
-    """Plain PyTorch: `autograd.grad(create_graph=True)`, task after task."""
+    """Solver in PyTorch: `autograd.grad(create_graph=True)`, one task at a time."""
     import torch
     from torch.func import functional_call
 
@@ -105,7 +105,7 @@ def torch_loop(inner_steps: int) -> Step:
 
 
 def torch_func(inner_steps: int) -> Step:
-    """`torch.func`: `vmap` over tasks of gradient steps on a functional network."""
+    """Solver with `torch.func`: `vmap` of functional gradient steps over tasks."""
     import torch
     from torch.func import functional_call, grad, vmap
 
@@ -140,7 +140,7 @@ def torch_func(inner_steps: int) -> Step:
 
 
 def jax(inner_steps: int) -> Step:
-    """JAX: `jit(grad(mean(vmap(...))))`, convolutions as patches times a matrix."""
+    """Solver in JAX: `jit(grad(mean(vmap(...))))`, convolutions as matrix products."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     import jax
     import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Runs one library in a process of its own, a step for each line it reads."""
+"""Worker process for one library: runs one step per input line."""
 
 from __future__ import annotations
 
