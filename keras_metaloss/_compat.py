@@ -40,7 +40,7 @@ __all__ = [
 
 
 class BackendError(ImportError, ValueError):
-    """Raised when Keras does not use the TensorFlow backend."""
+    """Error raised if Keras does not use the TensorFlow backend."""
 
 
 if keras.backend.backend() != "tensorflow":

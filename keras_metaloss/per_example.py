@@ -39,7 +39,7 @@ CLASSES = {
 
 
 def class_of(loss: keras.losses.Loss) -> type:
-    """Returns the class of a loss; for a function of Keras, the class in Keras."""
+    """Returns the class of a loss; Keras functions have the class of the same loss."""
     if isinstance(loss, FunctionLoss):
         # Callables may be unhashable, so this compares identities.
         found = [cls for function, cls in CLASSES.items() if function is loss.function]

@@ -1,4 +1,4 @@
-"""`AdaLoss`: weights each example by the gradient of its loss."""
+"""Losses that weight each example by the gradient of its loss."""
 
 from __future__ import annotations
 
@@ -319,7 +319,7 @@ def _value_and_gradient(loss, y_true, y_pred):
 
 
 def _computed_once(loss, y_true, y_pred):
-    """Computes both in one pass, for losses whose rows are independent."""
+    """Computes values and gradients in one pass, for losses with independent rows."""
 
     @tf.custom_gradient
     def both(y_true, y_pred):

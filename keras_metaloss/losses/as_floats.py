@@ -13,7 +13,7 @@ __all__ = ["as_floats"]
 
 
 def as_floats(y_true: Any, y_pred: Any) -> tuple[tf.Tensor, tf.Tensor, tf.DType]:
-    """Returns both as float32 or float64, and the dtype of the result."""
+    """Returns both tensors as float32 or float64, and the dtype of the result."""
     y_pred = keras.ops.convert_to_tensor(y_pred)
     dtype = wide_dtype(y_pred.dtype)
     y_true = keras.ops.convert_to_tensor(y_true, dtype)

@@ -318,7 +318,8 @@ class SparseCategoricalFocalLoss(ClassNumbers, _FocalLoss):
             `keras.backend.floatx()`.
 
     Call arguments:
-        y_true: integer labels, `[...]`, or with a class axis of length 1.
+        y_true: integer labels in [0, C), `[...]`, or with a class axis of length 1.
+            Out-of-range labels give NaN, or raise an error on a CPU.
         y_pred: probabilities or logits, `[..., C]`.
         sample_weight: optional weights, broadcastable to `[...]`.
 

@@ -1,6 +1,6 @@
 """Negative log-likelihood implied by the focal loss, used to train gamma.
 
-The focal losses of the classes define a distribution (as energies) over classes,
+Used as energies, the focal losses of the classes define a distribution over classes,
 `q_c = exp(-FL_c) / sum_k exp(-FL_k)`. With gamma = 0, q equals the prediction; larger
 values of gamma make q flatter. The negative log-likelihood of the targets under q has a
 minimum over gamma. The focal loss itself does not.

@@ -28,7 +28,8 @@ def contrastive_loss(y_true: Any, y_pred: Any, margin: float = 1.0) -> tf.Tensor
 
     Args:
         y_true: 1 for pairs of the same class, 0 otherwise, `[B]`; or integer labels,
-            `[B]`, for embeddings of shape `[B, D]`.
+            `[B]`, for embeddings of shape `[B, D]`. Examples with a negative label are
+            ignored.
         y_pred: the two embeddings of each pair, `[B, 2, D]`; or embeddings `[B, D]`, of
             which all pairs are used.
         margin: distance at which pairs of different classes have zero loss. Defaults

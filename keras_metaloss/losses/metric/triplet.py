@@ -176,7 +176,7 @@ class TripletLoss(EmbeddingLoss):
 
 
 def _extreme(reduce, values, mask):
-    """Returns the largest or smallest masked-in value; 0 if the mask is empty."""
+    """Returns the largest or smallest value in the mask; 0 for an empty mask."""
     filler = values.dtype.min if reduce is tf.reduce_max else values.dtype.max
     found = reduce(tf.where(mask, values, filler), axis=-1)
     return tf.where(_any(mask), found, tf.zeros_like(found))
