@@ -1,4 +1,4 @@
-"""A training backed up in a folder; as a program, one to be killed."""
+"""Training with backups in a folder; also a script that a test kills."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from model_cases import conv_model, image_episodes
 
 
-class Tell(keras.callbacks.Callback):
-    """Prints and keeps the epochs that begin."""
+class EpochRecorder(keras.callbacks.Callback):
+    """Prints and records each epoch that begins."""
 
     def __init__(self):
         super().__init__()
@@ -22,8 +22,8 @@ class Tell(keras.callbacks.Callback):
 
 
 def train(folder, epochs):
-    """Trains, backed up in `folder`; gives the epochs begun here and the weights."""
-    tell = Tell()
+    """Trains with backups in `folder`; returns the started epochs and the weights."""
+    recorder = EpochRecorder()
     model = conv_model(optimizer=keras.optimizers.Adam(0.01))
     x, y = image_episodes(tasks=40)
     model.fit(
@@ -33,13 +33,13 @@ def train(folder, epochs):
         shuffle=False,
         epochs=epochs,
         verbose=0,
-        # Of two backups one is whole, whatever was being written.
+        # One of two backups is complete even if the other was being written.
         callbacks=[
             keras.callbacks.BackupAndRestore(folder, double_checkpoint=True),
-            tell,
+            recorder,
         ],
     )
-    return tell.begun, np.concatenate([w.ravel() for w in model.get_weights()])
+    return recorder.begun, np.concatenate([w.ravel() for w in model.get_weights()])
 
 
 if __name__ == "__main__":

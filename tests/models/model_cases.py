@@ -1,4 +1,4 @@
-"""Small learners and episodes that the tests of models share."""
+"""Small learners and episodes shared by the tests of models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import keras_metaloss as kml
 
 
 def image_episodes(tasks=3, support=6, queries=9, dtype="float32", seed=0):
-    """Three-way classification of 6x6 images with two channels, of pure noise."""
+    """Three-way classification of 6x6 noise images with two channels."""
     rng = np.random.default_rng(seed)
     x = {
         "support_x": rng.normal(size=(tasks, support, 6, 6, 2)).astype(dtype),
@@ -20,7 +20,7 @@ def image_episodes(tasks=3, support=6, queries=9, dtype="float32", seed=0):
 
 
 def line_episodes(tasks=4, support=5, queries=7, seed=0):
-    """Regression of lines of random slope."""
+    """Regression of lines with random slopes."""
     rng = np.random.default_rng(seed)
     slope = rng.uniform(1.0, 2.0, (tasks, 1, 1))
     support_x = rng.normal(size=(tasks, support, 1))
@@ -31,7 +31,7 @@ def line_episodes(tasks=4, support=5, queries=7, seed=0):
 
 
 def conv_learner(activation="tanh", regularizer=None, dropout=0.0):
-    """Strided convolution with batch normalisation, three logits."""
+    """Strided convolution with batch normalization and three logits."""
     return keras.Sequential(
         [
             keras.Input((6, 6, 2)),
@@ -48,7 +48,7 @@ def conv_learner(activation="tanh", regularizer=None, dropout=0.0):
 
 
 def dense_learner(units=8):
-    """Two dense layers from one number to one number."""
+    """Two dense layers with one input and one output."""
     return keras.Sequential(
         [
             keras.Input((1,)),
@@ -69,7 +69,7 @@ def conv_model(
     run_eagerly=False,
     **maml,
 ):
-    """A compiled `MetaModel` over `conv_learner`, the same each time."""
+    """Returns a compiled `MetaModel` of `conv_learner` with fixed initial weights."""
     keras.utils.set_random_seed(1)
     arguments = {"steps": 2, "learning_rate": 0.3, **maml}
     model = kml.MetaModel(
@@ -88,9 +88,9 @@ def conv_model(
 
 
 def step_change(model, episodes):
-    """How one training step changes the trainable weights, flattened.
+    """Returns the flattened change of the trainable weights in one training step.
 
-    With plain gradient descent of rate 1 it is the negative meta-gradient.
+    It is the negative meta-gradient for gradient descent with learning rate 1.
     """
     before = [v.numpy() for v in model.trainable_variables]
     model.train_on_batch(*episodes)

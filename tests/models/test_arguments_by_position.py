@@ -1,4 +1,4 @@
-"""`fit`, `evaluate` and `predict` take the arguments of Keras in its order."""
+"""`fit`, `evaluate` and `predict` accept positional arguments in Keras's order."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MODELS = [meta, joint, multi_task, adaptive]
 
 
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
-def test_as_in_keras(make):
+def test_positional_arguments_work_as_in_keras(make):
     model, x, y = make()
     seen = []
     counter = keras.callbacks.LambdaCallback(on_epoch_end=lambda *a: seen.append(a))
@@ -57,7 +57,7 @@ def test_as_in_keras(make):
 
 @pytest.mark.parametrize("name", ["fit", "evaluate", "predict"])
 @pytest.mark.parametrize("cls", [kml.MetaModel, kml.JointModel, kml.MultiTaskModel])
-def test_names_and_defaults_are_those_of_keras(cls, name):
+def test_names_and_defaults_match_keras(cls, name):
     ours, theirs = (
         inspect.signature(getattr(c, name)).parameters for c in (cls, keras.Model)
     )

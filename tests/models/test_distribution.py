@@ -1,4 +1,4 @@
-"""Two replicas take the step that one takes."""
+"""Training and evaluation of `MetaModel` on several replicas."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from model_cases import conv_model, image_episodes
 
 
 @pytest.mark.slow
-def test_two_replicas_take_the_step_of_one(mirrored):
+def test_two_replicas_match_one_replica(mirrored):
     episodes = image_episodes(tasks=4)
     data = tf.data.Dataset.from_tensor_slices(episodes).batch(4, drop_remainder=True)
     results = []

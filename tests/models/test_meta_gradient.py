@@ -1,4 +1,4 @@
-"""The meta-gradient, against finite differences and against itself elsewhere."""
+"""The meta-gradient against finite differences and between execution modes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NORMALIZATIONS = ["support", "batch", "moving", "per_step"]
 
 
 def numeric_gradient(model, episodes, entries, step=1e-5):
-    """Central differences of the loss in some entries of the trainable weights."""
+    """Returns central differences of the loss for some entries of the weights."""
     x, y = episodes
     x = {name: tf.constant(value) for name, value in x.items()}
 
@@ -41,7 +41,7 @@ def numeric_gradient(model, episodes, entries, step=1e-5):
 
 @pytest.mark.parametrize("loss_kind", ["separable", "across tasks"])
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_meta_gradient_is_that_of_central_differences(normalization, loss_kind):
+def test_meta_gradient_matches_central_differences(normalization, loss_kind):
     keras.config.set_floatx("float64")
     episodes = image_episodes(tasks=2, dtype="float64")
     model = conv_model(normalization=normalization)
@@ -69,7 +69,7 @@ def test_meta_gradient_is_that_of_central_differences(normalization, loss_kind):
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_meta_gradient_is_the_same_eager_and_compiled(normalization):
+def test_meta_gradient_is_equal_in_eager_and_xla_modes(normalization):
     episodes = image_episodes()
     expected = step_change(conv_model(normalization=normalization), episodes)
     for compiling in ({"run_eagerly": True}, {"jit_compile": True}):
@@ -86,21 +86,21 @@ def test_task_execution_does_not_change_the_result(execution):
     assert np.abs(actual - expected).max() < 1e-5
 
 
-def test_first_order_differs_on_a_curved_loss():
+def test_first_order_differs_from_second_order():
     episodes = image_episodes()
     second = step_change(conv_model(), episodes)
     first = step_change(conv_model(first_order=True), episodes)
     assert np.abs(second - first).max() > 1e-2 * np.abs(second).max()
 
 
-def test_first_order_is_second_order_at_rate_zero():
+def test_first_order_equals_second_order_at_rate_zero():
     episodes = image_episodes()
     second = step_change(conv_model(learning_rate=0.0), episodes)
     first = step_change(conv_model(learning_rate=0.0, first_order=True), episodes)
     np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-7)
 
 
-def test_task_order_does_not_matter():
+def test_meta_gradient_does_not_depend_on_task_order():
     x, y = image_episodes(tasks=4)
     order = np.array([2, 0, 3, 1])
     shuffled = {k: v[order] for k, v in x.items()}, y[order]
@@ -109,7 +109,7 @@ def test_task_order_does_not_matter():
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_a_task_does_not_depend_on_the_others(normalization):
+def test_predictions_do_not_depend_on_other_tasks(normalization):
     x, _ = image_episodes(tasks=4)
     model = conv_model(normalization=normalization)
     together = model.predict(x, verbose=0)

@@ -1,4 +1,4 @@
-"""`MetaModel` as a Keras model: training, evaluation, adaptation, kinds of learners."""
+"""Training, evaluation and adaptation of `MetaModel` with several learner types."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def line_model(steps=1, rate=0.1, **arguments):
     return model
 
 
-def test_learns_to_adapt_to_lines():
+def test_training_reduces_the_loss_on_new_lines():
     model = line_model()
     tasks = kml.tasks.FunctionTasks(
         lambda x, slope: slope * x, {"slope": (-2.0, 2.0)}, (-1.0, 1.0), 5, 10
@@ -62,7 +62,7 @@ def test_epoch_logs_are_means_over_batches():
     assert set(history) == {"loss", "mae"}
 
 
-def test_evaluate_reports_the_interval_of_the_mean_over_tasks():
+def test_evaluate_reports_confidence_intervals_over_tasks():
     model = conv_model()
     x, y = image_episodes(tasks=8)
     logits = model.predict(x, verbose=0)
@@ -73,14 +73,14 @@ def test_evaluate_reports_the_interval_of_the_mean_over_tasks():
     assert results["accuracy_ci95"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_validation_in_fit_reports_intervals_and_training_does_not():
+def test_fit_reports_intervals_only_for_validation():
     model = line_model()
     data = dataset(line_episodes())
     history = model.fit(data, validation_data=data, epochs=2, verbose=0).history
     assert set(history) == {"loss", "mae", "val_loss", "val_mae", "val_mae_ci95"}
 
 
-def test_call_is_adapting_by_hand():
+def test_call_matches_manual_adaptation():
     rate = 0.1
     model = line_model(steps=2, rate=rate)
     x, _ = line_episodes(tasks=1)
@@ -94,9 +94,7 @@ def test_call_is_adapting_by_hand():
 
 
 @pytest.mark.parametrize("normalization", ["support", "batch", "moving", "per_step"])
-def test_adapt_gives_a_plain_model_that_predicts_what_call_predicts(
-    normalization, tmp_path
-):
+def test_adapted_keras_model_predicts_like_call(normalization, tmp_path):
     model = conv_model(normalization=normalization, run_eagerly=True)
     x, y = image_episodes()
     model.fit(x, y, verbose=0)
@@ -115,7 +113,7 @@ def test_adapt_gives_a_plain_model_that_predicts_what_call_predicts(
     )
 
 
-def test_only_the_batch_policy_is_transductive():
+def test_only_batch_normalization_policy_is_transductive():
     x, _ = image_episodes()
     fewer = {**x, "query_x": x["query_x"][:, :4]}
     for normalization in ("support", "moving", "per_step"):
@@ -125,7 +123,7 @@ def test_only_the_batch_policy_is_transductive():
     assert np.abs(model(x)[:, :4] - model(fewer)).max() > 1e-3
 
 
-def test_per_step_is_support_with_scale_and_shift_of_each_step():
+def test_per_step_normalization_has_parameters_per_step():
     x, _ = image_episodes()
     still = {"steps": 2, "learning_rate": 0.0}
     np.testing.assert_allclose(
@@ -141,7 +139,7 @@ def test_per_step_is_support_with_scale_and_shift_of_each_step():
         assert np.abs(model(x) - before).max() > 1e-3
 
 
-def test_moving_averages_follow_the_tasks():
+def test_moving_statistics_are_updated_with_the_mean_over_tasks():
     model = conv_model(normalization="moving", steps=1, learning_rate=0.0)
     x, y = image_episodes()
     layer = model.learner.layers[1]
@@ -159,7 +157,7 @@ def test_moving_averages_follow_the_tasks():
     )
 
 
-def test_padded_tasks_give_what_unpadded_tasks_give():
+def test_padded_and_unpadded_tasks_give_equal_results():
     model = conv_model()
     x, y = image_episodes(tasks=2, support=6, queries=6)
     short = {k: v[:, :3] for k, v in x.items()}
@@ -182,7 +180,7 @@ def test_padded_tasks_give_what_unpadded_tasks_give():
     )
 
 
-def test_masked_tasks_of_different_length_weigh_the_same():
+def test_masked_tasks_of_different_length_have_equal_weight():
     model = conv_model()
     x, y = image_episodes(tasks=2, queries=6)
     mask = np.arange(6)[None] < [[2], [6]]
@@ -202,7 +200,7 @@ def test_masked_tasks_of_different_length_weigh_the_same():
         assert together[name] == pytest.approx(expected, rel=1e-5), name
 
 
-def assert_adapt_is_call(learner):
+def assert_adapt_matches_call(learner):
     model = kml.MetaModel(learner, kml.adaptation.MAML(2, 0.1))
     model.compile(optimizer="sgd", loss="mse")
     x, _ = line_episodes()
@@ -210,7 +208,7 @@ def assert_adapt_is_call(learner):
     np.testing.assert_allclose(adapted(x["query_x"][0]), model(x)[0], atol=1e-6)
 
 
-def test_adapt_knows_what_was_frozen_after_building():
+def test_adapt_keeps_layers_frozen_after_building():
     class Learner(keras.Model):
         def __init__(self):
             super().__init__()
@@ -225,16 +223,16 @@ def test_adapt_knows_what_was_frozen_after_building():
     learner = Learner()
     learner(np.zeros((1, 1)))
     learner.first.trainable = False
-    assert_adapt_is_call(learner)
+    assert_adapt_matches_call(learner)
 
 
 def test_adapt_copies_lambda_layers():
     layers = [keras.layers.Lambda(lambda t: 2 * t), keras.layers.Dense(1)]
     learner = keras.Sequential([keras.Input((1,)), *layers])
-    assert_adapt_is_call(learner)
+    assert_adapt_matches_call(learner)
 
 
-def test_sample_weights_weigh_tasks():
+def test_sample_weights_scale_the_losses_of_tasks():
     model = conv_model(optimizer=keras.optimizers.SGD(1.0))
     x, y = image_episodes(tasks=3)
     weight = np.array([1.0, 0.0, 0.0], "float32")
@@ -279,7 +277,7 @@ def test_dropout_differs_between_tasks_steps_and_batches():
 
 
 @pytest.mark.parametrize("adaptation", ["maml", "prototypical"])
-def test_a_frozen_body_is_the_same_for_all_tasks(adaptation):
+def test_frozen_layers_do_not_change_in_training(adaptation):
     learner = conv_learner()
     learner.layers[0].trainable = False
     method = {
@@ -298,7 +296,7 @@ def test_a_frozen_body_is_the_same_for_all_tasks(adaptation):
     assert not np.array_equal(last, learner.layers[-1].kernel.numpy())
 
 
-def test_outputs_in_a_list_have_losses_by_name():
+def test_losses_by_name_for_outputs_in_a_list():
     inputs = keras.Input((1,))
     hidden = keras.layers.Dense(4, "tanh")(inputs)
     second = keras.layers.Dense(1, name="b")(hidden)
@@ -319,7 +317,7 @@ def test_outputs_in_a_list_have_losses_by_name():
 
 
 @pytest.mark.parametrize("reduction", ["sum", "sum_over_batch_size"])
-def test_reductions_do_not_depend_on_the_task_execution(reduction):
+def test_task_execution_does_not_change_reductions(reduction):
     episodes = line_episodes()
     losses = []
     for execution in ("map", "vectorized"):
@@ -388,7 +386,7 @@ def two_by_two_learner():
     return keras.Model({"a": a, "b": b}, outputs)
 
 
-def test_several_inputs_and_outputs(tmp_path):
+def test_multiple_inputs_and_outputs(tmp_path):
     rng = np.random.default_rng(0)
 
     def inputs(n):
@@ -430,7 +428,7 @@ def test_several_inputs_and_outputs(tmp_path):
     np.testing.assert_allclose(loaded(x)["kind"], model(x)["kind"], atol=1e-7)
 
 
-def test_an_inner_loss_of_its_own():
+def test_inner_loss_may_differ_from_the_outer_loss():
     x, _ = line_episodes(tasks=1)
     model = kml.MetaModel(dense_learner(), kml.adaptation.MAML(1, 0.1, loss="mae"))
     model.compile(optimizer="sgd", loss="mse")
@@ -441,7 +439,7 @@ def test_an_inner_loss_of_its_own():
     np.testing.assert_allclose(model(x)[0], learner(x["query_x"][0]), atol=1e-6)
 
 
-def test_more_steps_in_evaluation():
+def test_evaluation_steps_apply_only_to_evaluation():
     x, _ = line_episodes()
     short = kml.MetaModel(
         dense_learner(), kml.adaptation.MAML(1, 0.1, evaluation_steps=3)
@@ -454,7 +452,7 @@ def test_more_steps_in_evaluation():
     assert np.abs(short(x, training=True) - long(x, training=True)).max() > 1e-4
 
 
-def test_equal_shapes_are_traced_once():
+def test_equal_shapes_are_not_retraced():
     model = line_model()
     traces = []
     original = model.adaptation.adapt
@@ -490,7 +488,7 @@ def test_mixed_precision_keeps_the_inner_loop_in_float32():
 
 
 @pytest.mark.parametrize("execution", ["auto", "map"])
-def test_gradients_of_tasks_reach_a_loss_that_compares_them(execution):
+def test_outer_loss_receives_the_gradients_of_tasks(execution):
     model = kml.MetaModel(
         dense_learner(), kml.adaptation.MAML(1, 0.1), task_execution=execution
     )
@@ -518,7 +516,7 @@ def test_gradients_of_tasks_reach_a_loss_that_compares_them(execution):
     )
 
 
-def test_a_scheduled_weight_follows_the_optimizer():
+def test_scheduled_weight_follows_optimizer_iterations():
     ramp = keras.optimizers.schedules.PolynomialDecay(0.0, 4, end_learning_rate=1.0)
     loss = kml.losses.RapidGeneralizationLoss(
         "mse", kml.losses.TaskLossVariance(), lambda_weight=ramp
@@ -532,7 +530,7 @@ def test_a_scheduled_weight_follows_the_optimizer():
     assert int(loss.step) == 2
 
 
-def test_report_names_what_decided_the_execution():
+def test_task_execution_report_states_the_reason():
     assert "Conv2D" in conv_model().task_execution_report()
     assert "'vectorized'" in line_model().task_execution_report()
     assert (

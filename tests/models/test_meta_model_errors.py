@@ -1,4 +1,4 @@
-"""Mistakes a user makes, and the message each gets before training starts."""
+"""Error messages of `MetaModel` before training starts."""
 
 from __future__ import annotations
 
@@ -32,40 +32,40 @@ import keras_metaloss as kml
         ({"normalization": "none"}, "`normalization`.*normalization='none'"),
     ],
 )
-def test_arguments_of_maml(arguments, message):
+def test_invalid_arguments_of_maml_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         kml.adaptation.MAML(**arguments)
 
 
-def test_unbuilt_learner():
+def test_unbuilt_learner_raises():
     learner = keras.Sequential([keras.layers.Dense(1)])
     with pytest.raises(ValueError, match="`learner`.*built.*keras.Input"):
         kml.MetaModel(learner, kml.adaptation.MAML())
 
 
-def test_learner_of_the_wrong_kind():
+def test_learner_that_is_not_a_model_raises():
     with pytest.raises(ValueError, match="`learner`.*Keras model.*learner='conv'"):
         kml.MetaModel("conv", kml.adaptation.MAML())
 
 
-def test_adaptation_of_the_wrong_kind():
+def test_adaptation_of_the_wrong_type_raises():
     with pytest.raises(ValueError, match="`adaptation`.*adaptation='maml'"):
         kml.MetaModel(dense_learner(), "maml")
 
 
-def test_an_adaptation_of_another_model():
+def test_adaptation_of_another_model_raises():
     adaptation = kml.adaptation.MAML(1, 0.1)
     kml.MetaModel(dense_learner(), adaptation)
     with pytest.raises(ValueError, match="`adaptation`.*no other model uses"):
         kml.MetaModel(dense_learner(), adaptation)
 
 
-def test_negative_rate_of_a_keras_optimizer():
+def test_negative_learning_rate_of_an_optimizer_raises():
     with pytest.raises(ValueError, match="learning_rate`.*-0.1"):
         kml.adaptation.MAML(1, optimizer=keras.optimizers.SGD(-0.1))
 
 
-def test_losses_of_activations():
+def test_activity_regularizer_raises():
     layer = keras.layers.Dense(3, activity_regularizer=keras.regularizers.L2(0.1))
     learner = keras.Sequential([keras.Input((6, 6, 2)), keras.layers.Flatten(), layer])
     model = kml.MetaModel(learner, kml.adaptation.MAML(1, 0.1))
@@ -74,13 +74,13 @@ def test_losses_of_activations():
         model.fit(*image_episodes(), verbose=0)
 
 
-def test_unknown_task_execution():
+def test_unknown_task_execution_raises():
     with pytest.raises(ValueError, match="`task_execution`.*'fast'"):
         kml.MetaModel(dense_learner(), kml.adaptation.MAML(), task_execution="fast")
 
 
 class OneBatch(keras.utils.PyDataset):
-    """A batch of episodes, as a `keras.utils.PyDataset`."""
+    """A `keras.utils.PyDataset` with one batch of episodes."""
 
     def __init__(self, batch):
         super().__init__()
@@ -118,7 +118,7 @@ def changed(**entries):
     ],
 )
 @pytest.mark.parametrize("source", ["arrays", "dataset", "PyDataset"])
-def test_wrong_episodes(episodes, message, source):
+def test_invalid_episodes_raise(episodes, message, source):
     data = {
         "arrays": lambda: episodes,
         "dataset": lambda: (tf.data.Dataset.from_tensors(episodes),),
@@ -128,7 +128,7 @@ def test_wrong_episodes(episodes, message, source):
         conv_model().fit(*data, verbose=0)
 
 
-def test_wrong_validation_data():
+def test_invalid_validation_data_raises():
     with pytest.raises(ValueError, match="NaN"):
         conv_model().fit(
             *image_episodes(),
@@ -139,7 +139,7 @@ def test_wrong_validation_data():
         )
 
 
-def test_episodes_without_an_end():
+def test_infinite_dataset_without_steps_raises():
     x = np.zeros((60, 6, 6, 2), "float32")
     y = np.repeat(np.arange(6), 10)
     sampler = kml.tasks.EpisodeSampler(x, y, ways=3, shots=2, queries=3)
@@ -152,7 +152,7 @@ def test_episodes_without_an_end():
         model.evaluate(sampler.dataset(2))
 
 
-def test_validation_without_an_end():
+def test_infinite_validation_data_without_steps_raises():
     sampler = kml.tasks.EpisodeSampler(
         np.zeros((12, 6, 6, 2), "float32"), np.repeat(range(3), 4), 3, 1, 2
     )
@@ -165,13 +165,13 @@ def test_validation_without_an_end():
         model.predict(sampler.dataset(2))
 
 
-def test_class_weight():
+def test_class_weight_raises():
     with pytest.raises(ValueError, match="class_weight={0: 1.0, 1: 2.0}"):
         conv_model().fit(*image_episodes(), class_weight={0: 1.0, 1: 2.0})
 
 
 @pytest.mark.parametrize("loss", ["mse", keras.losses.Huber()])
-def test_regression_targets_of_another_width(loss):
+def test_regression_targets_of_another_shape_raise(loss):
     learner = keras.Sequential([keras.Input((1,)), keras.layers.Dense(8)])
     model = kml.MetaModel(learner, kml.adaptation.MAML())
     model.compile(loss=loss)
@@ -181,20 +181,20 @@ def test_regression_targets_of_another_width(loss):
         model.fit(*line_episodes())
 
 
-def test_missing_entry():
+def test_missing_episode_entry_raises():
     x, y = image_episodes()
     x.pop("query_x")
     with pytest.raises(ValueError, match="keys.*query_x"):
         conv_model().fit(x, y, verbose=0)
 
 
-def test_a_plain_batch_instead_of_an_episode():
+def test_plain_batch_instead_of_an_episode_raises():
     x, y = image_episodes()
     with pytest.raises(ValueError, match="[Ee]xpected an episode"):
         conv_model().fit(x["query_x"], y, verbose=0)
 
 
-def test_output_that_does_not_fit_the_loss():
+def test_output_that_does_not_match_the_loss_raises():
     x, y = image_episodes()
     model = kml.MetaModel(conv_learner(), kml.adaptation.MAML(1, 0.1))
     model.compile(optimizer="sgd", loss=keras.losses.CategoricalCrossentropy())
@@ -202,21 +202,21 @@ def test_output_that_does_not_fit_the_loss():
         model.fit(x, y, verbose=0)
 
 
-def test_no_inner_loss():
+def test_missing_inner_loss_raises():
     x, _ = image_episodes()
     model = kml.MetaModel(conv_learner(), kml.adaptation.MAML(1, 0.1))
     with pytest.raises(ValueError, match="compile"):
         model(x)
 
 
-def test_export_of_a_model_that_saw_nothing(tmp_path):
+def test_invalid_export_arguments_raise(tmp_path):
     with pytest.raises(ValueError, match="input_signature"):
         conv_model().export(tmp_path / "model")
     with pytest.raises(ValueError, match="format='onnx'"):
         conv_model().export(tmp_path / "model", format="onnx")
 
 
-def test_another_backend():
+def test_unsupported_backend_raises():
     code = """if True:
         import keras
         keras.backend.backend = lambda: "jax"

@@ -1,4 +1,4 @@
-"""What a `MetaModel` is after saving, export and interruption."""
+"""Saving, export and interrupted training of `MetaModel`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def trained_model(**arguments):
 
 
 @pytest.mark.parametrize("normalization", ["support", "batch", "moving", "per_step"])
-def test_training_goes_on_exactly_after_a_reload(normalization, tmp_path):
+def test_training_continues_exactly_after_loading(normalization, tmp_path):
     model = trained_model(normalization=normalization)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
@@ -39,7 +39,7 @@ def test_training_goes_on_exactly_after_a_reload(normalization, tmp_path):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
-def test_the_state_of_a_scheduled_loss_is_kept(tmp_path):
+def test_saving_keeps_the_step_of_a_scheduled_loss(tmp_path):
     ramp = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 1.0)
     model = kml.MetaModel(conv_learner(), kml.adaptation.MAML(1, 0.1))
     model.compile(
@@ -60,7 +60,7 @@ def test_the_state_of_a_scheduled_loss_is_kept(tmp_path):
     assert loaded.train_on_batch(x, y) == model.train_on_batch(x, y)
 
 
-def test_weights_file(tmp_path):
+def test_weights_file_round_trip(tmp_path):
     model = trained_model()
     model.save_weights(tmp_path / "model.weights.h5")
     other = conv_model(optimizer=keras.optimizers.Adam(0.01))
@@ -74,8 +74,8 @@ def test_weights_file(tmp_path):
 
 def test_config_round_trip():
     model = trained_model(first_order=True, evaluation_steps=4)
-    twin = kml.MetaModel.from_config(model.get_config())
-    assert twin.get_config() == model.get_config()
+    copy = kml.MetaModel.from_config(model.get_config())
+    assert copy.get_config() == model.get_config()
 
 
 LOAD = """
@@ -84,11 +84,11 @@ LOAD = """
     import tensorflow as tf
     for name in ("keras", "keras_metaloss"):
         sys.modules[name] = None
-    given = np.load("episode.npz")
+    episode = np.load("episode.npz")
     for folder in sys.argv[1:]:
         model = tf.saved_model.load(folder)
         for name, axis in (("adapt_and_predict", 0), ("adapt_and_predict_batch", None)):
-            inputs = {k: v if axis is None else v[axis] for k, v in given.items()}
+            inputs = {k: v if axis is None else v[axis] for k, v in episode.items()}
             inputs = {k: tf.constant(v) for k, v in inputs.items()}
             result = model.signatures[name](**inputs)["output_0"].numpy()
             np.save(folder + "_" + name + ".npy", result)
@@ -96,7 +96,7 @@ LOAD = """
 
 
 @pytest.mark.slow
-def test_exports_give_the_same_numbers_without_this_package(tmp_path):
+def test_exports_work_without_this_package(tmp_path):
     policies = ["support", "batch", "moving", "per_step"]
     x, _ = image_episodes(tasks=2, support=9, queries=4, seed=3)
     np.savez(tmp_path / "episode.npz", **x)
@@ -115,7 +115,7 @@ def test_exports_give_the_same_numbers_without_this_package(tmp_path):
 
 
 def saved_model_cli(*arguments, monkeypatch, capsys):
-    """Output of TensorFlow's command of that name."""
+    """Returns the output of TensorFlow's `saved_model_cli` command."""
     monkeypatch.setattr(sys, "argv", ["saved_model_cli", *map(str, arguments)])
     with pytest.raises(SystemExit) as end:
         cli.main()
@@ -124,7 +124,7 @@ def saved_model_cli(*arguments, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_saved_model_cli_shows_and_runs_the_export(tmp_path, monkeypatch, capsys):
+def test_saved_model_cli_shows_and_runs_an_export(tmp_path, monkeypatch, capsys):
     model = trained_model()
     model.export(str(tmp_path / "saved"), verbose=False)
     x, _ = image_episodes(tasks=1)
@@ -142,7 +142,7 @@ def test_saved_model_cli_shows_and_runs_the_export(tmp_path, monkeypatch, capsys
     np.testing.assert_allclose(result, model(x)[0], atol=1e-6)
 
 
-def test_export_of_structures(tmp_path):
+def test_export_supports_structures_of_inputs(tmp_path):
     a, b = keras.Input((3,), name="a"), keras.Input((2,), name="b")
     joined = keras.layers.Concatenate()([a, b])
     learner = keras.Model({"a": a, "b": b}, keras.layers.Dense(1)(joined))
@@ -168,7 +168,7 @@ def test_export_of_structures(tmp_path):
     np.testing.assert_allclose(result["output_0"], expected, atol=1e-6)
 
 
-def test_model_checkpoint_keeps_the_best(tmp_path):
+def test_model_checkpoint_saves_a_meta_model(tmp_path):
     model = conv_model()
     x, y = image_episodes()
     path = tmp_path / "best.keras"
@@ -180,7 +180,7 @@ def test_model_checkpoint_keeps_the_best(tmp_path):
 
 
 @pytest.mark.slow
-def test_unrolled_tasks_are_exported(tmp_path):
+def test_export_supports_unrolled_execution(tmp_path):
     model = conv_model("unrolled", run_eagerly=True)
     x, y = image_episodes()
     model.train_on_batch(x, y)
@@ -191,7 +191,7 @@ def test_unrolled_tasks_are_exported(tmp_path):
     np.testing.assert_allclose(outputs, model(x), atol=1e-5)
 
 
-def test_a_killed_training_loses_at_most_the_running_epoch(tmp_path):
+def test_killed_training_loses_at_most_one_epoch(tmp_path):
     script = interrupted_training.__file__
     with subprocess.Popen(
         [sys.executable, script, tmp_path / "killed"], stdout=subprocess.PIPE, text=True

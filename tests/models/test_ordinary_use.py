@@ -1,4 +1,4 @@
-"""What Keras users do with any model, against plain Keras."""
+"""Common Keras usage of the models of the package, compared with plain Keras."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def policy(request):
     keras.mixed_precision.set_dtype_policy(before)
 
 
-def of_categories(units=1):
-    """A network that looks numbers up, here those of years."""
+def embedding_network(units=1):
+    """Returns a network that embeds integer IDs."""
     inputs = keras.Input((1,))
     found = keras.layers.Flatten()(keras.layers.Embedding(4100, 4)(inputs))
     return keras.Model(inputs, keras.layers.Dense(units, dtype="float32")(found))
@@ -37,14 +37,14 @@ def of_categories(units=1):
         lambda network: kml.MultiTaskModel(
             keras.Model(network.input, {"a": network.output, "b": network.output})
         ),
-        lambda network: kml.JointModel(network, of_categories()),
+        lambda network: kml.JointModel(network, embedding_network()),
     ],
     ids=["adaptive", "multi_task", "joint"],
 )
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"], indirect=True)
 @pytest.mark.usefixtures("policy")
-def test_inputs_are_not_rounded(wrap):
-    network = of_categories()
+def test_integer_ids_are_not_rounded(wrap):
+    network = embedding_network()
     x = np.array([[4001.0], [4003.0]], "float32")
     wrapped = keras.tree.flatten(wrap(network).predict(x, verbose=0))[0]
     np.testing.assert_array_equal(wrapped, network.predict(x, verbose=0))
@@ -77,7 +77,7 @@ def sequences(loss, wrap=kml.AdaptiveLossModel):
     ],
 )
 @pytest.mark.parametrize("kind", ["classes", "values"])
-def test_padding_does_not_matter(gradient, alpha, kind):
+def test_padding_does_not_change_the_loss(gradient, alpha, kind):
     random = np.random.default_rng(0)
     x = random.integers(1, 20, (6, 5))
     x[0, 3:] = 0
@@ -95,8 +95,8 @@ def test_padding_does_not_matter(gradient, alpha, kind):
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 3), (4, 3, 2)])
-def test_masks_of_any_rank(shape):
-    """Statistics leave out what a mask of the first axes, or of more, leaves out."""
+def test_masks_of_any_rank_exclude_statistics(shape):
+    """Masks of one or more leading axes exclude values from the statistics."""
     y_pred = tf.constant(np.random.default_rng(0).normal(size=(4, 3, 2, 5)))
     mask = np.arange(np.prod(shape)).reshape(shape) % 3 > 0
     loss = kml.losses.AdaLoss("mse", alpha="standardized", dtype="float64")
@@ -123,7 +123,7 @@ def images(loss):
 IGNORING = {"from_logits": True, "ignore_class": 255}
 
 
-def test_ignored_classes_in_ada_loss():
+def test_ada_loss_supports_ignore_class():
     loss = keras.losses.SparseCategoricalCrossentropy(**IGNORING)
     changes = []
     for each in (loss, kml.losses.AdaLoss(loss, alpha=tf.zeros_like)):
@@ -135,8 +135,8 @@ def test_ignored_classes_in_ada_loss():
 
 
 @pytest.mark.parametrize("alpha", ["standardized", "cosine"])
-def test_ignored_classes_are_not_in_the_statistics(alpha):
-    """As if the ignored pixels were not there."""
+def test_ignored_classes_do_not_affect_the_statistics(alpha):
+    """The result is the same as without the ignored examples."""
     random = np.random.default_rng(0)
     logits = random.normal(size=(8, 5)).astype("float32")
     labels = np.array([0, 255, 1, 2, 255, 3, 4, 0])
@@ -149,7 +149,7 @@ def test_ignored_classes_are_not_in_the_statistics(alpha):
     )
 
 
-def test_ignored_classes_between_tasks():
+def test_rapid_generalization_supports_ignore_class():
     loss = keras.losses.SparseCategoricalCrossentropy(**IGNORING)
     variance = kml.losses.TaskLossVariance()
     model, x, y = images(kml.losses.RapidGeneralizationLoss(loss, variance, 1e-9))
@@ -158,7 +158,7 @@ def test_ignored_classes_between_tasks():
     assert model.evaluate(x, y, verbose=0) == pytest.approx(np.mean(means), rel=1e-5)
 
 
-def test_ignored_classes_of_a_joint_loss():
+def test_mutual_information_loss_supports_ignore_class():
     loss = keras.losses.SparseCategoricalCrossentropy(**IGNORING)
     random = np.random.default_rng(0)
     logits, labels = random.normal(size=(6, 3)), np.array([0, 255, 1, 2, 255, 1])
@@ -189,7 +189,7 @@ def frozen(name):
 
 
 @pytest.mark.parametrize("name", ["meta", "joint", "multi_task"])
-def test_a_frozen_model_warns_and_goes_on(name):
+def test_frozen_model_warns_and_keeps_its_weights(name):
     model, x, y = frozen(name)
     before = [w for w in model.get_weights() if w.ndim == 2]
     with pytest.warns(UserWarning, match="does not have any trainable weights"):
@@ -200,7 +200,7 @@ def test_a_frozen_model_warns_and_goes_on(name):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_frozen_network_has_gradients_of_zero():
+def test_frozen_network_has_zero_gradients():
     model = sequences(kml.losses.AdaLoss(CROSS_ENTROPY, "parameters"))
     x, y = np.ones((4, 3), int), np.zeros((4, 3), int)
     expected = 0.5 * sequences(CROSS_ENTROPY).evaluate(x, y, verbose=0)
@@ -208,7 +208,7 @@ def test_a_frozen_network_has_gradients_of_zero():
     assert model.evaluate(x, y, verbose=0) == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_frozen_last_layer():
+def test_freezing_the_last_layer_does_not_change_the_loss():
     model = sequences(kml.losses.AdaLoss(CROSS_ENTROPY, "last_layer"))
     x, y = np.ones((4, 3), int), np.zeros((4, 3), int)
     expected = model.evaluate(x, y, verbose=0)
@@ -217,8 +217,8 @@ def test_a_frozen_last_layer():
 
 
 @pytest.mark.parametrize("loss", ["mse", keras.losses.MeanAbsoluteError()])
-def test_predictions_without_an_axis(loss):
-    """Networks may give `[B]`; here an example is an entry."""
+def test_predictions_without_a_feature_axis(loss):
+    """Each entry of predictions of shape `[B]` is one example."""
     y_true, y_pred = np.random.default_rng(0).normal(size=(2, 6))
     found = kml.losses.AdaLoss(loss, reduction=None)(y_true, y_pred)
     expected = kml.losses.AdaLoss(loss, reduction=None)(
@@ -229,7 +229,7 @@ def test_predictions_without_an_axis(loss):
 
 @pytest.mark.parametrize("policy", ["mixed_float16"], indirect=True)
 @pytest.mark.usefixtures("policy")
-def test_a_step_that_is_skipped_has_no_weight_to_show():
+def test_skipped_steps_do_not_report_nan_weights():
     model = kml.MultiTaskModel(multi_task_cases.network(), kml.losses.weighting.IMTL())
     optimizer = keras.optimizers.LossScaleOptimizer(
         keras.optimizers.SGD(1e-3), initial_scale=2.0**20

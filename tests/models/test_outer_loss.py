@@ -1,4 +1,4 @@
-"""Which losses let tasks be taken one by one."""
+"""Classification of outer losses as separable over tasks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RapidGeneralization = kml.losses.RapidGeneralizationLoss
         RapidGeneralization("mse"),
     ],
 )
-def test_the_mean_of_the_losses_of_tasks(loss):
+def test_means_of_task_losses_are_separable(loss):
     assert is_separable(loss)
 
 
@@ -41,5 +41,5 @@ def test_the_mean_of_the_losses_of_tasks(loss):
         None,
     ],
 )
-def test_losses_across_tasks(loss):
+def test_losses_across_tasks_are_not_separable(loss):
     assert not is_separable(loss)

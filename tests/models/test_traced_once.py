@@ -1,4 +1,4 @@
-"""The first step of each model is traced once, with metrics and without."""
+"""Training and evaluation steps of each model are traced once."""
 
 from __future__ import annotations
 
