@@ -1,4 +1,4 @@
-"""Random predictions, and their information by SciPy in float64."""
+"""Random predictions, and their mutual information by SciPy in float64."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from scipy import integrate, special, stats
 
 
 def predictions(kind="typical", rows=8, classes=4, seed=0):
-    """Class probabilities `[N, k]`, locations and scales `[N]`, in float64."""
+    """Returns class probabilities `[N, k]`, locations and scales `[N]`, in float64."""
     rng = np.random.default_rng(seed)
     probs = special.softmax(2 * rng.normal(size=(rows, classes)), axis=1)
     loc = 2 * rng.normal(size=rows)
@@ -22,7 +22,7 @@ def predictions(kind="typical", rows=8, classes=4, seed=0):
 
 
 def integrated(probs, density, knots, weights=None):
-    """I(A;B) for classes and `density(b) -> [N]`, integrated between knots."""
+    """Integrates I(A;B) of class probabilities and `density(b) -> [N]`."""
     rows = len(probs)
     weights = np.full(rows, 1 / rows) if weights is None else weights
     prior = weights @ probs
@@ -46,7 +46,7 @@ def panels(integrand, knots):
 
 
 def normal(loc, scale):
-    """Density and knots of normal components."""
+    """Returns density and knots of normal components."""
     steps = np.array([-9, -4, -1, 1, 4, 9])
     knots = (loc[:, np.newaxis] + scale[:, np.newaxis] * steps).ravel()
     return lambda b: stats.norm.pdf(b, loc, scale), knots

@@ -1,4 +1,4 @@
-"""Information between predicted distributions."""
+"""Tests of mutual information between predicted distributions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def heads(probs, loc, scale, dtype="float32"):
 
 @pytest.mark.parametrize("rows", [2, 12])
 @pytest.mark.parametrize("kind", KINDS)
-def test_quadrature_equals_an_integral_by_scipy(kind, rows):
+def test_quadrature_matches_scipy_integral(kind, rows):
     probs, loc, scale = predictions(kind, rows)
     truth = integrated(probs, *normal(loc, scale))
     a, b = heads(probs, loc, scale)
@@ -46,8 +46,8 @@ def test_quadrature_equals_an_integral_by_scipy(kind, rows):
         ([0.03, 40.0, 2.0, 0.5], [0.2, 0.05, 0.6, 0.01]),
     ],
 )
-def test_quadrature_of_clusters_of_different_scales(loc, scale):
-    """A grid right in the masses of all rows may be wrong in their information."""
+def test_quadrature_resolves_clusters_of_different_scales(loc, scale):
+    """Accurate masses of all rows do not imply an accurate information."""
     probs = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
     truth = integrated(probs, *normal(np.array(loc), np.array(scale)))
     a, b = heads(probs, loc, scale)
@@ -57,7 +57,7 @@ def test_quadrature_of_clusters_of_different_scales(loc, scale):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_nan_of_a_vector_stays_nan(jit_compile):
+def test_nan_in_vector_parameters_propagates(jit_compile):
     @tf.function(jit_compile=jit_compile)
     def estimate(loc):
         a = tfd.Categorical(probs=[[0.9, 0.1], [0.1, 0.9]])
@@ -67,13 +67,13 @@ def test_nan_of_a_vector_stays_nan(jit_compile):
     assert 0 < estimate(tf.constant([[0.3, 1.0], [0.0, 1.0]])) < 0.7
 
 
-def test_variables_are_looked_at():
+def test_variable_parameters_are_validated():
     a = tfd.Categorical(probs=[[0.9, 0.1], [0.1, 0.9]])
     with pytest.raises(ValueError, match="`scale`"):
         mutual_information(a, tfd.Normal([0.0, 1.0], tf.Variable([-1.0, 0.5])))
 
 
-def test_quadrature_equals_an_integral_by_mpmath():
+def test_quadrature_matches_mpmath_integral():
     probs, loc, scale = predictions("typical", rows=3, classes=2)
     prior = probs.mean(axis=0)
 
@@ -157,7 +157,7 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_any_density(family):
+def test_density_families_match_scipy_integral(family):
     probs, loc, scale = predictions("typical", rows=6)
     loc, scale = loc.astype("float32"), scale.astype("float32")
     b, density = FAMILIES[family](loc, scale)
@@ -180,13 +180,13 @@ def test_any_density(family):
         tape.watch(x)
         value = mutual_information(a, FAMILIES[family](x, scale)[0])
     gradient = tape.gradient(value, x)
-    if family != "uniform":  # which has none within its support
+    if family != "uniform":  # Its density is constant within the support.
         assert np.isfinite(gradient).all() and np.abs(gradient).max() > 1e-3
 
 
 @pytest.mark.parametrize("family", ["laplace", "gamma", "uniform", "mixture", "tanh"])
-def test_any_density_compiled(family):
-    """The number of rows is known only when it runs; under XLA, too."""
+def test_density_families_in_graph_and_xla(family):
+    """Covers a batch size that is unknown at trace time, and XLA."""
     probs, loc, scale = predictions("typical", rows=6)
     inputs = [tf.constant(x, tf.float32) for x in (probs, loc, scale)]
 
@@ -211,7 +211,7 @@ def test_any_density_compiled(family):
 
 
 @pytest.mark.parametrize("far", [1e3, 1e6])
-def test_one_far_row_leaves_the_others_apart(far):
+def test_outlier_row_does_not_reduce_resolution(far):
     loc = np.array([0.0, 0.4, 1.0, 1.4, 2.0, 2.4, 3.0, far], "float32")
     probs = np.eye(2)[[0, 1, 0, 1, 0, 1, 0, 1]].astype("float32")
     density = lambda b: stats.laplace.pdf(b, loc, 0.1)  # noqa: E731
@@ -221,7 +221,7 @@ def test_one_far_row_leaves_the_others_apart(far):
     assert float(value) == pytest.approx(truth, abs=1e-3)
 
 
-def test_a_fold_is_no_bijection():
+def test_non_injective_bijectors_are_rejected():
     a = tfd.Categorical(probs=[[0.9, 0.1], [0.1, 0.9]])
     normal = tfd.Normal([0.0, 1.0], 1.0)
     bijectors = tfp.bijectors
@@ -233,7 +233,7 @@ def test_a_fold_is_no_bijection():
             mutual_information(a, tfd.TransformedDistribution(normal, fold))
 
 
-def test_a_cusp_in_the_middle_has_finite_gradients():
+def test_density_with_cusp_has_finite_gradients():
     inputs = [tf.constant([0.0, 1.0, 3.0]), tf.fill([3], 0.01)]
     a = tfd.Categorical(logits=[[0.0, 1.0], [2.0, 0.0], [0.0, 0.0]])
     with tf.GradientTape() as tape:
@@ -242,7 +242,7 @@ def test_a_cusp_in_the_middle_has_finite_gradients():
     assert all(np.isfinite(g).all() for g in tape.gradient(value, inputs))
 
 
-def test_densities_without_mean_or_of_any_concentration():
+def test_density_without_mean_and_negative_concentration():
     probs, loc, scale = predictions("typical", rows=6)
     loc, scale = loc.astype("float32"), scale.astype("float32")
     a = tfd.Categorical(probs=probs.astype("float32"))
@@ -256,14 +256,14 @@ def test_densities_without_mean_or_of_any_concentration():
     assert float(value) == pytest.approx(integrated(probs, density, knots), abs=2e-4)
 
 
-def test_half_precision_of_any_density_is_refused():
+def test_half_precision_densities_are_rejected():
     a = tfd.Categorical(probs=[[0.9, 0.1], [0.1, 0.9]])
     loc = tf.constant([0.0, 1.0], tf.bfloat16)
     with pytest.raises(ValueError, match="float32 or float64"):
         mutual_information(a, tfd.Laplace(loc, tf.ones_like(loc)))
 
 
-def test_two_densities():
+def test_two_continuous_variables():
     _, loc, scale = predictions("typical", rows=4)
     other, other_scale = loc[::-1] + 0.3 * loc, scale + 0.2
     first, first_knots = normal(loc, scale)
@@ -295,7 +295,7 @@ def test_two_densities():
     )
 
 
-def test_two_classes():
+def test_two_categorical_variables():
     probs, *_ = predictions(classes=3)
     other = predictions(classes=4, seed=1)[0]
     joint = probs.T @ other / len(probs)
@@ -308,10 +308,10 @@ def test_two_classes():
     assert float(mutual_information(a, one_hot)) == pytest.approx(truth, abs=1e-6)
 
 
-def test_entropies_equal_integrals():
+def test_entropies_match_numerical_integrals():
     probs, loc, scale = predictions("different", rows=6)
     density, knots = normal(loc, scale)
-    loc, scale = 3 + 40 * loc, 40 * scale  # scaling adds log 40
+    loc, scale = 3 + 40 * loc, 40 * scale  # Adds log 40.
     terms = kml.information.mutual_information_terms(*heads(probs, loc, scale))
     prior = probs.mean(axis=0)
     truth = panels(
@@ -324,7 +324,7 @@ def test_entropies_equal_integrals():
     )
 
 
-def test_entropy_of_a_positive_variable():
+def test_entropy_of_gamma_variable_matches_scipy():
     shape, rate = 3.0, 0.5
     b = tfd.Gamma([shape, shape], [rate, rate])
     a = tfd.Bernoulli(probs=[0.5, 0.5])
@@ -335,7 +335,7 @@ def test_entropy_of_a_positive_variable():
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("kind", KINDS)
-def test_properties(kind, seed):
+def test_bounds_symmetry_and_invariances(kind, seed):
     probs, loc, scale = predictions(kind, rows=16, seed=seed)
     a, b = heads(probs, loc, scale)
     value = float(mutual_information(a, b))
@@ -350,7 +350,7 @@ def test_properties(kind, seed):
         assert float(mutual_information(*scaled)) == pytest.approx(value, abs=3e-5)
 
 
-def test_monotone_maps_change_nothing():
+def test_invariance_to_monotone_transformations():
     probs, loc, scale = predictions(rows=16)
     a, b = heads(probs, loc, scale)
     value = float(mutual_information(a, b))
@@ -366,7 +366,7 @@ def test_monotone_maps_change_nothing():
     assert float(mutual_information(a, squared)) == pytest.approx(value, abs=1e-6)
 
 
-def test_weights_of_rows():
+def test_sample_weights_match_repeated_rows():
     probs, loc, scale = predictions(rows=6)
     a, b = heads(probs, loc, scale)
     counts = np.array([1, 2, 0, 3, 1, 1])
@@ -381,9 +381,9 @@ def test_weights_of_rows():
 
 @pytest.mark.parametrize("kind", ["typical", "different", "very narrow"])
 @pytest.mark.parametrize("leave_one_out", [False, True])
-def test_gradient_equals_central_differences(kind, leave_one_out):
+def test_gradient_matches_finite_differences(kind, leave_one_out):
     probs, loc, scale = predictions(kind, rows=7, classes=3)
-    # Two rows that do not count fix the range, which has no gradient.
+    # Two rows of weight 0 fix the range of the grid, which has no gradient.
     loc[:2], scale[:2] = (-12, 12), 0.1
     weights = np.array([0, 0, 1, 1, 1, 2, 1.0])
     rng = np.random.default_rng(0)
@@ -420,7 +420,7 @@ def test_gradient_equals_central_differences(kind, leave_one_out):
             )
 
 
-def test_gradient_of_pairs_and_values():
+def test_gradient_of_pairwise_methods_and_values():
     probs, loc, _ = predictions(rows=5, classes=3)
     points = np.stack([loc, loc**2], axis=1)
     cases = {
@@ -451,7 +451,7 @@ def test_gradient_of_pairs_and_values():
         assert np.abs(theory[0]).max() > 1e-3, name
 
 
-def test_stretching_all_values_gains_nothing():
+def test_gradient_is_zero_along_scaling_of_values():
     probs, loc, _ = predictions(rows=12)
     x = tf.Variable(loc)
     with tf.GradientTape() as tape:
@@ -464,7 +464,7 @@ def test_stretching_all_values_gains_nothing():
 @pytest.mark.parametrize("method", ["quadrature", "pairwise_bhattacharyya"])
 @pytest.mark.parametrize("scale", [1e-30, 1e-6, 1e15])
 @pytest.mark.parametrize("spread", [0.0, 1.0, 1e6])
-def test_finite_at_extremes(method, scale, spread):
+def test_extreme_parameters_give_finite_results(method, scale, spread):
     logits = np.array([[0, -np.inf, 1], [1e4, 0, -1e4], [0, 0, 0]], "float32")
     inputs = [
         tf.constant(logits),
@@ -487,8 +487,8 @@ def test_finite_at_extremes(method, scale, spread):
 @pytest.mark.parametrize(
     "family", ["laplace", "logistic", "gumbel", "student", "log-normal", "mixture"]
 )
-def test_any_density_at_extremes(family, scale):
-    """Finite, or said to be beyond what can be integrated; no NaN in silence."""
+def test_density_families_with_extreme_scales(family, scale):
+    """Values and gradients are finite and within bounds."""
     inputs = [tf.constant([0.0, 1.0, 5.0]), tf.constant([1.0, 1.0, 3.0]) * scale]
     a = tfd.Categorical(logits=[[0.0, 1.0], [2.0, 0.0], [0.0, 0.0]])
     with tf.GradientTape() as tape:
@@ -502,8 +502,8 @@ def test_any_density_at_extremes(family, scale):
         assert float(value) == pytest.approx(float(bound), abs=1e-5)
 
 
-def test_gradient_of_a_density_with_far_tails():
-    """Points at which a density of another row is used up overflow in its tails."""
+def test_gradient_of_densities_with_heavy_tails():
+    """Points far in the tails of one row must not overflow in its gradient."""
     inputs = [tf.constant([0.0, 5.0, -3.0]), tf.constant([0.3, 2.0, 1.0])]
     a = tfd.Categorical(logits=[[0.0, 1.0], [2.0, 0.0], [0.0, 0.0]])
 
@@ -522,20 +522,20 @@ def test_gradient_of_a_density_with_far_tails():
         gradients = tape.gradient(value, inputs)
         assert all(np.isfinite(g).all() for g in gradients)
         if same is not None:
-            # A bijection of all rows changes nothing.
+            # Mutual information is invariant to a bijection of all rows.
             assert float(value) == pytest.approx(float(function(same, inputs)))
 
 
-def test_what_cannot_be_integrated_is_an_error():
+def test_non_integrable_densities_raise():
     a = tfd.Categorical(probs=[[0.9, 0.1], [0.1, 0.9]])
-    # Nearly all of its mass lies closer to 0 than any number.
+    # Nearly all of the mass lies below the smallest positive float.
     with pytest.raises(ValueError, match="densities can be integrated"):
         mutual_information(a, tfd.Gamma([1e-4, 2e-4], [1.0, 1.0]))
     half = mutual_information(a, tfd.Beta([0.5, 2.0], [0.5, 3.0]))
     assert 0 < float(half) < 0.4
 
 
-def test_a_triangular_scale_is_looked_at():
+def test_triangular_scale_is_validated():
     a = tfd.Categorical(probs=[[0.9, 0.1], [0.1, 0.9]])
     scale = np.stack([np.eye(2), [[1.0, 0.0], [0.3, -1.0]]]).astype("float32")
     with pytest.raises(ValueError, match="`scale_tril`"):
@@ -543,7 +543,7 @@ def test_a_triangular_scale_is_looked_at():
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e15])
-def test_divergences_at_extremes(scale):
+def test_divergences_with_extreme_scales(scale):
     inputs = [tf.constant([[0.0, 1.0], [2.0, 3.0]]), tf.fill([2, 2], scale)]
     a = tfd.Categorical(probs=[[0.9, 0.1], [0.1, 0.9]])
     for method in ("pairwise_kl", "pairwise_bhattacharyya"):
@@ -566,7 +566,7 @@ def test_zero_probabilities_have_finite_gradients():
     assert np.isfinite(tape.gradient(value, probs)).all()
 
 
-def test_one_input_tells_nothing():
+def test_single_input_has_zero_information():
     a, b = heads(*predictions(rows=1))
     for leave_one_out in (False, True):
         assert float(mutual_information(a, b, leave_one_out=leave_one_out)) == 0
@@ -574,7 +574,7 @@ def test_one_input_tells_nothing():
     assert float(mutual_information(a, tfd.Deterministic([3.0]))) == 0
 
 
-def test_constant_values_tell_nothing():
+def test_constant_values_have_zero_information():
     probs, *_ = predictions(rows=6)
     x = tf.Variable(np.full(6, 3.0, "float32"))
     with tf.GradientTape() as tape:
@@ -584,7 +584,7 @@ def test_constant_values_tell_nothing():
     assert np.isfinite(tape.gradient(value, x)).all()
 
 
-def test_a_value_is_its_normal_with_silvermans_width():
+def test_deterministic_values_use_silverman_bandwidth():
     probs, loc, _ = predictions(rows=20)
     loc = loc.astype("float32")
     a = tfd.Categorical(probs=probs.astype("float32"))
@@ -600,7 +600,7 @@ def test_a_value_is_its_normal_with_silvermans_width():
     )
 
 
-def test_pairs_of_rows_bracket_one_normal():
+def test_pairwise_estimates_bracket_the_exact_value():
     probs, loc, scale = predictions(rows=64)
     a, b = heads(probs, loc, scale)
     exact = float(mutual_information(a, b))
@@ -610,7 +610,7 @@ def test_pairs_of_rows_bracket_one_normal():
 
 
 @pytest.mark.parametrize("kind", ["kl", "bhattacharyya"])
-def test_divergences_equal_tfp_and_integrals(kind):
+def test_divergences_match_numerical_integrals(kind):
     _, loc, scale = predictions(rows=4)
     dist = tfd.Normal(loc, scale)
     found = divergences("b", head_of("b", dist), kind).numpy()
@@ -634,8 +634,8 @@ def test_divergences_equal_tfp_and_integrals(kind):
         np.testing.assert_allclose(twice, 2 * found, atol=1e-6)
 
 
-def test_leave_one_out_by_hand():
-    """Ten lines of NumPy: decoders of the other rows on a dense grid."""
+def test_leave_one_out_matches_numpy_reference():
+    """The reference decodes from the other rows on a dense grid."""
     probs, loc, scale = predictions(rows=7, classes=3)
     low, high = (loc - 6.5 * scale).min(), (loc + 6.5 * scale).max()
     grid = np.linspace(low, high, 20001)
@@ -653,7 +653,7 @@ def test_leave_one_out_by_hand():
     assert bounds.leave_one_out < bounds.in_batch < bounds.input_information
 
 
-def test_leave_one_out_sees_through_chance():
+def test_leave_one_out_is_negative_for_chance():
     rng = np.random.default_rng(0)
     chance = []
     for _ in range(20):
@@ -666,7 +666,7 @@ def test_leave_one_out_sees_through_chance():
 
 
 @pytest.mark.parametrize("jit", [False, True])
-def test_compiled(jit):
+def test_graph_and_xla_match_eager(jit):
     probs, loc, scale = predictions("different", rows=6)
     a, b = heads(probs, loc, scale)
     expected = mutual_information(a, b), mutual_information(a, tfd.Deterministic(b.loc))
@@ -694,7 +694,7 @@ def test_compiled(jit):
     assert np.isfinite(gradient.numpy()).all()
 
 
-def test_half_precision_is_computed_in_single():
+def test_half_precision_is_computed_in_float32():
     probs, loc, scale = predictions(rows=6)
     a, b = heads(probs, loc, scale, "float16")
     value = mutual_information(a, b)
@@ -709,17 +709,25 @@ BAD = {
     "tensorflow_probability": (keras.ops.ones((2, 3)), NORMAL, {}),
     "batch shape": (tfd.Normal(0.0, 1.0), COIN, {}),
     "batch shape \\(2, 3\\)": (tfd.Normal(tf.zeros([2, 3]), 1.0), COIN, {}),
-    "as many rows": (COIN, tfd.Normal([0.0, 1.0, 2.0], 1.0), {}),
-    "above zero": (COIN, tfd.Normal([0.0, 1.0], [1.0, 0.0]), {}),
-    "finite numbers": (COIN, tfd.Normal([0.0, np.nan], 1.0), {}),
+    "the same batch shape": (COIN, tfd.Normal([0.0, 1.0, 2.0], 1.0), {}),
+    "`scale` to be finite and positive": (COIN, tfd.Normal([0.0, 1.0], [1.0, 0.0]), {}),
+    "`loc` to be finite\\.": (COIN, tfd.Normal([0.0, np.nan], 1.0), {}),
     "sum to one": (tfd.Categorical(probs=[[0.2, 0.2]] * 2), NORMAL, {}),
-    "minus infinity": (tfd.Categorical(logits=[[-np.inf] * 2] * 2), NORMAL, {}),
+    "neither NaN nor all minus infinity": (
+        tfd.Categorical(logits=[[-np.inf] * 2] * 2),
+        NORMAL,
+        {},
+    ),
     "finitely many": (tfd.Poisson([1.0, 2.0]), NORMAL, {}),
     "`method`": (COIN, NORMAL, {"method": "ksg"}),
     "`num_points`": (COIN, NORMAL, {"num_points": 4}),
     "positive integer": (COIN, NORMAL, {"num_points": True}),
     "`bandwidth`": (COIN, NORMAL, {"bandwidth": -1.0}),
-    "point predictions": (COIN, tfd.Laplace([0.0, 1.0], 1.0), {"bandwidth": 0.1}),
+    "deterministic distributions only": (
+        COIN,
+        tfd.Laplace([0.0, 1.0], 1.0),
+        {"bandwidth": 0.1},
+    ),
     "`leave_one_out`": (NORMAL, NORMAL, {"leave_one_out": True}),
     "pairwise_bhattacharyya'": (
         COIN,
@@ -736,19 +744,19 @@ BAD = {
         tfd.Independent(tfd.StudentT(3.0, tf.zeros([2, 2]), 1.0), 1),
         {},
     ),
-    "one weight a row": (COIN, NORMAL, {"sample_weight": [1.0, 1.0, 1.0]}),
-    "not below\\s+zero": (COIN, NORMAL, {"sample_weight": [1.0, -1.0]}),
+    "one weight per input": (COIN, NORMAL, {"sample_weight": [1.0, 1.0, 1.0]}),
+    "non-negative numbers": (COIN, NORMAL, {"sample_weight": [1.0, -1.0]}),
 }
 
 
 @pytest.mark.parametrize("message", BAD)
-def test_bad_input(message):
+def test_invalid_arguments_raise(message):
     a, b, arguments = BAD[message]
     with pytest.raises(ValueError, match=message) as error:
         mutual_information(a, b, **arguments)
     assert "Received:" in str(error.value)
 
 
-def test_bounds_need_a_class():
+def test_bounds_require_a_categorical_variable():
     with pytest.raises(ValueError, match="`dist_a`"):
         kml.information.mutual_information_bounds(NORMAL, COIN)

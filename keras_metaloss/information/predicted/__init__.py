@@ -1,4 +1,4 @@
-"""Information between the predictions of networks for one batch of inputs."""
+"""Mutual information between predicted distributions over a batch of inputs."""
 
 from keras_metaloss.information.predicted.bounds import (
     InformationBounds,

@@ -1,4 +1,4 @@
-"""Between which values the information of two predicted variables lies."""
+"""Bounds on the mutual information of two predicted variables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ __all__ = ["InformationBounds", "mutual_information_bounds"]
 
 
 class InformationBounds(NamedTuple):
-    """Three scalars in nats, from pessimistic to optimistic."""
+    """Estimates of `I(A;B)`, scalars in nats, in ascending order on average.
+
+    Attributes:
+        leave_one_out: leave-one-out estimate of `I(A;B)`.
+        in_batch: `I(A;B)` of the empirical distribution of the batch.
+        input_information: `I(A;X)`, an upper bound of `in_batch`.
+    """
 
     leave_one_out: tf.Tensor
     in_batch: tf.Tensor
@@ -27,26 +33,36 @@ def mutual_information_bounds(
     sample_weight: Any = None,
     name: str | None = None,
 ) -> InformationBounds:
-    """I(A;B) from other rows, I(A;B) of the batch, and I(A;X), which bounds it.
+    """Computes the leave-one-out and in-batch estimates of I(A;B), and I(A;X).
 
-    `leave_one_out` is below the information of the population on average. `in_batch`
-    takes the batch for the population: too high when little depends on anything.
-    `input_information`, `I(A;X) = H(A) - mean_i H(A | x_i)`, is never below it: no
-    variable B says more about A than the input does.
+    `leave_one_out` underestimates the mutual information of the population on average.
+    `in_batch` treats the batch as the population, which overestimates weak dependence.
+    `input_information` is `I(A;X) = H(A) - mean_i H(A | x_i)`. It is an upper bound of
+    `in_batch` by the data processing inequality: no variable B contains more
+    information about A than the input X.
 
     Args:
-        dist_a: a single class, see `mutual_information`; batch shape `[N]`.
-        dist_b: a single class or number.
-        num_points: points of the quadrature.
-        bandwidth: as in `mutual_information`.
-        sample_weight: weights of the inputs, `[N]`.
-        name: name of the operation.
+        dist_a: TFP distribution of a categorical variable A, batch shape `[N]`:
+            `tfd.Categorical`, `OneHotCategorical`, `FiniteDiscrete` or `Bernoulli`.
+        dist_b: TFP distribution of a categorical or continuous scalar variable B,
+            batch shape `[N]`.
+        num_points: number of quadrature points, at least 16. Defaults to `256`.
+        bandwidth: standard deviation of independent normal noise that is added to
+            normal and deterministic distributions. Defaults to `None`, which adds no
+            noise to normal distributions and the noise of Silverman's rule,
+            `1.06 sd N^(-1/5)`, to deterministic ones.
+        sample_weight: non-negative weights of the inputs, `[N]`. Defaults to `None`,
+            equal weights.
+        name: name of the operation. Defaults to `None`, which uses
+            `"mutual_information_bounds"`.
 
     Returns:
         `InformationBounds`, three scalars in nats.
 
     Raises:
-        ValueError: as `mutual_information`, and if A is not a single class.
+        ValueError: if `dist_a` is not categorical, if a distribution is not supported,
+            if batch sizes differ, if an argument is out of range, or if parameters of a
+            distribution are invalid (eager execution only).
 
     Example:
 
@@ -67,8 +83,8 @@ def mutual_information_bounds(
         predictions = Predictions(distributions, sample_weight, options)
         if not predictions.is_class("dist_a"):
             raise ValueError(
-                "Invalid value for argument `dist_a`. Expected a single class. "
-                f"Received: dist_a={dist_a!r}"
+                "Invalid value for argument `dist_a`. Expected the distribution of a "
+                f"categorical variable. Received: dist_a={dist_a!r}"
             )
         in_batch = predictions.information("dist_a", "dist_b")
         predictions.options = options._replace(leave_one_out=True)

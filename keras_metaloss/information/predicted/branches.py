@@ -1,4 +1,4 @@
-"""`tf.cond` between results that take very different memory."""
+"""`tf.cond` whose gradient stores no intermediate values of either branch."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ def choose(
     again: Callable[[Any, bool], list[tf.Tensor]],
     inputs: Any,
 ) -> list[tf.Tensor]:
-    """`values(True)` if `first`, else `values(False)`; both differentiable.
+    """Returns `values(True)` if `first`, else `values(False)`; both differentiable.
 
-    `tf.cond` keeps what the gradient needs for both branches, as zeros for the one not
-    taken, which XLA writes in every step. Here the gradient computes the branch again.
+    `tf.cond` stores the intermediate values of both branches for the gradient, as zeros
+    for the branch not taken, and XLA writes these zeros in every step. Here the
+    gradient recomputes the branch instead.
 
     Args:
         first: a scalar bool.
-        values: gives the results of a branch, a list.
-        again: the same from a structure like `inputs`, and the branch.
-        inputs: what the results depend on, a structure of tensors and distributions.
+        values: function from the branch (a bool) to its results, a list.
+        again: function from a structure like `inputs` and the branch to its results.
+        inputs: structure of the tensors and distributions that the results depend on.
     """
     leaves = tf.nest.flatten(inputs, expand_composites=True)
     if not all(tf.is_tensor(leaf) for leaf in leaves):
-        # A distribution that TensorFlow cannot take apart.
+        # `tf.nest` cannot decompose distributions that are not composite tensors.
         return _both(first, values)
     leaves = [tf.convert_to_tensor(leaf) for leaf in leaves]
     places = [i for i, leaf in enumerate(leaves) if leaf.dtype.is_floating]
@@ -62,5 +63,5 @@ def _both(first, branch):
 
 
 def _as_list(values):
-    """`tf.cond` and `tf.custom_gradient` give a single result back by itself."""
+    """Wraps single results, which TensorFlow returns without their list."""
     return list(values) if isinstance(values, (list, tuple)) else [values]

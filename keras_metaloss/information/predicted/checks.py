@@ -1,4 +1,4 @@
-"""What can be wrong with predicted distributions, said where it can be seen."""
+"""Validation of predicted distributions and of their sample weights."""
 
 from __future__ import annotations
 
@@ -25,27 +25,28 @@ def check_rows(name: str, distribution: tfd.Distribution) -> None:
     shape = distribution.batch_shape
     if shape.rank != 1 or shape[0] == 0:
         raise ValueError(
-            f"Invalid value for argument `{name}`. Expected one distribution for each "
-            "input, batch shape [N]; `tfd.Independent` makes further axes part of the "
-            f"event. Received: {name} with batch shape {tuple(shape)}"
+            f"Invalid value for argument `{name}`. Expected one distribution per "
+            "input, batch shape [N]; use `tfd.Independent` to make further axes part "
+            f"of the event. Received: {name} with batch shape {tuple(shape)}"
         )
 
 
 def check_same_rows(names: tuple[str, str], distributions: tuple[Any, Any]) -> None:
-    """Raises a `ValueError` if two distributions are known to differ in N."""
+    """Raises a `ValueError` if the static batch sizes differ."""
     a, b = (distribution.batch_shape for distribution in distributions)
     if not a.is_compatible_with(b):
         raise ValueError(
-            f"Expected `{names[0]}` and `{names[1]}` to have as many rows. Received: "
-            f"{names[0]} with batch shape {tuple(a)}, {names[1]} with batch shape "
-            f"{tuple(b)}"
+            f"Expected `{names[0]}` and `{names[1]}` to have the same batch shape. "
+            f"Received: {names[0]} with batch shape {tuple(a)}, {names[1]} with batch "
+            f"shape {tuple(b)}"
         )
 
 
 def check_finite(name: str, distribution: tfd.Distribution) -> None:
-    """Raises a `ValueError` for parameters out of range, where values are at hand.
+    """Raises a `ValueError` for parameters out of range, in eager execution only.
 
-    Inside a graph they are not: use `validate_args=True` of the distribution.
+    Values are unknown while a graph is traced: use the distribution's
+    `validate_args=True` there.
     """
     for key, value in distribution.parameters.items():
         if isinstance(value, tfd.Distribution):
@@ -61,7 +62,7 @@ def _check_parameter(name, key, value, distribution):
         return
     array = np.asarray(value)
     if key == "logits" and not isinstance(distribution, tfd.Bernoulli):
-        # Minus infinity is a class that cannot be.
+        # A logit of minus infinity is a class of probability zero.
         good = np.isfinite(array.max(axis=-1)).all() and not np.isnan(array).any()
     elif key == "logits":
         good = not np.isnan(array).any()
@@ -77,11 +78,11 @@ def _check_parameter(name, key, value, distribution):
         good = good and (key not in _POSITIVE or (array > 0).all())
     if not good:
         expected = {
-            "logits": "numbers, not all of a row minus infinity",
+            "logits": "neither NaN nor all minus infinity in a row",
             "probs": "probabilities that sum to one",
-            "loc": "finite numbers",
-            "scale_tril": "finite numbers, those of the diagonal above zero",
-        }.get(key, "finite numbers above zero")
+            "loc": "finite",
+            "scale_tril": "finite with a positive diagonal",
+        }.get(key, "finite and positive")
         raise ValueError(
             f"Invalid value for argument `{name}`. Expected `{key}` to be {expected}. "
             f"Received: {name}.{key}={array}"
@@ -97,10 +98,10 @@ def _is_numeric(value):
 
 
 def row_weights(distribution: Any, sample_weight: Any, dtype: Any) -> tf.Tensor:
-    """Weights of the rows, `[N]`, that sum to one (or are all zero).
+    """Returns weights of the inputs, `[N]`, that sum to one (or are all zero).
 
     Raises:
-        ValueError: if they are not one a row, or negative.
+        ValueError: if there is not one weight per input, or if one is negative.
     """
     count = distribution.batch_shape_tensor()[0]
     if sample_weight is None:
@@ -108,13 +109,13 @@ def row_weights(distribution: Any, sample_weight: Any, dtype: Any) -> tf.Tensor:
     weights = tf.cast(sample_weight, dtype)
     if not weights.shape.is_compatible_with(distribution.batch_shape):
         raise ValueError(
-            "Invalid value for argument `sample_weight`. Expected one weight a row, "
-            f"shape {tuple(distribution.batch_shape)}. Received: "
+            "Invalid value for argument `sample_weight`. Expected one weight per "
+            f"input, shape {tuple(distribution.batch_shape)}. Received: "
             f"sample_weight.shape={tuple(weights.shape)}"
         )
     if hasattr(weights, "numpy") and not (weights.numpy() >= 0).all():
         raise ValueError(
-            "Invalid value for argument `sample_weight`. Expected numbers not below "
-            f"zero. Received: sample_weight={weights.numpy()}"
+            "Invalid value for argument `sample_weight`. Expected non-negative "
+            f"numbers. Received: sample_weight={weights.numpy()}"
         )
     return tf.math.divide_no_nan(weights, tf.reduce_sum(weights))

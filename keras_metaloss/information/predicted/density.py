@@ -1,4 +1,4 @@
-"""p(a, b) on a grid, to look at."""
+"""Joint distribution p(a, b) on a grid, for plots."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ __all__ = ["JointDensity", "joint_density"]
 
 
 class JointDensity(NamedTuple):
-    """p(a, b) as NumPy arrays.
+    """Joint distribution p(a, b) as NumPy arrays.
 
     Attributes:
-        a: values of A, class indices or numbers, `[n]`.
-        b: values of B, `[m]`.
-        density: `[n, m]`, a density in what is a number and a mass in what is a class.
+        a: values of A, `[n]`: integer labels, or real values.
+        b: values of B, `[m]`: integer labels, or real values.
+        density: `[n, m]`, a probability mass for categorical variables and a
+            probability density for continuous ones.
     """
 
     a: np.ndarray
@@ -35,23 +36,33 @@ def joint_density(
     sample_weight: Any = None,
     bandwidth: float | None = None,
 ) -> JointDensity:
-    """The joint distribution of two predicted variables over a batch of inputs.
+    """Computes the joint distribution of two predicted variables over a batch.
 
-    `p(a, b) = sum_i w_i p_i(a) q_i(b)`, see `mutual_information`.
+    `p(a, b) = sum_i w_i p_i(a) q_i(b)`, where `p_i` and `q_i` are the distributions
+    predicted for input i and w are the normalized weights of the N inputs.
 
     Args:
-        dist_a: a single class or number, batch shape `[N]`.
-        dist_b: likewise.
-        num_points: points at which the density of a number is given, closer together
-            where most predictions are; more points where these would miss narrow ones.
-        sample_weight: weights of the inputs, `[N]`.
-        bandwidth: as in `mutual_information`.
+        dist_a: TFP distribution of a categorical or continuous scalar variable A,
+            batch shape `[N]`.
+        dist_b: TFP distribution of a categorical or continuous scalar variable B,
+            batch shape `[N]`.
+        num_points: number of grid points of a continuous variable, at least 16. Points
+            are denser where most predictions lie. An adaptive grid with more points is
+            used for components that are too narrow for this grid. Defaults to `256`.
+        sample_weight: non-negative weights of the inputs, `[N]`. Defaults to `None`,
+            equal weights.
+        bandwidth: standard deviation of independent normal noise that is added to
+            normal and deterministic distributions. Defaults to `None`, which adds no
+            noise to normal distributions and the noise of Silverman's rule,
+            `1.06 sd N^(-1/5)`, to deterministic ones.
 
     Returns:
-        `JointDensity`, NumPy arrays: outside of a compiled function only.
+        `JointDensity`, three NumPy arrays. Requires eager execution.
 
     Raises:
-        ValueError: as `mutual_information`, and for vectors.
+        ValueError: if a variable is a vector, if a distribution is not supported, if
+            batch sizes differ, if an argument is out of range, or if parameters of a
+            distribution are invalid.
 
     Example:
 
@@ -66,7 +77,7 @@ def joint_density(
     options = Options("quadrature", num_points, bandwidth)
     distributions = {"dist_a": dist_a, "dist_b": dist_b}
     predictions = Predictions(distributions, sample_weight, options)
-    predictions.information("dist_a", "dist_b")  # refuses vectors
+    predictions.information("dist_a", "dist_b")  # Raises for vectors.
     values, kernels = [], []
     for name in distributions:
         cells = predictions.fine_cells(name)
@@ -86,7 +97,7 @@ def joint_density(
 
 
 def _with_width(cells):
-    """Without the empty cells between knots that coincide."""
+    """Removes the cells of zero width between knots that coincide."""
     wide = cells.log_widths > -math.inf
     return cells._replace(
         points=tf.boolean_mask(cells.points, wide),

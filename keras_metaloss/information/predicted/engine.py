@@ -1,4 +1,4 @@
-"""Chooses how information between predicted distributions is computed."""
+"""Selects and runs the method that computes mutual information."""
 
 from __future__ import annotations
 
@@ -37,14 +37,16 @@ __all__ = ["METHODS", "Options", "Predictions"]
 
 METHODS = ("auto", "quadrature", "pairwise_bhattacharyya", "pairwise_kl")
 
-# Panels of one variable, and of each of two: the table of two is their product.
+# Largest number of knots of one continuous variable, and of each of two, whose joint
+# table has the product of their cells.
 _KNOTS, _KNOTS_OF_TWO = 4096, 512
-# Part of the mass that panels may miss before there is no result.
+# Largest fraction of the probability mass that panels may miss; above it the result
+# is NaN.
 _MOST_LOST = 0.02
 
 
 class Options(NamedTuple):
-    """How information is computed; see `mutual_information`."""
+    """Options of `mutual_information`."""
 
     method: str = "auto"
     num_points: int = 256
@@ -52,7 +54,7 @@ class Options(NamedTuple):
     leave_one_out: bool = False
 
     def checked(self) -> Options:
-        """Itself, or a `ValueError` that names what is wrong."""
+        """Returns the options; raises a `ValueError` if one is invalid."""
         check_choice("method", self.method, METHODS)
         if check_positive_integer("num_points", self.num_points) < 16:
             raise ValueError(
@@ -70,7 +72,7 @@ class Predictions:
     Args:
         distributions: TFP distributions with batch shape `[N]`, by name.
         sample_weight: weights of the inputs, `[N]`, or `None`.
-        options: how information is computed.
+        options: method and its options.
     """
 
     def __init__(
@@ -98,22 +100,23 @@ class Predictions:
         }
 
     def information(self, a: str, b: str) -> tf.Tensor:
-        """I(A;B) of two of the variables, a scalar."""
+        """Computes I(A;B) of two of the variables, a scalar."""
         return self.terms([(a, b)], [])[0][0]
 
     def terms(
         self, pairs: Sequence[tuple[str, str]], names: Sequence[str]
     ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        """I(A;B) of some pairs and H(A) of some variables, scalars.
+        """Computes I(A;B) of some pairs and H(A) of some variables, scalars.
 
-        H is differential for a variable with a density. Cells are made once for all.
+        H is the differential entropy for a continuous variable. The cells of each
+        variable are computed once and shared.
         """
         pairs = [tuple(pair) for pair in pairs]
         for pair in pairs:
             self._check_leave_one_out(pair)
         entropies = [(name,) for name in names]
         found = {}
-        # Apart: where entropies are only looked at they need no gradient.
+        # In two groups: entropies that are only logged need no gradient.
         for keys in (pairs, entropies):
             by_cells = [key for key in keys if self._method(*key) == "quadrature"]
             values = self._values_by_cells(by_cells)
@@ -121,7 +124,7 @@ class Predictions:
         for key in (*pairs, *entropies):
             if key not in found:
                 found[key] = self._value_by_pairs(key)
-        # One input tells A and B apart from nothing: 0 without rounding errors.
+        # With a single input I(A;B) is 0; exactly 0 avoids rounding errors.
         several = tf.math.count_nonzero(self.weights) > 1
         information = [
             tf.where(several, found[pair], tf.zeros_like(found[pair])) for pair in pairs
@@ -131,20 +134,20 @@ class Predictions:
         return information, entropies
 
     def input_information(self, name: str) -> tf.Tensor:
-        """I(A;X) of a class A with the input."""
+        """Computes I(A;X) of a categorical variable A and the input X."""
         return tables.input_information(self.heads[name].probs, self.weights)
 
     def is_class(self, name: str) -> bool:
-        """Whether the variable is a single class."""
+        """Returns whether the variable is categorical."""
         return isinstance(self.heads[name], ClassHead)
 
     def cells(self, name: str) -> Kernel:
-        """Cells of a single variable on the warped grid; those of a class are it."""
+        """Returns the classes of a categorical variable or the warped grid."""
         head = self.heads[name]
         return _class_kernel(head) if self.is_class(name) else self._warped[name]
 
     def fine_cells(self, name: str) -> Kernel:
-        """Cells that resolve all components, where values are at hand."""
+        """Returns cells that resolve all components; eager execution only."""
         kernel = self.cells(name)
         if self.is_class(name) or is_resolved(kernel, self.weights):
             return kernel
@@ -157,8 +160,8 @@ class Predictions:
             return "pairwise_bhattacharyya" if vectors else "quadrature"
         if method == "quadrature" and vectors:
             raise ValueError(
-                "Invalid value for argument `method`. Expected one of the pairwise "
-                "methods for vectors. Received: method='quadrature', "
+                "Invalid value for argument `method`. Expected a pairwise method, or "
+                "'auto', for vectors. Received: method='quadrature', "
                 f"{vectors[0]}={self.heads[vectors[0]].distribution!r}"
             )
         return method
@@ -169,13 +172,13 @@ class Predictions:
         method = self._method(*pair)
         if method != "quadrature" or not any(self.is_class(name) for name in pair):
             raise ValueError(
-                "Invalid value for argument `leave_one_out`. Expected False, or a "
-                "single class and a single class or number. Received: "
-                f"leave_one_out=True, method={method!r}"
+                "Invalid value for argument `leave_one_out`. Expected False: "
+                "leave-one-out requires the method 'quadrature' and a categorical "
+                f"variable. Received: leave_one_out=True, method={method!r}"
             )
 
     def _values_by_cells(self, keys):
-        """I of pairs or H of names, on the grid that resolves all components."""
+        """Computes I of pairs or H of names on a grid that resolves all rows."""
         used = list(dict.fromkeys(name for key in keys for name in key))
         scalars = [name for name in used if name in self._warped]
         if not scalars:
@@ -200,7 +203,7 @@ class Predictions:
         return choose(resolved, values, again, structure)
 
     def _of(self, predicted, weights, scalars):
-        """The same for other predictions."""
+        """Returns a copy for other predicted distributions and weights."""
         other = copy.copy(self)
         other.weights = weights
         other.heads = {
@@ -216,7 +219,7 @@ class Predictions:
         return other
 
     def _value(self, key, panels):
-        """I of a pair or H of a name, by cells."""
+        """Computes I of a pair or H of a name from cells."""
         scalars = [name for name in key if name in self._warped]
         most = _KNOTS if len(scalars) == 1 else _KNOTS_OF_TWO
         kernels = [
@@ -238,12 +241,13 @@ class Predictions:
         return nan_unless(tf.reduce_max(lost) <= _MOST_LOST, value)
 
     def _check_result(self, values):
-        """Raises a `ValueError` for NaN, where values are at hand."""
+        """Raises a `ValueError` for NaN, in eager execution only."""
         if any(hasattr(v, "numpy") and np.isnan(v.numpy()).any() for v in values):
             distributions = {n: h.distribution for n, h in self.heads.items()}
             raise ValueError(
-                "Expected distributions with finite parameters whose densities can be "
-                f"integrated. Received: {distributions}"
+                "The mutual information is NaN. Expected distributions with finite "
+                "parameters whose densities can be integrated. Received: "
+                f"{distributions}"
             )
 
     def _value_by_pairs(self, key):
@@ -290,7 +294,7 @@ class Predictions:
             self._divergences(a), self._divergences(b), self.weights
         )
 
-    @functools.cache  # noqa: B019 (lives as long as one batch)
+    @functools.cache  # noqa: B019 (an instance lives for one batch)
     def _divergences(self, name):
         kind = "kl" if self.options.method == "pairwise_kl" else "bhattacharyya"
         divergence = pairwise.divergences(name, self.heads[name], kind)

@@ -1,4 +1,4 @@
-"""What a predicted distribution is, as far as information is concerned."""
+"""Representations of predicted distributions: categorical, scalar and vector."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ _MVN = (
     tfd.MultivariateNormalTriL,
     tfd.MultivariateNormalFullCovariance,
 )
-# Below this part of the spread of the batch, float32 has no room for a component.
+# Smallest scale of a component relative to the spread of the batch that float32
+# resolves.
 _SMALLEST_SCALE = 1e-6
-# Log densities below this count nothing, and their derivatives may be infinite.
+# Smaller log densities are ignored, because their derivatives may be infinite.
 _LOWEST_LOG_DENSITY, _NOTHING = -1e3, -1e30
 _LARGEST_Z = 1e12
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassHead:
-    """One of k classes for each input.
+    """A categorical variable of k classes.
 
     Attributes:
-        probs: `[N, k]`.
+        probs: class probabilities, `[N, k]`.
         distribution: the TFP distribution.
     """
 
@@ -48,17 +49,19 @@ class ClassHead:
 
 @dataclasses.dataclass(frozen=True)
 class ScalarHead:
-    """A density of one real variable for each input.
+    """A continuous scalar variable.
 
     Attributes:
-        locs, scales: where components lie and how wide they are, `[M]`, in the head's
-            own coordinate, in which the batch is centred at 0 with spread about 1.
-        log_density: from points `[G]` to log densities `[N, G]` in that coordinate.
-        value: from points `[G]` to the variable.
-        log_volume: from points `[G]` to `log |d value / d point|`.
-        reach: how many scales the tails go.
-        knots: multiples of a scale at which panels begin and end.
-        edges: where densities may jump, `[E]`, in the head's own coordinate.
+        locs, scales: locations and scales of all components, `[M]`, in the head's
+            coordinate, in which the batch is centered at 0 with a spread of about 1.
+        log_density: function from points `[G]` to log densities `[N, G]` in the head's
+            coordinate.
+        value: function from points `[G]` to values of the variable.
+        log_volume: function from points `[G]` to `log |d value / d point|`.
+        reach: extent of the tails in units of the scale.
+        knots: panel boundaries in units of the scale.
+        edges: possible discontinuities of the densities, `[E]`, in the head's
+            coordinate.
         distribution: the TFP distribution.
     """
 
@@ -75,7 +78,7 @@ class ScalarHead:
 
 @dataclasses.dataclass(frozen=True)
 class VectorHead:
-    """A distribution of vectors, or of several classes, for each input."""
+    """A vector of continuous or categorical variables."""
 
     distribution: tfd.Distribution
 
@@ -83,15 +86,16 @@ class VectorHead:
 def head_of(
     name: str, distribution: Any, bandwidth: float | None = None
 ) -> ClassHead | ScalarHead | VectorHead:
-    """Sorts a distribution into one of the three.
+    """Converts a distribution to the head of its kind of variable.
 
     Args:
-        name: name of the argument, for messages.
+        name: name of the argument, for error messages.
         distribution: a TFP distribution with batch shape `[N]`.
-        bandwidth: see `smoothed`.
+        bandwidth: standard deviation of normal noise to add, or `None`.
 
     Raises:
-        ValueError: if it is none of the three or its parameters are out of range.
+        ValueError: if the distribution is not supported or its parameters are out of
+            range.
     """
     if not isinstance(distribution, tfd.Distribution):
         raise ValueError(
@@ -112,7 +116,7 @@ def head_of(
         if not distribution.dtype.is_floating or _is_discrete(distribution):
             raise ValueError(
                 f"Invalid value for argument `{name}`. Expected a distribution over "
-                "finitely many classes or with a density. Received: "
+                "finitely many classes, or a distribution with a density. Received: "
                 f"{name}={distribution!r}"
             )
         return _scalar_head(distribution)
@@ -124,20 +128,21 @@ def _check_precision(name, distribution):
         distribution, tfd.Normal
     ):
         raise ValueError(
-            f"Invalid value for argument `{name}`. Expected a density of float32 or "
-            f"float64. Received: {name}={distribution!r}"
+            f"Invalid value for argument `{name}`. Expected a distribution of dtype "
+            f"float32 or float64. Received: {name}={distribution!r}"
         )
 
 
 def smoothed(
     name: str, distribution: tfd.Distribution, bandwidth: float | None
 ) -> tfd.Distribution:
-    """The distribution of the variable plus independent normal noise.
+    """Returns the distribution of the variable plus independent normal noise.
 
-    A point prediction has a density only with noise. Unless `bandwidth` says more, its
-    standard deviation is Silverman's, `1.06 sd N^(-1/5)` (`sd N^(-1/(D+4))` for vectors
-    of length D), of the batch. It moves with the predictions, so that stretching all of
-    them gains nothing.
+    Deterministic predictions need noise to have a density. If `bandwidth` is `None`,
+    the standard deviation of the noise follows Silverman's rule: `1.06 sd N^(-1/5)`, or
+    `sd N^(-1/(D+4))` for vectors of length D, with the standard deviation sd of the
+    batch. It scales with the predictions, so that scaling all predictions does not
+    change the mutual information.
     """
     if isinstance(distribution, (tfd.Deterministic, tfd.VectorDeterministic)):
         loc = _wide(distribution.loc)
@@ -158,15 +163,17 @@ def smoothed(
             distribution.reinterpreted_batch_ndims,
         )
     raise ValueError(
-        "Invalid value for argument `bandwidth`. Expected None, or normal or point "
-        f"predictions. Received: bandwidth={bandwidth}, {name}={distribution!r}"
+        "Invalid value for argument `bandwidth`. Expected None: noise can be added "
+        "to normal and deterministic distributions only. Received: "
+        f"bandwidth={bandwidth}, {name}={distribution!r}"
     )
 
 
 def _rule_of_thumb(loc):
     count = tf.cast(tf.shape(loc)[0], loc.dtype)
     variance = tf.math.reduce_variance(loc, axis=0, keepdims=True)
-    # What is constant gets some width, which does not matter; the root needs it.
+    # A positive lower bound keeps the gradient of the square root finite for constant
+    # predictions. Its value does not matter.
     size = tf.stop_gradient(tf.reduce_max(tf.abs(loc), axis=0, keepdims=True))
     least = tf.maximum(1e-6 * size, 1e-18)
     spread = tf.sqrt(tf.maximum(variance, tf.square(least)))
@@ -185,7 +192,7 @@ def _scalar_head(distribution):
 
 
 def _is_pushed(distribution):
-    """Whether all rows are seen through one and the same bijector, `LogNormal` say."""
+    """Returns whether one bijector transforms all rows, as in `LogNormal`."""
     return (
         isinstance(distribution, tfd.TransformedDistribution)
         and distribution.bijector.experimental_batch_shape().rank == 0
@@ -196,7 +203,10 @@ def _is_pushed(distribution):
 
 
 def _pushed_head(distribution):
-    """A bijector changes what points stand for, not the density in their coordinate."""
+    """Returns the head of the base distribution, with transformed values.
+
+    A bijector does not change the density in the head's coordinate.
+    """
     head, bijector = _scalar_head(distribution.distribution), distribution.bijector
 
     def log_volume(points):
@@ -238,7 +248,7 @@ def _normal_head(distribution):
 
 
 def _density_head(distribution):
-    """Any density: points run over all reals by the bijector of its support."""
+    """Returns the head of any density, with points mapped to its support."""
     distribution = _with_room(distribution)
     loc, scale = _places(distribution)
     bijector = _event_bijector(distribution)
@@ -247,7 +257,7 @@ def _density_head(distribution):
         low, high = _support(bijector)
         bijector = None
     if bijector is None:
-        # Points are the same for all rows.
+        # All rows share the points, which a bijector per row would not allow.
         bijector = tfp.bijectors.Identity()
     places = bijector.inverse(loc)
     widths = scale * tf.exp(bijector.inverse_log_det_jacobian(loc, event_ndims=0))
@@ -261,7 +271,7 @@ def _density_head(distribution):
         slope = bijector.forward_log_det_jacobian(at, event_ndims=0)
         return slope + tf.math.log(spread) + tf.zeros_like(points)
 
-    # Off the middle, where a density may have a cusp.
+    # Slightly off the center, where a density may have a cusp.
     inside = _one_a_row(distribution, bijector.forward(places + 0.1 * widths))
     edges = tf.concat([low, high], axis=0)
     edges = _wide(tf.where(tf.math.is_finite(edges), edges, inside[0]))
@@ -269,8 +279,8 @@ def _density_head(distribution):
     def log_density(points):
         values, volumes = value(points)[:, tf.newaxis], log_volume(points)
         first = tf.stop_gradient(distribution.log_prob(values))
-        # Outside of the support TFP gives minus infinity, NaN, or what the formula
-        # does. A row that is NaN inside has parameters that are, and stays so.
+        # Outside of the support TFP returns minus infinity, NaN, or an extrapolation
+        # of the formula. NaN inside the support is due to NaN parameters and is kept.
         counts = (first > _LOWEST_LOG_DENSITY) & (first < math.inf)
         counts &= (values >= low) & (values <= high)
         counts |= tf.math.is_nan(distribution.log_prob(inside))
@@ -285,7 +295,7 @@ def _density_head(distribution):
     else:
         knots = (*knots, 12.0, 25.0)
     if not isinstance(part, _LOC_SCALE):
-        # Of a skewed density most may lie close together.
+        # Most of the mass of a skewed density may lie in a narrow interval.
         knots = (0.03, 0.1, 0.3, *knots)
     return ScalarHead(
         tf.stop_gradient((places - centre) / spread),
@@ -301,13 +311,13 @@ def _density_head(distribution):
 
 
 def _with_room(distribution):
-    """The distribution, no component narrower than what the dtype has room for."""
+    """Limits the scales of all components to what the dtype resolves."""
     part = _component(distribution)
     if not isinstance(part, _LOC_SCALE):
         return distribution
     loc, scale = _places(distribution)
     centre, spread = _centre_and_spread(loc, scale)
-    # Points come back in the units of the variable, rounded as its numbers are.
+    # Points are converted to values of the variable and rounded to its dtype.
     places = tf.stop_gradient(_wide(part.loc))
     rounding = 8 * np.finfo(loc.dtype.as_numpy_dtype).eps
     least = rounding * (tf.abs(places - centre) + tf.abs(centre))
@@ -319,7 +329,7 @@ def _with_room(distribution):
 
 
 def _event_bijector(distribution):
-    """From all reals to the support, or `None`."""
+    """Returns the bijector from the reals to the support, or `None`."""
     try:
         bijector = distribution.experimental_default_event_space_bijector()
     except NotImplementedError:
@@ -329,7 +339,7 @@ def _event_bijector(distribution):
 
 
 def _support(bijector):
-    """Ends of the support of each row, `[N]`, where it has one of its own."""
+    """Returns the limits of the support of each row, `[N]`."""
     far = tf.constant([[-1e30], [1e30]], bijector.dtype)
     low, high = tf.unstack(tf.stop_gradient(bijector.forward(far)))
     known = low < high
@@ -337,13 +347,13 @@ def _support(bijector):
 
 
 def _one_a_row(distribution, places):
-    """A value within the support of each row, `[N]`."""
+    """Returns one value per row within its support, `[N]`."""
     rows = tf.reshape(places, [distribution.batch_shape_tensor()[0], -1])
     return tf.cast(rows[:, 0], distribution.dtype)
 
 
 def _places(distribution):
-    """Locations and scales of all components, `[M]`."""
+    """Returns locations and scales of all components, `[M]`."""
     part = _component(distribution)
     if isinstance(part, _LOC_SCALE):
         loc, scale = part.loc, part.scale
@@ -365,12 +375,12 @@ def _mean_and_width(distribution):
         middle, half = _middle_and_width(distribution)
         return tf.where(exists, mean, middle), tf.where(exists, width, half)
 
-    # Quantiles take long, and few densities lack a mean.
+    # Quantiles are expensive, and few densities lack a mean.
     return tf.cond(tf.reduce_all(exists), lambda: (mean, width), instead)
 
 
 def _middle_and_width(distribution):
-    """Median, and half of what 70 % lie in; NaN where it has no quantiles."""
+    """Returns the median and half the central 70% interval; NaN if unknown."""
     try:
         low, middle, high = (
             distribution.quantile(tf.constant(q, distribution.dtype))
@@ -393,7 +403,7 @@ def _is_mixture(distribution):
 
 
 def _centre_and_spread(loc, scale):
-    """Median, and the distance of the quartiles or the width of a component."""
+    """Returns the median, and the larger of interquartile range and median scale."""
     ordered, count = tf.sort(tf.stop_gradient(loc)), tf.size(loc)
     quartiles = ordered[(3 * count) // 4] - ordered[count // 4]
     middle = tf.sort(tf.stop_gradient(scale))[count // 2]
@@ -401,9 +411,10 @@ def _centre_and_spread(loc, scale):
 
 
 def _without_units(distribution):
-    """`[N, 1]` batches and events of length one as `[N]`, as Keras's `Dense(1)` gives.
+    """Removes axes of length one from batch and event shapes.
 
-    Deterministic vectors of length one and single classes likewise.
+    Outputs of `Dense(1)` give batch shapes `[N, 1]` or events of length one, including
+    deterministic vectors of length one and `Independent` distributions of one class.
     """
     if distribution.batch_shape.rank == 2 and distribution.batch_shape[1] == 1:
         return _without_units(distribution[:, 0])
@@ -440,6 +451,6 @@ def _add(scale, bandwidth):
 
 
 def _wide(x):
-    """Half precision as float32."""
+    """Casts half precision to float32."""
     x = tf.convert_to_tensor(x)
     return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)

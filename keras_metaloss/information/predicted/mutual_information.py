@@ -1,4 +1,4 @@
-"""I(A;B) of two predicted distributions, by the definition of the joint entropy."""
+"""Mutual information of two predicted distributions, from their joint entropy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ __all__ = ["InformationTerms", "mutual_information", "mutual_information_terms"]
 
 
 class InformationTerms(NamedTuple):
-    """`I(A;B) = H(A) + H(B) - H(A,B)`, four scalars in nats."""
+    """Terms of `I(A;B) = H(A) + H(B) - H(A,B)`, four scalars in nats.
+
+    Attributes:
+        mutual_information: `I(A;B)`.
+        entropy_a: `H(A)`.
+        entropy_b: `H(B)`.
+        joint_entropy: `H(A,B)`.
+    """
 
     mutual_information: tf.Tensor
     entropy_a: tf.Tensor
@@ -30,64 +37,77 @@ def mutual_information(
     sample_weight: Any = None,
     name: str | None = None,
 ) -> tf.Tensor:
-    """Mutual information of two predicted variables over a batch of inputs, in nats.
+    """Computes the mutual information of two predicted variables over a batch.
 
-    `I(A;B) = H(A) + H(B) - H(A,B)` for the joint distribution
-    `p(a, b) = sum_i w_i p_i(a) q_i(b)` that N inputs with weights w induce: what a
-    prediction of one variable says about the other, without knowing the input. It is
-    differentiable in the parameters of both distributions, and for a single class A
-    `0 <= I(A;B) <= I(A;X) <= log k`. Two variables with densities are bounded by
-    `log N`.
+    `I(A;B) = H(A) + H(B) - H(A,B)`, in nats, for the joint distribution
+    `p(a, b) = sum_i w_i p_i(a) q_i(b)`. `p_i` and `q_i` are the distributions predicted
+    for input i, and w are the normalized weights of the N inputs. `I(A;B)` measures how
+    much one variable reveals about the other when the input is unknown. It is
+    differentiable in the parameters of both distributions. For a categorical variable A
+    of k classes, `0 <= I(A;B) <= I(A;X) <= log k`. For two continuous variables,
+    `I(A;B) <= log N`.
 
-    - Two classes: closed form.
-    - A class or a number, and a number with any density: quadrature, exact to about
-      1e-4 with 256 points and 1e-5 with 512 in float32 while components are as wide as
-      the grid is fine; where they are narrower, more and adaptive points are used
-      (at a cost of `100 N^2`), exact to 1e-5 up to N = 600.
-    - Vectors, also of classes: pairs of rows (Kolchinsky and Tracey), `N^2`. An
-      approximation, not a bound; within about 0.06 nats of the truth for one normal.
+    - Two categorical variables: closed form.
+    - A continuous scalar variable with any density, and a categorical or continuous
+      scalar variable: quadrature. In float32 the error is about 1e-4 with 256 points
+      and 1e-5 with 512 points while the grid is fine enough for the components. For
+      narrower components an adaptive grid with more points is used, at a cost of
+      `100 N^2`; its error is 1e-5 up to N = 600.
+    - Vectors, including vectors of classes: pairwise divergences (Kolchinsky and
+      Tracey), at a cost of `N^2`. This is an approximation, not a bound. Its error is
+      about 0.06 nats for one normal variable.
 
-    The N inputs are taken for the whole world, which biases the value upwards when N is
-    small and predictions are narrow. `leave_one_out=True` asks for the class of each
-    row from the other rows only, which is below the truth on average.
+    The batch is treated as the population, which biases the value upwards for small N
+    and narrow predictions. With `leave_one_out=True` the class of each input is decoded
+    from the other inputs only, which biases the value downwards.
 
     Args:
-        dist_a: `tfd.Categorical`, `OneHotCategorical`, `FiniteDiscrete` or `Bernoulli`,
-            or a distribution with a density, of numbers or vectors; batch shape `[N]`.
-            `tfd.Deterministic(value)` stands for a network that predicts values only.
-        dist_b: likewise.
-        method: `"auto"`, `"quadrature"`, `"pairwise_bhattacharyya"` or `"pairwise_kl"`.
-        num_points: points of the quadrature.
+        dist_a: TFP distribution of variable A, batch shape `[N]`: `tfd.Categorical`,
+            `OneHotCategorical`, `FiniteDiscrete` or `Bernoulli`, or any distribution of
+            scalars or vectors with a density. Use `tfd.Deterministic(value)` for
+            networks that predict values without a distribution.
+        dist_b: TFP distribution of variable B, batch shape `[N]`, of any kind that
+            `dist_a` may be.
+        method: one of `"auto"`, `"quadrature"`, `"pairwise_bhattacharyya"` and
+            `"pairwise_kl"`. Defaults to `"auto"`, which is pairwise Bhattacharyya
+            distances for vectors and quadrature otherwise.
+        num_points: number of quadrature points, at least 16. Defaults to `256`.
         bandwidth: standard deviation of independent normal noise that is added to
-            normal and to value-only predictions. `None` adds none to normal ones, and
-            to values the noise of Silverman's rule, `1.06 sd N^(-1/5)`.
-        leave_one_out: whether rows are left out of their own decoder; needs a single
-            class and a single class or number. Not symmetric in two classes: A is told
-            from B. Takes memory `N * k * num_points`.
-        sample_weight: weights of the inputs, `[N]`, not below zero; 0 leaves one out.
-        name: name of the operation.
+            normal and deterministic distributions. Defaults to `None`, which adds no
+            noise to normal distributions and the noise of Silverman's rule,
+            `1.06 sd N^(-1/5)`, to deterministic ones.
+        leave_one_out: whether to decode the class of each input from the other inputs
+            only. Requires quadrature and a categorical variable. With two categorical
+            variables, A is decoded from B, which is not symmetric. The memory is
+            `N * k * num_points`. Defaults to `False`.
+        sample_weight: non-negative weights of the inputs, `[N]`; an input of weight 0
+            is ignored. Defaults to `None`, equal weights.
+        name: name of the operation. Defaults to `None`, which uses
+            `"mutual_information"`.
 
     Returns:
-        A scalar; float64 if a distribution is, otherwise float32. 0 for one input.
+        A scalar in nats; float64 if a distribution is float64, otherwise float32. It is
+        0 for a single input.
 
     Raises:
-        ValueError: for distributions that do not fit, arguments that are out of range
-            and, where values are known, parameters that are.
+        ValueError: if a distribution is not supported, if batch sizes differ, if an
+            argument is out of range, or if parameters of a distribution are invalid
+            (eager execution only).
 
     Example:
 
     >>> import tensorflow_probability as tfp, keras_metaloss as kml
     >>> tfd = tfp.distributions
     >>> a = tfd.Categorical(probs=[[1.0, 0.0], [0.0, 1.0]])
-    >>> b = tfd.Normal([-1.0, 1.0], [0.1, 0.1])         # tells the classes apart
+    >>> b = tfd.Normal([-1.0, 1.0], [0.1, 0.1])         # separates the classes
     >>> round(float(kml.information.mutual_information(a, b)), 4)    # log 2
     0.6931
-    >>> b = tfd.Normal([0.0, 0.0], [1.0, 1.0])          # says nothing
+    >>> b = tfd.Normal([0.0, 0.0], [1.0, 1.0])          # independent of A
     >>> abs(round(float(kml.information.mutual_information(a, b)), 4))
     0.0
 
     Reference:
-        The article's third equation, `I(A;B) = H(A) + H(B) - H(A,B)`. Pairs:
+        Equation 3 of the article, `I(A;B) = H(A) + H(B) - H(A,B)`. Pairs:
         Kolchinsky and Tracey, "Estimating mixture entropy with pairwise distances",
         2017, equation 10. Leave-one-out: Barber and Agakov, "The IM algorithm", 2003.
         Two classes: Ji et al., "Invariant information clustering", 2019, equation 3.
@@ -108,26 +128,40 @@ def mutual_information_terms(
     sample_weight: Any = None,
     name: str | None = None,
 ) -> InformationTerms:
-    """`I(A;B)`, `H(A)`, `H(B)` and `H(A,B) = H(A) + H(B) - I(A;B)`.
+    """Computes `I(A;B)`, `H(A)`, `H(B)` and `H(A,B) = H(A) + H(B) - I(A;B)`.
 
-    Entropies are those of the mixture over all inputs, differential for variables with
-    densities.
+    Entropies are those of the mixture over all inputs. For continuous variables they
+    are differential entropies.
 
     Args:
-        dist_a: as in `mutual_information`.
-        dist_b: likewise.
-        method: likewise.
-        num_points: likewise.
-        bandwidth: likewise.
-        leave_one_out: likewise.
-        sample_weight: likewise.
-        name: name of the operation.
+        dist_a: TFP distribution of variable A, batch shape `[N]`: `tfd.Categorical`,
+            `OneHotCategorical`, `FiniteDiscrete` or `Bernoulli`, or any distribution of
+            scalars or vectors with a density. Use `tfd.Deterministic(value)` for
+            networks that predict values without a distribution.
+        dist_b: TFP distribution of variable B, batch shape `[N]`, of any kind that
+            `dist_a` may be.
+        method: one of `"auto"`, `"quadrature"`, `"pairwise_bhattacharyya"` and
+            `"pairwise_kl"`. Defaults to `"auto"`, which is pairwise Bhattacharyya
+            distances for vectors and quadrature otherwise.
+        num_points: number of quadrature points, at least 16. Defaults to `256`.
+        bandwidth: standard deviation of independent normal noise that is added to
+            normal and deterministic distributions. Defaults to `None`, which adds no
+            noise to normal distributions and the noise of Silverman's rule,
+            `1.06 sd N^(-1/5)`, to deterministic ones.
+        leave_one_out: whether to decode the class of each input from the other inputs
+            only. Requires quadrature and a categorical variable. Defaults to `False`.
+        sample_weight: non-negative weights of the inputs, `[N]`; an input of weight 0
+            is ignored. Defaults to `None`, equal weights.
+        name: name of the operation. Defaults to `None`, which uses
+            `"mutual_information_terms"`.
 
     Returns:
         `InformationTerms`, four scalars in nats.
 
     Raises:
-        ValueError: as `mutual_information`.
+        ValueError: if a distribution is not supported, if batch sizes differ, if an
+            argument is out of range, or if parameters of a distribution are invalid
+            (eager execution only).
 
     Example:
 

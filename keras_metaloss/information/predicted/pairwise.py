@@ -1,9 +1,9 @@
-"""Information from divergences between all pairs of rows: any distribution, any length.
+"""Mutual information from pairwise divergences, for distributions of any dimension.
 
 The entropy of a mixture is approximated by
-`sum_i w_i H_i - sum_i w_i log sum_j w_j exp(-D_ij)` (Kolchinsky and Tracey 2017),
-whose first term cancels in `H(A) + H(B) - H(A,B)`. For the pair (A, B), D is the sum
-of the two.
+`sum_i w_i H_i - sum_i w_i log sum_j w_j exp(-D_ij)` (Kolchinsky and Tracey, 2017).
+The first term cancels in `H(A) + H(B) - H(A,B)`. The divergence of the pair (A, B) is
+the sum of the divergences of A and B.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _SMALLEST_SCALE = 1e-9
 
 
 def divergences(name: str, head: Head, kind: str) -> tf.Tensor:
-    """Divergence of every row from every other, `[N, N]`.
+    """Computes the divergences between all pairs of rows, `[N, N]`.
 
     Args:
-        name: name of the argument, for messages.
-        head: what holds the rows.
-        kind: `"kl"`, of row i from row j, or `"bhattacharyya"`.
+        name: name of the argument, for error messages.
+        head: the predicted variable.
+        kind: `"kl"`, divergence of row i from row j, or `"bhattacharyya"`.
 
     Raises:
-        ValueError: if there is no closed form.
+        ValueError: if the divergence has no closed form.
     """
     distribution = head.distribution
     if kind == "bhattacharyya":
@@ -48,21 +48,21 @@ def divergences(name: str, head: Head, kind: str) -> tf.Tensor:
     except NotImplementedError as error:
         raise ValueError(
             f"Invalid value for argument `{name}`. Expected a distribution whose "
-            "divergence has a closed form in `tensorflow_probability`, such as normal "
-            f"ones. Received: {name}={distribution!r}"
+            "divergence has a closed form in `tensorflow_probability`, such as a "
+            f"normal distribution. Received: {name}={distribution!r}"
         ) from error
 
 
 def class_information(
     probs: tf.Tensor, divergence: tf.Tensor, weights: tf.Tensor
 ) -> tf.Tensor:
-    """I(A;B) for classes A and any B.
+    """Computes I(A;B) of a categorical variable A and any variable B.
 
-    `H(A) + sum_i w_i sum_a p_i(a) log r_i(a)`, with `r_i` the mean of the class
-    probabilities of all rows j, weighted by `w_j exp(-D_ij)`.
+    `H(A) + sum_i w_i sum_a p_i(a) log r_i(a)`, where `r_i` is the mean of the class
+    probabilities of all rows j with weights `w_j exp(-D_ij)`.
     """
     decoder = tf.matmul(_affinity(divergence, weights), probs)
-    # NaN stays NaN.
+    # `<= 0` is false for NaN, which therefore propagates.
     logs = tf.math.log(tf.where(decoder <= 0, tf.ones_like(decoder), decoder))
     each = tf.reduce_sum(probs * logs, axis=1)
     return table_entropy(probs, weights) + tf.reduce_sum(weights * each)
@@ -71,7 +71,7 @@ def class_information(
 def vector_information(
     divergence_a: tf.Tensor, divergence_b: tf.Tensor, weights: tf.Tensor
 ) -> tf.Tensor:
-    """I(A;B) for any A and B: `H(A) + H(B) - H(A,B)` of the approximation."""
+    """Computes `I(A;B) = H(A) + H(B) - H(A,B)` from pairwise divergences."""
     parts = [
         -tf.reduce_sum(weights * _log_affinity(divergence, weights))
         for divergence in (divergence_a, divergence_b, divergence_a + divergence_b)
@@ -80,7 +80,7 @@ def vector_information(
 
 
 def mixture_entropy(head: Head, divergence: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """H of the mixture of all rows, a scalar."""
+    """Computes the entropy of the mixture of all rows, a scalar."""
     rows = _wide(head.distribution.entropy())
     between = -_log_affinity(divergence, weights)
     return tf.reduce_sum(weights * (rows + between))
@@ -95,12 +95,12 @@ def _log_affinity(divergence, weights):
 
 
 def _log_weights(weights):
-    """Logarithms; rows of weight 0 are as good as absent, but not infinite."""
+    """Computes log weights; a weight of 0 gives a large finite negative value."""
     return tf.math.log(tf.maximum(weights, 1e-30))
 
 
 def _bhattacharyya(distribution):
-    """`-log` of the integral of the root of p q, or `None` without a closed form."""
+    """Computes `-log integral sqrt(p q)`, or `None` without a closed form."""
     if _has_normal_components(distribution):
         return _normal(distribution)
     if isinstance(distribution, tfd.MultivariateNormalTriL):
@@ -117,7 +117,7 @@ def _bhattacharyya(distribution):
 
 
 def _has_normal_components(distribution):
-    """Whether it is normal, its components independent of each other."""
+    """Returns whether the distribution is normal with independent components."""
     if isinstance(distribution, tfd.Independent):
         return isinstance(distribution.distribution, tfd.Normal)
     return isinstance(distribution, (tfd.Normal, tfd.MultivariateNormalDiag))
@@ -132,7 +132,10 @@ def _normal_kl(distribution):
 
 
 def _loc_and_scale(distribution):
-    """`[N, D]`, in units of the spread of the batch: no square leaves the range."""
+    """Returns loc and scale, `[N, D]`, rescaled by the range of the batch.
+
+    The rescaling keeps squares within the range of the dtype.
+    """
     loc, scale = _wide(distribution.mean()), _wide(distribution.stddev())
     loc, scale = (tf.reshape(x, [tf.shape(x)[0], -1]) for x in (loc, scale))
     unit = tf.reduce_max(loc, axis=0) - tf.reduce_min(loc, axis=0)
@@ -164,9 +167,9 @@ def _half_log_det(cholesky):
 
 
 def _categorical(probs):
-    """Classes, `[N, ..., k]`, independent of each other along the axes between."""
+    """Computes distances of independent classes from probabilities `[N, ..., k]`."""
     probs = _wide(probs)
-    # The root has no derivative at 0.
+    # The square root has no derivative at 0.
     roots = tf.sqrt(tf.maximum(probs, 1e-12))
     roots = tf.reshape(roots, [tf.shape(roots)[0], -1, roots.shape[-1]])
     overlap = tf.einsum("ida,jda->dij", roots, roots)

@@ -1,9 +1,10 @@
-"""Cells of a real variable that resolve every component of a mixture.
+"""Quadrature cells of a real variable that resolve every component of a mixture.
 
-Two grids. The warped one is fixed in size and cheap: trapezoids, evenly spaced in
-`asinh` of the standardised variable. Where it cannot resolve the components, which
-shows in the mass that it finds in each, Gauss-Legendre panels between the quantiles of
-all components take its place; their number grows with the batch.
+There are two grids. The warped grid is cheap and has a fixed size: the trapezoidal rule
+with points evenly spaced in `asinh` of the standardized variable. If it does not
+resolve the components, which shows in the mass that it finds in each, it is replaced by
+Gauss-Legendre panels between knots of all components. The number of panels grows with
+the batch size.
 """
 
 from __future__ import annotations
@@ -17,25 +18,26 @@ from keras_metaloss.information.predicted.heads import ScalarHead
 
 __all__ = ["Kernel", "is_resolved", "panel_kernel", "warped_kernel"]
 
-# Largest error of the mass of a component, and largest step in units of its scale,
-# beyond which panels are used. Masses alone do not tell: they are right long before
-# the information is, whose integrand turns within a fraction of the scale.
+# Largest error of the mass of a component, and largest step in units of its scale;
+# panels are used above either. Masses alone are no sufficient criterion: they converge
+# before the information, whose integrand changes within a fraction of the scale.
 _MASS_TOLERANCE = 5e-5
-# Who asks for 512 points gets half that step, and 1e-5 nats in place of 1e-4.
+# The largest step is inversely proportional to the number of points: 512 points have
+# an error of 1e-5 nats instead of 1e-4.
 _STEP_TOLERANCE, _POINTS = 1.0, 256
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
 
 
 class Kernel(NamedTuple):
-    """A mixture cut into G cells.
+    """Probability masses of the rows of a mixture in G cells.
 
     Attributes:
-        points: middle of each cell in the head's own coordinate, `[G]`.
+        points: midpoint of each cell in the head's coordinate, `[G]`.
         log_widths: logarithm of the width of each cell in that coordinate, `[G]`.
-        mass: mass of each component found in each cell, `[N, G]`, rows sum to one.
-        error: how far the rows were from one before they were made so, `[N]`.
-        step: distance of the cells at each component in units of its scale; a row
-            may have several.
+        mass: mass of each row in each cell, `[N, G]`; rows sum to one.
+        error: absolute deviation of the row sums from one before normalization, `[N]`.
+        step: distance between cells at each component, in units of its scale, `[M]`; a
+            row may have several components.
     """
 
     points: tf.Tensor
@@ -46,7 +48,7 @@ class Kernel(NamedTuple):
 
 
 def warped_kernel(head: ScalarHead, num_points: int) -> Kernel:
-    """Cells evenly spaced in asinh of the head's coordinate."""
+    """Returns cells evenly spaced in asinh of the head's coordinate."""
     low = tf.asinh(tf.reduce_min(head.locs - head.reach * head.scales))
     high = tf.asinh(tf.reduce_max(head.locs + head.reach * head.scales))
     step = (high - low) / (num_points - 1)
@@ -58,14 +60,14 @@ def warped_kernel(head: ScalarHead, num_points: int) -> Kernel:
 
 
 def panel_kernel(head: ScalarHead, max_knots: int) -> Kernel:
-    """Cells at the Gauss-Legendre nodes between the knots of all components."""
+    """Returns cells at Gauss-Legendre nodes between the knots of all components."""
     dtype = head.locs.dtype
     offsets = tf.constant(head.knots, dtype)
     knots = head.locs[:, tf.newaxis] + head.scales[:, tf.newaxis] * offsets
     knots = tf.sort(tf.concat([tf.reshape(knots, [-1]), head.edges], axis=0))
     count = tf.size(knots)
     kept = tf.minimum(count, max_knots)
-    # 64 bits: rank times rank overflows 32.
+    # The product of two ranks overflows 32 bits.
     ranks = tf.range(tf.cast(kept, tf.int64)) * tf.cast(count - 1, tf.int64)
     ranks = ranks // tf.cast(tf.maximum(kept - 1, 1), tf.int64)
     knots = tf.gather(knots, ranks)
@@ -82,7 +84,7 @@ def panel_kernel(head: ScalarHead, max_knots: int) -> Kernel:
 
 
 def is_resolved(kernel: Kernel, weights: tf.Tensor) -> tf.Tensor:
-    """Whether the cells are fine enough for the components, a scalar bool."""
+    """Returns whether the cells resolve all components, a scalar bool."""
     found = tf.reduce_all((kernel.error <= _MASS_TOLERANCE) | (weights <= 0))
     points = tf.cast(tf.maximum(tf.size(kernel.points), _POINTS), kernel.step.dtype)
     return found & tf.reduce_all(kernel.step <= _STEP_TOLERANCE * _POINTS / points)

@@ -1,9 +1,9 @@
-"""Mutual information of a table p(a, b) that a batch of inputs induces.
+"""Mutual information of the joint table p(a, b) over a batch of inputs.
 
-A and B are independent given the input, so that with weights w of the inputs and
-kernels `p_i(a)` and `q_i(b)` the table is `p(a, b) = sum_i w_i p_i(a) q_i(b)`. Since
-each kernel is a probability over the cells, the table keeps the bounds
-`0 <= I(A;B) <= I(A;X)` whatever the cells are.
+A and B are independent given the input. With weights w of the inputs and kernels
+`p_i(a)` and `q_i(b)`, the table is `p(a, b) = sum_i w_i p_i(a) q_i(b)`. Each row of a
+kernel is a probability distribution over the cells, so that the bounds
+`0 <= I(A;B) <= I(A;X)` hold for any choice of cells.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ __all__ = [
 
 
 def joint_table(a: tf.Tensor, b: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """`p(a, b)`, `[cells of A, cells of B]`.
+    """Computes `p(a, b)`, `[cells of A, cells of B]`.
 
     Args:
         a: kernel of A, `[N, cells of A]`, rows sum to one.
-        b: kernel of B, `[N, cells of B]`, likewise.
-        weights: weights of the rows, `[N]`, their sum is one.
+        b: kernel of B, `[N, cells of B]`, rows sum to one.
+        weights: weights of the rows, `[N]`, with sum one.
     """
     return tf.matmul(a * weights[:, tf.newaxis], b, transpose_a=True)
 
 
 def table_information(a: tf.Tensor, b: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """`sum p(a, b) log(p(a, b) / (p(a) p(b)))`, a scalar; arguments as above."""
+    """Computes `sum p(a, b) log(p(a, b) / (p(a) p(b)))`, a scalar."""
     joint = joint_table(a, b, weights)
     marginal_a = tf.linalg.matvec(a, weights, transpose_a=True)[:, tf.newaxis]
     marginal_b = tf.linalg.matvec(b, weights, transpose_a=True)[tf.newaxis]
@@ -40,13 +40,13 @@ def table_information(a: tf.Tensor, b: tf.Tensor, weights: tf.Tensor) -> tf.Tens
 
 
 def table_entropy(kernel: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """`-sum p(a) log p(a)` with `p(a) = sum_i w_i p_i(a)`, a scalar."""
+    """Computes `-sum p(a) log p(a)` with `p(a) = sum_i w_i p_i(a)`, a scalar."""
     marginal = tf.linalg.matvec(kernel, weights, transpose_a=True)
     return -tf.reduce_sum(marginal * _log(marginal))
 
 
 def input_information(kernel: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """`I(A;X) = H(A) - sum_i w_i H(A | x_i)`, a scalar."""
+    """Computes `I(A;X) = H(A) - sum_i w_i H(A | x_i)`, a scalar."""
     rows = -tf.reduce_sum(kernel * _log(kernel), axis=-1)
     return table_entropy(kernel, weights) - tf.reduce_sum(weights * rows)
 
@@ -54,17 +54,17 @@ def input_information(kernel: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
 def leave_one_out_information(
     a: tf.Tensor, b: tf.Tensor, weights: tf.Tensor, shares: tf.Tensor
 ) -> tf.Tensor:
-    """Barber and Agakov's bound with a decoder of A that has not seen the row.
+    """Computes Barber and Agakov's bound with a leave-one-out decoder of A.
 
-    `H(A) + sum_i w_i sum_ab p_i(a) q_i(b) log r_{-i}(a | b)`, where the decoder r is
-    made of the other rows and, with the weight of one row in N, of the marginal of A
-    spread evenly over B.
+    `H(A) + sum_i w_i sum_ab p_i(a) q_i(b) log r_{-i}(a | b)`. The decoder r_{-i} is
+    estimated from all rows except row i, and from one pseudo-row of weight 1/N: the
+    marginal of A, distributed uniformly over the range of B.
 
     Args:
         a: kernel of A, `[N, k]`.
         b: kernel of B, `[N, G]`.
         weights: weights of the rows, `[N]`.
-        shares: what part of B's range each cell covers, `[G]`, their sum is one.
+        shares: fraction of the range of B that each cell covers, `[G]`, with sum one.
 
     Returns:
         A scalar. The memory is `N * k * G`.
@@ -83,8 +83,8 @@ def leave_one_out_information(
 
 
 def _log(x):
-    """Logarithm with 0 instead of minus infinity at 0, in value and gradient.
+    """Computes the logarithm, with value and gradient 0 at 0.
 
-    It is only ever multiplied by something that is 0 there.
+    Callers multiply the result by a factor that is 0 there.
     """
     return tf.math.log(tf.where(x > 0, x, 1))
