@@ -1,4 +1,4 @@
-"""Entropy and mutual information: tensors or distributions in, nats out."""
+"""Entropy and mutual information of samples and of distributions, in nats."""
 
 from keras_metaloss.information.bounds import (
     club,

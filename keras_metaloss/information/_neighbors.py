@@ -1,7 +1,7 @@
-"""Nearest neighbours and counts within a radius, exactly and in little memory.
+"""Exact nearest neighbors and counts within a radius, with O(block x N) memory.
 
-Distances are float64 and computed the same way wherever they are compared, so that
-"closer than the k-th neighbour" needs no offset and no noise. Memory is O(block x N).
+All distances are float64 and computed by the same formula, so that comparisons with the
+distance to the k-th neighbor are exact, without offsets or added noise.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import tensorflow as tf
 __all__ = ["as_points", "count_within", "nearest"]
 
 _BLOCK = 128
-# A tree beats brute force up to this many dimensions.
+# Up to this many dimensions, a k-d tree is faster than brute force.
 _TREE_DIMENSIONS = 10
-# Compiling pays from this many points on.
+# From this many points on, XLA compilation is worth its cost.
 _COMPILE_FROM = 4096
-# So many successive searches for the nearest beat a sort; under XLA a sort is slower.
+# Up to this many repeated argmin searches are faster than `top_k`. `top_k` is slower
+# under XLA, hence the larger limit.
 _SEARCHES_UP_TO = 5
 _COMPILED_SEARCHES_UP_TO = 32
 
@@ -26,7 +27,7 @@ _HAS_SCIPY = importlib.util.find_spec("scipy") is not None
 
 
 def as_points(x: tf.Tensor) -> tf.Tensor:
-    """`x` as neighbour search wants it: float64, without a gradient."""
+    """Casts samples to float64 and stops their gradient, for the neighbor search."""
     return tf.stop_gradient(tf.cast(x, tf.float64))
 
 
@@ -36,16 +37,18 @@ def nearest(
     norm: str = "max",
     groups: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The k nearest other points of each point, nearest first.
+    """Finds the `k` nearest other points of each point, in order of distance.
 
     Args:
-        points: `[N, D]`, float64.
-        k: number of neighbours.
-        norm: `"max"` or `"euclidean"`.
-        groups: labels `[N]`; only points of the same group are neighbours.
+        points: Float64 tensor of shape `[N, D]`.
+        k: Number of neighbors.
+        norm: `"max"` or `"euclidean"`. Defaults to `"max"`.
+        groups: Integer labels of shape `[N]`. Neighbors belong to the same group.
+            Defaults to `None`.
 
     Returns:
-        Distances `[N, k]`, inf where a group has too few points, and indices `[N, k]`.
+        Distances `[N, k]`, infinite where a group has too few points, and indices
+        `[N, k]`.
     """
     if tf.executing_eagerly():
         if _HAS_SCIPY and points.shape[1] <= _TREE_DIMENSIONS:
@@ -58,15 +61,16 @@ def nearest(
 def count_within(
     points: tf.Tensor, radius: tf.Tensor, closed: bool = False
 ) -> tf.Tensor:
-    """How many points, itself among them, lie closer to each than its radius.
+    """Counts the points within the radius of each point, including the point itself.
 
     Args:
-        points: `[N, D]`, float64; the distance is the largest of the coordinates'.
-        radius: `[N]`.
-        closed: whether points at exactly the radius count.
+        points: Float64 tensor of shape `[N, D]`. The distance is the maximum over
+            coordinates.
+        radius: Tensor of shape `[N]`.
+        closed: Whether to include points at exactly the radius. Defaults to `False`.
 
     Returns:
-        Counts `[N]`, float64.
+        Counts of shape `[N]`, float64.
     """
     if points.shape[1] == 1:
         return _count_on_line(points[:, 0], radius, closed)
@@ -97,12 +101,13 @@ def _nearest_in_trees(points, k, norm, groups):
 def _nearest_in_tree(points, k, norm):
     from scipy.spatial import cKDTree
 
-    # Balanced trees degenerate on data with many equal values.
+    # Balanced trees degenerate for data with many equal values.
     tree = cKDTree(points, balanced_tree=False, compact_nodes=False)
     distance, index = tree.query(
         points, k + 1, p=np.inf if norm == "max" else 2, workers=-1
     )
-    # A point is its own neighbour at distance 0; with duplicates not always the first.
+    # A point is its own neighbor at distance 0, but not always the first if there are
+    # duplicates.
     own = index == np.arange(len(points))[:, np.newaxis]
     own[:, -1] |= ~own.any(axis=1)
     shape = (len(points), k)
@@ -110,7 +115,9 @@ def _nearest_in_tree(points, k, norm):
 
 
 def _distances(rows, points, norm="max"):
-    """Distances `[B, N]` of `rows [B, D]` from `points [N, D]`, column by column."""
+    """Computes distances `[B, N]` between `rows [B, D]` and `points [N, D]`, by
+    columns.
+    """
     total = None
     for a, b in zip(tf.unstack(rows, axis=1), tf.unstack(points, axis=1), strict=True):
         gap = a[:, tf.newaxis] - b
@@ -123,7 +130,7 @@ def _distances(rows, points, norm="max"):
 
 
 def _row_blocks(size):
-    """Indices `[blocks, B]`; the last block repeats the last row."""
+    """Returns indices `[blocks, B]`. The last block is padded with the last row."""
     blocks = (size + _BLOCK - 1) // _BLOCK
     return tf.reshape(tf.minimum(tf.range(blocks * _BLOCK), size - 1), [-1, _BLOCK])
 
@@ -144,7 +151,7 @@ def _nearest_in_blocks(points, k, norm, groups, searches=_SEARCHES_UP_TO):
         distance = tf.where(excluded, tf.constant(np.inf, distance.dtype), distance)
         return _smallest(distance, k, columns, searches)
 
-    # One block at a time keeps memory at O(block x N).
+    # Processing one block at a time keeps memory at O(block x N).
     distance, index = tf.map_fn(
         block,
         _row_blocks(size),
@@ -188,11 +195,11 @@ def _count_in_blocks(points, radius, closed):
 
 
 def _count_on_line(points, radius, closed):
-    """Counts on a line from the sorted points.
+    """Counts points within a radius on a line, from the sorted points.
 
-    `searchsorted(x + radius)` alone would not do: the sum rounds, and the k-th
-    neighbour lies exactly on the border. So it gives brackets as wide as the rounding,
-    and bisection with the exact predicate settles them.
+    `searchsorted(x + radius)` alone is not exact: the sum is rounded, and the k-th
+    neighbor is exactly at the radius. It therefore only provides brackets as wide as
+    the rounding error, and bisection with the exact predicate finds the counts.
     """
     ordered = tf.sort(points)
     size = tf.shape(points)[0]
@@ -206,7 +213,7 @@ def _count_on_line(points, radius, closed):
     def bisect(inside, outside):
         def body(inside, outside):
             middle = (inside + outside) // 2
-            # Brackets already closed have their middle inside.
+            # Brackets that are already closed must not move.
             ok = within(tf.clip_by_value(middle, 0, size - 1)) & (middle != outside)
             return tf.where(ok, middle, inside), tf.where(ok, outside, middle)
 
@@ -225,7 +232,7 @@ def _count_on_line(points, radius, closed):
     before = tf.searchsorted(ordered, points - radius - slack) - 1
     first = tf.minimum(first, own)
     first = bisect(first, tf.clip_by_value(before, -1, first - 1))
-    # Nothing, not even the point itself, lies closer than a radius of zero.
+    # No point, not even the point itself, is closer than a radius of zero.
     count = tf.cast(last - first + 1, points.dtype)
     return tf.where(within(own), count, tf.zeros_like(count))
 

@@ -1,4 +1,4 @@
-"""What every estimator from samples does with its arguments first."""
+"""Validation and preprocessing of the arguments of estimators from samples."""
 
 from __future__ import annotations
 
@@ -25,43 +25,46 @@ PREPROCESS = (None, "standardize", "rank")
 
 
 def as_samples(name: str, value: Any, validate_args: bool = False) -> tf.Tensor:
-    """Samples of a continuous variable as `[N, D]`, float32 or float64.
+    """Converts samples of a continuous variable to `[N, D]`, float32 or float64.
 
-    `[N]` becomes `[N, 1]`; half precision becomes float32. Finiteness is checked at
-    once when TensorFlow runs eagerly, in a graph only with `validate_args`.
+    `[N]` becomes `[N, 1]`, and half precision becomes float32. Finiteness is always
+    checked in eager mode, and in graph mode only with `validate_args=True`.
     """
     value = tf.convert_to_tensor(value)
     if not value.dtype.is_floating:
         raise TypeError(
-            f"Expected argument `{name}` to be of a float dtype: this estimator is for "
-            "continuous variables. For labels use `mutual_information_plug_in`, for "
-            "labels with a continuous variable `mutual_information_ross`, or cast to "
-            "float to treat integers as numbers. "
+            f"Invalid value for argument `{name}`. Expected a continuous variable with "
+            "a floating-point dtype. For integer labels, use "
+            "`mutual_information_plug_in`; for integer labels and a continuous "
+            "variable, use `mutual_information_ross`; to treat integers as numbers, "
+            "cast them to a floating-point dtype. "
             f"Received: {name}.dtype={value.dtype.name}"
         )
     if value.dtype.size < 4:
         value = tf.cast(value, tf.float32)
     if value.shape.rank not in (1, 2):
         raise ValueError(
-            f"Expected argument `{name}` to have shape [N] or [N, D]. "
+            f"Invalid value for argument `{name}`. Expected shape [N] or [N, D]. "
             f"Received: {name}.shape={value.shape}"
         )
     if value.shape.rank == 1:
         value = value[:, tf.newaxis]
     if value.shape[1] is None:
         raise ValueError(
-            f"Expected argument `{name}` to have a known number of dimensions. "
+            f"Invalid value for argument `{name}`. Expected a static last dimension. "
             f"Received: {name}.shape={value.shape}"
         )
     _check_size(name, value)
     if value.shape[0] is None:
         value = nan_unless(tf.shape(value)[0] > 1, value)
-    message = f"Expected argument `{name}` to hold finite numbers, without NaN or inf."
+    message = f"Invalid value for argument `{name}`. Expected finite values."
     if tf.executing_eagerly():
         finite = tf.math.is_finite(value)
         if not tf.reduce_all(finite):
             bad = int(tf.math.count_nonzero(~finite))
-            raise ValueError(f"{message} Received: {bad} that are not")
+            raise ValueError(
+                f"{message} Received: {name} with non-finite values, {bad} in total"
+            )
     elif validate_args:
         check = tf.debugging.assert_all_finite(value, message)
         with tf.control_dependencies([check]):
@@ -70,19 +73,20 @@ def as_samples(name: str, value: Any, validate_args: bool = False) -> tf.Tensor:
 
 
 def as_labels(name: str, value: Any) -> tf.Tensor:
-    """Labels as int64 `[N]`; `[N, 1]`, booleans and any integer dtype are accepted."""
+    """Converts integer or boolean labels of shape `[N]` or `[N, 1]` to int64 `[N]`."""
     value = tf.convert_to_tensor(value)
     if not (value.dtype.is_integer or value.dtype.is_bool):
         raise TypeError(
-            f"Expected argument `{name}` to hold integer labels. For a continuous "
-            "variable use `mutual_information_ksg`, or `mutual_information_ross` with "
-            f"labels beside it. Received: {name}.dtype={value.dtype.name}"
+            f"Invalid value for argument `{name}`. Expected integer labels. For two "
+            "continuous variables, use `mutual_information_ksg`; for integer labels "
+            "and a continuous variable, use `mutual_information_ross`. "
+            f"Received: {name}.dtype={value.dtype.name}"
         )
     if value.shape.rank == 2 and value.shape[1] == 1:
         value = value[:, 0]
     if value.shape.rank != 1:
         raise ValueError(
-            f"Expected argument `{name}` to have shape [N] or [N, 1]. "
+            f"Invalid value for argument `{name}`. Expected shape [N] or [N, 1]. "
             f"Received: {name}.shape={value.shape}"
         )
     _check_size(name, value)
@@ -94,27 +98,27 @@ def _check_size(name: str, value: tf.Tensor) -> None:
         value.shape.rank == 2 and value.shape[1] == 0
     ):
         raise ValueError(
-            f"Expected argument `{name}` to hold at least two samples of at least one "
-            f"dimension. Received: {name}.shape={value.shape}"
+            f"Invalid value for argument `{name}`. Expected at least two samples with "
+            f"at least one dimension. Received: {name}.shape={value.shape}"
         )
 
 
 def check_same_length(**values: tf.Tensor) -> None:
-    """Raises a `ValueError` with all shapes if first dimensions are known to differ."""
+    """Raises a `ValueError` if the static numbers of samples differ."""
     lengths = {v.shape[0] for v in values.values() if v.shape[0] is not None}
     if len(lengths) > 1:
         shapes = ", ".join(f"{name}.shape={v.shape}" for name, v in values.items())
         names = " and ".join(f"`{name}`" for name in values)
         raise ValueError(
-            f"Expected arguments {names} to hold the same number of samples. "
-            f"Received: {shapes}"
+            f"Invalid value for arguments {names}. Expected the same number of "
+            f"samples. Received: {shapes}"
         )
 
 
 def as_pair(
     x: Any, y: Any, preprocess: str | None = None, validate_args: bool = False
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Paired samples as `[N, Dx]` and `[N, Dy]` of one dtype, preprocessed."""
+    """Returns paired samples `[N, Dx]` and `[N, Dy]` of one dtype, preprocessed."""
     check_choice("preprocess", preprocess, PREPROCESS)
     x = as_samples("x", x, validate_args)
     y = as_samples("y", y, validate_args)
@@ -127,9 +131,9 @@ def as_pair(
 
 
 def preprocessed(x: tf.Tensor, preprocess: str | None) -> tf.Tensor:
-    """Each column standardised, replaced by its normal scores, or left alone."""
+    """Standardizes each column, or replaces it by its normal scores, or neither."""
     if preprocess == "standardize":
-        # Constant columns become exactly zero, whatever their mean rounds to.
+        # Constant columns become exactly zero, in spite of rounding in their mean.
         x, _ = in_units_of_range(x)
         mean = tf.reduce_mean(x, axis=0)
         deviation = tf.math.reduce_std(x, axis=0)
@@ -140,9 +144,10 @@ def preprocessed(x: tf.Tensor, preprocess: str | None) -> tf.Tensor:
 
 
 def in_units_of_range(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Columns from their first sample on, over their range, and that range `[D]`.
+    """Shifts columns to start at zero and divides them by their range `[D]`.
 
-    Squares of what is very small or large would leave the range of the dtype.
+    Without this scaling, squares of very small or very large values would underflow or
+    overflow. Returns the scaled columns and their range.
     """
     x = x - x[:1]
     size = tf.stop_gradient(tf.reduce_max(tf.abs(x), axis=0))
@@ -151,7 +156,7 @@ def in_units_of_range(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def normal_scores(x: tf.Tensor) -> tf.Tensor:
-    """Normal quantiles of `rank / (N + 1)`, columns apart; ties share mean rank."""
+    """Returns normal quantiles of `rank / (N + 1)` per column; ties share the mean."""
     columns = tf.transpose(x)
     ordered = tf.sort(columns, axis=-1)
     below = tf.searchsorted(ordered, columns, side="left")
@@ -159,17 +164,17 @@ def normal_scores(x: tf.Tensor) -> tf.Tensor:
     ranks = tf.cast(below + through + 1, x.dtype) / 2
     count = tf.cast(tf.shape(x)[0], x.dtype)
     scores = tf.transpose(tf.math.ndtri(ranks / (count + 1)))
-    # What has no rank gets none.
+    # Values without a rank (NaN and infinity) become NaN.
     return tf.where(tf.math.is_finite(x), scores, tf.constant(np.nan, x.dtype))
 
 
 def nan_unless(condition: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    """The value, or NaN in its place where a graph finds that it means nothing."""
+    """Returns `value`, or NaN where `condition` is false."""
     return tf.where(condition, value, tf.constant(np.nan, value.dtype))
 
 
 def nan_unless_finite(value: tf.Tensor, *samples: tf.Tensor) -> tf.Tensor:
-    """The estimate, or NaN if samples are not finite, as seen in a graph only."""
+    """Returns the estimate. In graph mode, returns NaN if samples are not finite."""
     if tf.executing_eagerly():
         return value
     finite = [tf.reduce_all(tf.math.is_finite(x)) for x in samples]
@@ -177,16 +182,17 @@ def nan_unless_finite(value: tf.Tensor, *samples: tf.Tensor) -> tf.Tensor:
 
 
 def check_neighbors(n_neighbors: Any, samples: tf.Tensor) -> tuple[int, tf.Tensor]:
-    """Returns `n_neighbors`, to be below the number of samples, and the samples.
+    """Validates that `n_neighbors` is less than the number of samples.
 
-    Where only a graph knows the number and it is too small, the samples become NaN.
+    Returns `n_neighbors` and the samples. If the number of samples is known only in
+    graph mode and is too small, the returned samples are NaN.
     """
     n_neighbors = check_positive_integer("n_neighbors", n_neighbors)
     size = samples.shape[0]
     if size is not None and n_neighbors >= size:
         raise ValueError(
-            "Invalid value for argument `n_neighbors`. Expected fewer neighbours than "
-            f"samples. Received: n_neighbors={n_neighbors}, with {size} samples"
+            "Invalid value for argument `n_neighbors`. Expected fewer neighbors than "
+            f"samples. Received: n_neighbors={n_neighbors} for {size} samples"
         )
     if size is None:
         samples = nan_unless(tf.shape(samples)[0] > n_neighbors, samples)

@@ -1,4 +1,4 @@
-"""Score matrices: which entries are joint samples, and means over the two kinds."""
+"""Score matrices: entries of joint samples, and means over joint and other pairs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["Scores", "floats_of", "scores_of"]
 
 
 class Scores:
-    """Scores `[..., N, M]` with the entries that belong to joint samples.
+    """Score matrix `[..., N, M]` with a mask of the entries of joint samples.
 
     Args:
-        logu: scores.
-        mask: where joint samples are, one in each row, broadcastable to `logu`.
+        logu: Scores of shape `[..., N, M]`.
+        mask: Boolean tensor, broadcastable to `logu`, with one true entry per row.
     """
 
     def __init__(self, logu: tf.Tensor, mask: tf.Tensor) -> None:
@@ -23,34 +23,34 @@ class Scores:
         self.mask = mask
 
     def joint(self) -> tf.Tensor:
-        """The joint sample's score in each row, `[..., N]`."""
+        """Returns the score of the joint sample in each row, `[..., N]`."""
         zeros = tf.zeros_like(self.logu)
         return tf.reduce_sum(tf.where(self.mask, self.logu, zeros), axis=-1)
 
     def joint_mean(self) -> tf.Tensor:
-        """Mean score of joint samples, `[...]`."""
+        """Returns the mean score of the joint samples, `[...]`."""
         return tf.reduce_mean(self.joint(), axis=-1)
 
     def mean_of_others(self, values: tf.Tensor) -> tf.Tensor:
-        """Mean of `values` over all pairs that are not joint samples, `[...]`."""
+        """Returns the mean of `values` over all pairs except joint samples, `[...]`."""
         values = tf.where(self.mask, tf.zeros_like(values), values)
         return tf.reduce_sum(values, axis=[-2, -1]) / self._number_of_others()
 
     def log_mean_exp_of_others(self, values: tf.Tensor | None = None) -> tf.Tensor:
-        """`log mean exp` over all pairs that are not joint samples, `[...]`."""
+        """Returns `log mean exp` over all pairs except joint samples, `[...]`."""
         values = self._others(self.logu if values is None else values)
         return tf.reduce_logsumexp(values, axis=[-2, -1]) - tf.math.log(
             self._number_of_others()
         )
 
     def row_log_mean_exp_of_others(self) -> tf.Tensor:
-        """`log mean exp` of each row without its joint sample, `[..., N]`."""
+        """Returns `log mean exp` of each row without its joint sample, `[..., N]`."""
         columns = self.columns()
         total = tf.reduce_logsumexp(self._others(self.logu), axis=-1)
         return total - tf.math.log(columns - 1)
 
     def columns(self) -> tf.Tensor:
-        """M."""
+        """Returns the number of columns `M`, with the dtype of the scores."""
         return tf.cast(tf.shape(self.logu)[-1], self.logu.dtype)
 
     def _others(self, values):
@@ -63,11 +63,13 @@ class Scores:
 
 
 def floats_of(name: str, value: Any) -> tf.Tensor:
-    """The value as a tensor of floats: the mean of integers would be a whole number."""
+    """Converts `value` to a tensor, and raises a `TypeError` unless it is
+    floating-point.
+    """
     value = tf.convert_to_tensor(value)
     if not value.dtype.is_floating:
         raise TypeError(
-            f"Expected argument `{name}` to be of a float dtype. "
+            f"Invalid value for argument `{name}`. Expected a floating-point dtype. "
             f"Received: {name}.dtype={value.dtype.name}"
         )
     return value
@@ -79,7 +81,7 @@ def scores_of(
     validate_args: bool = False,
     name: str = "logu",
 ) -> Scores:
-    """Checks a score matrix and its mask; the default mask is the diagonal."""
+    """Validates scores and their mask. The default mask is the diagonal."""
     logu = floats_of(name, logu)
     if logu.dtype.size < 4:
         logu = tf.cast(logu, tf.float32)
@@ -87,23 +89,29 @@ def scores_of(
     too_small = columns is not None and columns < 2
     if too_small or (rows is not None and columns is not None and rows > columns):
         raise ValueError(
-            f"Expected argument `{name}` to have shape [..., N, M] with N <= M and at "
-            f"least two columns. Received: {name}.shape={logu.shape}"
+            f"Invalid value for argument `{name}`. Expected shape [..., N, M] with "
+            f"N <= M and at least two columns. Received: {name}.shape={logu.shape}"
         )
     checks = []
     if validate_args and not (rows and columns):
         shape = tf.shape(logu)
         checks = [
             tf.debugging.assert_less_equal(
-                shape[-2], shape[-1], f"`{name}` must have shape [..., N, M], N <= M."
+                shape[-2],
+                shape[-1],
+                f"Invalid value for argument `{name}`. Expected shape [..., N, M] with "
+                "N <= M.",
             ),
             tf.debugging.assert_greater(
-                shape[-1], 1, f"`{name}` must have at least two columns."
+                shape[-1],
+                1,
+                f"Invalid value for argument `{name}`. Expected at least two columns.",
             ),
         ]
     if tf.executing_eagerly() and bool(tf.reduce_any(tf.math.is_nan(logu))):
         raise ValueError(
-            f"Expected argument `{name}` to hold numbers. Received: NaN among them"
+            f"Invalid value for argument `{name}`. Expected scores without NaN. "
+            f"Received: {name} with NaN"
         )
     if joint_sample_mask is None:
         shape = tf.shape(logu)
@@ -118,8 +126,8 @@ def scores_of(
 def _matrix_shape(name, logu):
     if logu.shape.rank is None or logu.shape.rank < 2:
         raise ValueError(
-            f"Expected argument `{name}` to be a matrix or a batch of matrices, "
-            f"[..., N, M]. Received: {name}.shape={logu.shape}"
+            f"Invalid value for argument `{name}`. Expected a matrix or a batch of "
+            f"matrices, [..., N, M]. Received: {name}.shape={logu.shape}"
         )
     return logu.shape[-2], logu.shape[-1]
 
@@ -128,18 +136,22 @@ def _check_mask(mask, logu, name, validate_args):
     fits = mask.shape.rank is not None and 2 <= mask.shape.rank <= logu.shape.rank
     if not (fits and mask.shape[-2:].is_compatible_with(logu.shape[-2:])):
         raise ValueError(
-            "Expected argument `joint_sample_mask` to have the shape of "
-            f"`{name}`, or to lack its batch dimensions. Received: "
+            "Invalid value for argument `joint_sample_mask`. Expected the shape of "
+            f"`{name}`, with or without its batch dimensions. Received: "
             f"joint_sample_mask.shape={mask.shape}, {name}.shape={logu.shape}"
         )
     a_row = tf.reduce_sum(tf.cast(mask, tf.int32), axis=-1)
     if tf.executing_eagerly():
         if not bool(tf.reduce_all(a_row == 1)):
             raise ValueError(
-                "Expected argument `joint_sample_mask` to mark one entry in each row. "
-                f"Received: rows with {a_row.numpy().tolist()} marked"
+                "Invalid value for argument `joint_sample_mask`. Expected exactly one "
+                "true entry per row. "
+                f"Received: rows with {a_row.numpy().tolist()} true entries"
             )
     elif validate_args:
-        message = "`joint_sample_mask` must mark one entry in each row."
+        message = (
+            "Invalid value for argument `joint_sample_mask`. Expected exactly one true "
+            "entry per row."
+        )
         return [tf.debugging.assert_equal(a_row, 1, message)]
     return []

@@ -1,4 +1,4 @@
-"""What neighbour estimators do with points whose k-th neighbour is at distance zero."""
+"""Handling of ties: points whose k-th neighbor is at distance zero."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 __all__ = ["TINY", "guard_ties"]
 
-# Closer than this means equal: the smallest float64 that is not flushed to zero.
+# Points closer than this are equal: the smallest normal float64.
 TINY = float(np.finfo("float64").tiny)
 
 _REMEDY = "Use `mutual_information_mixed_ksg` for data with repeated values."
@@ -22,36 +22,43 @@ def guard_ties(
     refuse_any: bool = False,
     validate_args: bool = False,
 ) -> tf.Tensor:
-    """Never hands on a number that ties make meaningless.
+    """Returns the estimate, unless ties make it meaningless.
 
-    Run eagerly: a `ValueError` if all points are tied (or any, with `refuse_any`), a
-    warning if some are. In a graph: NaN, or an assertion with `validate_args`.
+    In eager mode, raises a `ValueError` if all points are tied (or any point, with
+    `refuse_any=True`), and warns if some are. In graph mode, returns NaN if any point
+    is tied, or fails an assertion with `validate_args=True`.
 
     Args:
-        value: the estimate.
-        tied: `[N]`, whether the k-th neighbour of a point is at distance zero.
-        estimator: its name, for messages.
-        refuse_any: whether a single tie makes the estimate useless.
-        validate_args: whether to assert in a graph.
+        value: The estimate.
+        tied: Boolean tensor of shape `[N]`, true where the k-th neighbor of a point is
+            at distance zero.
+        estimator: Name of the estimator, for messages.
+        refuse_any: Whether a single tie makes the estimate meaningless. Defaults to
+            `False`.
+        validate_args: Whether to assert in graph mode that there are no ties. Defaults
+            to `False`.
     """
     if tf.executing_eagerly():
         ties, size = int(tf.math.count_nonzero(tied)), int(tf.size(tied))
         if ties == size or (refuse_any and ties):
             raise ValueError(
-                f"`{estimator}` expects continuous data without repeated values. "
+                f"`{estimator}` requires continuous data without repeated values. "
                 f"{_REMEDY} Received: data in which {ties} of {size} samples coincide "
-                "with their nearest neighbours"
+                "with their nearest neighbors"
             )
         if ties:
             warnings.warn(
-                f"{ties} of {size} samples coincide with their nearest neighbours, "
-                f"which `{estimator}` does not expect. {_REMEDY}",
+                f"{ties} of {size} samples coincide with their nearest neighbors. "
+                f"`{estimator}` requires data without repeated values. {_REMEDY}",
                 stacklevel=3,
             )
         return value
     if validate_args:
         check = tf.debugging.assert_equal(
-            tf.reduce_any(tied), False, f"`{estimator}` got repeated values. {_REMEDY}"
+            tf.reduce_any(tied),
+            False,
+            f"`{estimator}` requires continuous data without repeated values. "
+            f"{_REMEDY}",
         )
         with tf.control_dependencies([check]):
             value = tf.identity(value)

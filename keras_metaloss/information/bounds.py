@@ -1,11 +1,14 @@
-"""Bounds of mutual information from a matrix of scores.
+"""Bounds on mutual information, computed from a matrix of scores.
 
-A score matrix `logu [..., N, M]`, N <= M, holds `logu[i, j] = f(x_i, y_j)`: a critic's
-score of every pair. One entry in each row belongs to a pair drawn jointly, by default
-the diagonal; the others stand for independent pairs. With the best critic scores are
-the log density ratio `log p(y|x) / p(y)`, up to what each docstring says. Values are in
-nats and may be averaged over batches. Batch dimensions, unknown sizes, masks of any
-batch shape, gradients and XLA all work. Half precision becomes float32.
+A score matrix `logu` of shape `[..., N, M]`, with `N <= M`, holds the critic's scores
+`logu[i, j] = f(x_i, y_j)` of all pairs. One entry per row belongs to a pair drawn
+jointly, by default the entry on the diagonal. The other entries represent independent
+pairs. The scores of the optimal critic are the log density ratio `log p(y|x) / p(y)`,
+up to the terms given in each docstring.
+
+Values are in nats and may be averaged over batches. Batch dimensions, unknown sizes,
+masks of any batch shape, gradients and XLA are supported. Half precision is cast to
+float32.
 """
 
 from __future__ import annotations
@@ -33,8 +36,8 @@ __all__ = [
     "tuba",
 ]
 
-# Beyond this exponent `exp` goes on as its tangent: scores of an untrained critic then
-# give finite values, with gradients whose squares an optimizer can hold in float32.
+# Above this exponent, `exp` is replaced by its tangent, so that the scores of an
+# untrained critic give finite values and squared gradients do not overflow float32.
 _LARGEST_EXPONENT = 40.0
 
 
@@ -46,18 +49,20 @@ def _bounded_exp(x):
 def lower_bound_barber_agakov(
     logu: Any, entropy: Any, name: str | None = None
 ) -> tf.Tensor:
-    """Lower bound from a decoder, `mean_i log q(x_i | y_i) + H(X)`.
+    """Computes the Barber-Agakov lower bound on mutual information, in nats.
+
+    `mean_i log q(x_i | y_i) + H(X)`, where `q` is a decoder.
 
     Args:
-        logu: `log q(x_i | y_i)`, `[..., N]`.
-        entropy: `H(X)`.
-        name: name of the operation.
+        logu: `log q(x_i | y_i)`, of shape `[..., N]`.
+        entropy: `H(X)`, a scalar or a tensor of shape `[...]`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        `[...]`.
+        Tensor of shape `[...]`.
 
     Raises:
-        TypeError: if `logu` is not of a float dtype.
+        TypeError: If `logu` does not have a floating-point dtype.
 
     Example:
 
@@ -66,8 +71,8 @@ def lower_bound_barber_agakov(
     0.5
 
     Reference:
-        Barber and Agakov, "The IM algorithm", NeurIPS 2003. From
-        `tfp.vi.mutual_information`.
+        Barber and Agakov, "The IM algorithm", NeurIPS 2003.
+        Implemented in `tfp.vi.mutual_information`.
     """
     logu = floats_of("logu", logu)
     return tfp.vi.mutual_information.lower_bound_barber_agakov(logu, entropy, name)
@@ -79,25 +84,30 @@ def lower_bound_info_nce(
     validate_args: bool = False,
     name: str | None = None,
 ) -> tf.Tensor:
-    """InfoNCE, `mean_i [f_ii - log mean_j exp f_ij]`: a lower bound, at most `log M`.
+    """Computes the InfoNCE lower bound on mutual information, in nats.
 
-    Low variance; of information above `log M` it sees nothing. Adding a constant to a
-    row changes nothing. The same value as TFP's function, which fails with an unknown
-    number of columns and is wrong for masked batches of matrices.
+    `mean_i [f_ii - log mean_j exp f_ij]`. The variance is low, but the value is at most
+    `log M`. Adding a constant to a row does not change the value. Equal to the function
+    of TFP, except that TFP raises an error if the number of columns is unknown, and
+    returns wrong values for masked batches of matrices.
 
     Args:
-        logu: scores `[..., N, M]`.
-        joint_sample_mask: boolean `[..., N, M]` or `[N, M]`, one true in each row;
-            default the diagonal.
-        validate_args: whether to assert shape and mask in a graph.
-        name: name of the operation.
+        logu: Scores of shape `[..., N, M]`.
+        joint_sample_mask: Boolean tensor of shape `[..., N, M]` or `[N, M]` with
+            exactly one true entry per row, which marks the pair drawn jointly. Defaults
+            to `None`, which marks the diagonal.
+        validate_args: Whether to assert the shape and the mask in graph mode. Defaults
+            to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        `[...]`.
+        Tensor of shape `[...]`.
 
     Raises:
-        TypeError: if `logu` is not of a float dtype.
-        ValueError: if shapes do not fit; run eagerly, on NaN or a wrong mask.
+        TypeError: If `logu` does not have a floating-point dtype.
+        ValueError: If the shape of `logu` or of `joint_sample_mask` is invalid. In
+            eager mode, also if `logu` contains NaN or if a row of the mask does not
+            have exactly one true entry.
 
     Example:
 
@@ -123,23 +133,30 @@ def lower_bound_jensen_shannon(
     validate_args: bool = False,
     name: str | None = None,
 ) -> tf.Tensor:
-    """Lower bound of a Jensen-Shannon divergence: NOT on the scale of information.
+    """Computes a lower bound on a Jensen-Shannon divergence.
 
-    `mean_joint[-softplus(-f)] - mean_others[softplus(f)]`, at most
-    `2 JSD(p(x, y), p(x) p(y)) - log 4 <= 0`. Good for training a critic: the best one
-    is `f = log p(y|x) / p(y)`, whose information another bound then reads off.
+    `mean_joint[-softplus(-f)] - mean_others[softplus(f)]`, which is at most
+    `2 JSD(p(x, y), p(x) p(y)) - log 4 <= 0`. The value is NOT a bound on mutual
+    information. It is suitable for training a critic: the optimal critic is
+    `f = log p(y|x) / p(y)`, and another bound then evaluates its mutual information.
 
     Args:
-        logu: scores `[..., N, M]`.
-        joint_sample_mask: as in `lower_bound_info_nce`.
-        validate_args: as in `lower_bound_info_nce`.
-        name: name of the operation.
+        logu: Scores of shape `[..., N, M]`.
+        joint_sample_mask: Boolean tensor of shape `[..., N, M]` or `[N, M]` with
+            exactly one true entry per row, which marks the pair drawn jointly. Defaults
+            to `None`, which marks the diagonal.
+        validate_args: Whether to assert the shape and the mask in graph mode. Defaults
+            to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        `[...]`.
+        Tensor of shape `[...]`.
 
     Raises:
-        TypeError, ValueError: as `lower_bound_info_nce`.
+        TypeError: If `logu` does not have a floating-point dtype.
+        ValueError: If the shape of `logu` or of `joint_sample_mask` is invalid. In
+            eager mode, also if `logu` contains NaN or if a row of the mask does not
+            have exactly one true entry.
 
     Example:
 
@@ -163,23 +180,31 @@ def lower_bound_nguyen_wainwright_jordan(
     validate_args: bool = False,
     name: str | None = None,
 ) -> tf.Tensor:
-    """NWJ, `mean_joint f - mean_others exp(f - 1)`: a lower bound, unbiased.
+    """Computes the Nguyen-Wainwright-Jordan (NWJ) lower bound, in nats.
 
-    The best critic is `1 + log p(y|x) / p(y)`. Variance grows with the exponential of
-    the information. Where `log mean exp(f - 1)` exceeds 40 the exponential goes on as
-    its tangent, so that a bad critic gives a finite value and gradient.
+    `mean_joint f - mean_others exp(f - 1)`, an unbiased estimate of a lower bound on
+    mutual information. The optimal critic is `1 + log p(y|x) / p(y)`. The variance
+    grows exponentially with the mutual information. If `log mean exp(f - 1)` exceeds
+    40, the exponential is replaced by its tangent, so that the value and the gradient
+    of a poor critic stay finite.
 
     Args:
-        logu: scores `[..., N, M]`.
-        joint_sample_mask: as in `lower_bound_info_nce`.
-        validate_args: as in `lower_bound_info_nce`.
-        name: name of the operation.
+        logu: Scores of shape `[..., N, M]`.
+        joint_sample_mask: Boolean tensor of shape `[..., N, M]` or `[N, M]` with
+            exactly one true entry per row, which marks the pair drawn jointly. Defaults
+            to `None`, which marks the diagonal.
+        validate_args: Whether to assert the shape and the mask in graph mode. Defaults
+            to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        `[...]`.
+        Tensor of shape `[...]`.
 
     Raises:
-        TypeError, ValueError: as `lower_bound_info_nce`.
+        TypeError: If `logu` does not have a floating-point dtype.
+        ValueError: If the shape of `logu` or of `joint_sample_mask` is invalid. In
+            eager mode, also if `logu` contains NaN or if a row of the mask does not
+            have exactly one true entry.
 
     Example:
 
@@ -205,24 +230,30 @@ def tuba(
     validate_args: bool = False,
     name: str | None = None,
 ) -> tf.Tensor:
-    """TUBA, `1 + mean_joint[f - log a] - mean_others[exp(f) / a]`: a lower bound.
+    """Computes the TUBA lower bound on mutual information, in nats.
 
-    The best critic is `log p(y|x) / p(y)` plus anything that the baseline takes away
-    again. `log_baseline=1` is NWJ.
+    `1 + mean_joint[f - log a] - mean_others[exp(f) / a]`. The optimal critic is
+    `log p(y|x) / p(y) + log a`. `log_baseline=1` gives the NWJ bound.
 
     Args:
-        logu: scores `[..., N, M]`.
-        log_baseline: `log a`, a number or one of each row, `[..., N]`; a function of
-            what belongs to the row.
-        joint_sample_mask: as in `lower_bound_info_nce`.
-        validate_args: as in `lower_bound_info_nce`.
-        name: name of the operation.
+        logu: Scores of shape `[..., N, M]`.
+        log_baseline: `log a`, a scalar or one value per row, of shape `[..., N]`. It
+            may depend only on the sample of the row. Defaults to `0.0`.
+        joint_sample_mask: Boolean tensor of shape `[..., N, M]` or `[N, M]` with
+            exactly one true entry per row, which marks the pair drawn jointly. Defaults
+            to `None`, which marks the diagonal.
+        validate_args: Whether to assert the shape and the mask in graph mode. Defaults
+            to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        `[...]`.
+        Tensor of shape `[...]`.
 
     Raises:
-        TypeError, ValueError: as `lower_bound_info_nce`.
+        TypeError: If `logu` does not have a floating-point dtype.
+        ValueError: If the shape of `logu` or of `joint_sample_mask` is invalid. In
+            eager mode, also if `logu` contains NaN or if a row of the mask does not
+            have exactly one true entry.
 
     Example:
 
@@ -251,26 +282,36 @@ def interpolated(
     validate_args: bool = False,
     name: str | None = None,
 ) -> tf.Tensor:
-    """`I_alpha`, between TUBA (alpha 0) and InfoNCE (alpha 1): a lower bound.
+    """Computes the interpolated lower bound on mutual information, in nats.
 
-    TUBA with the baseline `alpha m_i + (1 - alpha) a_i`, where `m_i` is the mean of
-    exponentiated scores of row i without the pair at hand. At most
-    `log((M - 1) / alpha)`; alpha trades that bias for variance.
+    `I_alpha` interpolates between TUBA (`alpha=0`) and InfoNCE (`alpha=1`). It is TUBA
+    with the baseline `alpha m_i + (1 - alpha) a_i`, where `m_i` is the leave-one-out
+    mean of the exponentiated scores of row `i`, without the current pair. The value is
+    at most `log((M - 1) / alpha)`. A larger `alpha` reduces the variance and increases
+    the bias.
 
     Args:
-        logu: scores `[..., N, M]`.
-        alpha: from 0 to 1, a number or a scalar tensor (which may be trained).
-        log_baseline: `log a`, a number or one of each row, `[..., N]`.
-        joint_sample_mask: as in `lower_bound_info_nce`.
-        validate_args: as in `lower_bound_info_nce`.
-        name: name of the operation.
+        logu: Scores of shape `[..., N, M]`.
+        alpha: Number between 0 and 1 (inclusive), or a scalar tensor, which may be
+            trainable. Defaults to `0.5`.
+        log_baseline: `log a`, a scalar or one value per row, of shape `[..., N]`.
+            Defaults to `0.0`.
+        joint_sample_mask: Boolean tensor of shape `[..., N, M]` or `[N, M]` with
+            exactly one true entry per row, which marks the pair drawn jointly. Defaults
+            to `None`, which marks the diagonal.
+        validate_args: Whether to assert the shape and the mask in graph mode. Defaults
+            to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        `[...]`.
+        Tensor of shape `[...]`.
 
     Raises:
-        TypeError, ValueError: as `lower_bound_info_nce`; also if `alpha` is a number
-            not from 0 to 1.
+        TypeError: If `logu` does not have a floating-point dtype.
+        ValueError: If the shape of `logu` or of `joint_sample_mask` is invalid, or if
+            `alpha` is a number that is not between 0 and 1. In eager mode, also if
+            `logu` contains NaN or if a row of the mask does not have exactly one true
+            entry.
 
     Example:
 
@@ -285,7 +326,7 @@ def interpolated(
     """
     if not tf.is_tensor(alpha) and check_non_negative("alpha", alpha) > 1:
         raise ValueError(
-            "Invalid value for argument `alpha`. Expected a number from 0 to 1. "
+            "Invalid value for argument `alpha`. Expected a number between 0 and 1. "
             f"Received: alpha={alpha!r}"
         )
     with tf.name_scope(name or "interpolated"):
@@ -293,7 +334,7 @@ def interpolated(
         dtype = scores.logu.dtype
         alpha = tf.convert_to_tensor(alpha, dtype)
         log_baseline = tf.convert_to_tensor(log_baseline, dtype)[..., tf.newaxis]
-        # Entry j of a row: the row's mean of exponentiated scores without entry j.
+        # Entry j of a row is the mean of its exponentiated scores without entry j.
         log_sums, _ = tfp.stats.log_loosum_exp(scores.logu, axis=-1)
         log_means = log_sums - tf.math.log(scores.columns() - 1)
         from_scores = tf.math.log(alpha) + log_means
@@ -302,7 +343,7 @@ def interpolated(
         )
         baseline = tf.reduce_logsumexp(tf.stack([from_scores, given]), axis=0)
         joint = scores.mean_of_others(scores.joint()[..., tf.newaxis] - baseline)
-        # Independent pairs must not meet the joint sample in their baseline.
+        # The baseline of independent pairs must not include the joint sample.
         zeros = tf.zeros_like(baseline)
         own = tf.reduce_sum(tf.where(scores.mask, baseline, zeros), axis=-1)
         reduced = scores.logu - own[..., tf.newaxis]
@@ -315,23 +356,30 @@ def donsker_varadhan(
     validate_args: bool = False,
     name: str | None = None,
 ) -> tf.Tensor:
-    """Donsker-Varadhan, `mean_joint f - log mean_others exp f`.
+    """Computes the Donsker-Varadhan estimate of mutual information, in nats.
 
-    A lower bound in the limit; of a finite batch it comes out too high on average, for
-    the logarithm is concave. The best critic is `log p(y|x) / p(y)` plus a constant.
-    For training, `mine` takes the bias out of its gradient.
+    `mean_joint f - log mean_others exp f`. It is a lower bound in the limit of large
+    batches. For a finite batch, it is biased upwards, because the logarithm is concave.
+    The optimal critic is `log p(y|x) / p(y)` plus a constant. For training, `mine`
+    reduces the bias of the gradient.
 
     Args:
-        logu: scores `[..., N, M]`.
-        joint_sample_mask: as in `lower_bound_info_nce`.
-        validate_args: as in `lower_bound_info_nce`.
-        name: name of the operation.
+        logu: Scores of shape `[..., N, M]`.
+        joint_sample_mask: Boolean tensor of shape `[..., N, M]` or `[N, M]` with
+            exactly one true entry per row, which marks the pair drawn jointly. Defaults
+            to `None`, which marks the diagonal.
+        validate_args: Whether to assert the shape and the mask in graph mode. Defaults
+            to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        `[...]`.
+        Tensor of shape `[...]`.
 
     Raises:
-        TypeError, ValueError: as `lower_bound_info_nce`.
+        TypeError: If `logu` does not have a floating-point dtype.
+        ValueError: If the shape of `logu` or of `joint_sample_mask` is invalid. In
+            eager mode, also if `logu` contains NaN or if a row of the mask does not
+            have exactly one true entry.
 
     Example:
 
@@ -357,26 +405,34 @@ def mine(
     validate_args: bool = False,
     name: str | None = None,
 ) -> tf.Tensor:
-    """MINE: the value of `donsker_varadhan` with a gradient of less bias.
+    """Computes the MINE estimate of mutual information, in nats.
 
-    The gradient of `log mean exp f` is divided by a moving average of `mean exp f` in
-    place of the batch's own. Each call updates the average; call it in training only.
+    The value is that of `donsker_varadhan`, but its gradient has less bias: the
+    gradient of `mean exp f` is divided by a moving average of `mean exp f` instead of
+    the value of the batch. Each call updates the average, so call it only in training.
 
     Args:
-        logu: scores `[N, M]`.
-        log_moving_mean: scalar variable that keeps the logarithm of the average. Start
-            it at `-inf`: the first batch then sets it.
-        decay: of the moving average, from 0 to below 1.
-        joint_sample_mask: as in `lower_bound_info_nce`.
-        validate_args: as in `lower_bound_info_nce`.
-        name: name of the operation.
+        logu: Scores of shape `[N, M]`.
+        log_moving_mean: Scalar variable that stores the logarithm of the moving
+            average. Initialize it to `-inf`, so that the first batch sets it.
+        decay: Decay rate of the moving average, at least 0 and less than 1. Defaults to
+            `0.99`.
+        joint_sample_mask: Boolean tensor of shape `[N, M]` with exactly one true entry
+            per row, which marks the pair drawn jointly. Defaults to `None`, which marks
+            the diagonal.
+        validate_args: Whether to assert the shape and the mask in graph mode. Defaults
+            to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar.
+        Scalar tensor.
 
     Raises:
-        TypeError, ValueError: as `lower_bound_info_nce`; also if `logu` is a batch of
-            matrices or `decay` is out of range.
+        TypeError: If `logu` does not have a floating-point dtype.
+        ValueError: If the shape of `logu` or of `joint_sample_mask` is invalid, if
+            `logu` is a batch of matrices, or if `decay` is out of range. In eager mode,
+            also if `logu` contains NaN or if a row of the mask does not have exactly
+            one true entry.
 
     Example:
 
@@ -392,15 +448,15 @@ def mine(
     """
     if not check_non_negative("decay", decay) < 1:
         raise ValueError(
-            "Invalid value for argument `decay`. Expected a number from 0 to below 1. "
+            "Invalid value for argument `decay`. Expected at least 0 and less than 1. "
             f"Received: decay={decay!r}"
         )
     with tf.name_scope(name or "mine"):
         scores = scores_of(logu, joint_sample_mask, validate_args)
         if scores.logu.shape.rank != 2:
             raise ValueError(
-                "Expected argument `logu` to be one matrix, for there is one moving "
-                f"average. Received: logu.shape={scores.logu.shape}"
+                "Invalid value for argument `logu`. Expected a single matrix of shape "
+                f"[N, M]. Received: logu.shape={scores.logu.shape}"
             )
         log_mean = scores.log_mean_exp_of_others()
         now = tf.stop_gradient(log_mean)
@@ -411,7 +467,7 @@ def mine(
         )
         average = tf.where(tf.math.is_finite(before), moved, now)
         log_moving_mean.assign(average)
-        # Worth 0, with the gradient of mean exp f / average.
+        # The value of this term is 0; its gradient is that of `mean exp f / average`.
         ratio = _bounded_exp(log_mean - average)
         return scores.joint_mean() - now - (ratio - tf.stop_gradient(ratio))
 
@@ -423,26 +479,33 @@ def smile(
     validate_args: bool = False,
     name: str | None = None,
 ) -> tf.Tensor:
-    """SMILE, `mean_joint f - log mean_others exp(clip(f, -clip, clip))`.
+    """Computes the SMILE estimate of mutual information, in nats.
 
-    Less variance than Donsker-Varadhan for more bias. It is NOT a bound: with
-    the best critic and `clip=1` it gives 2.4 where the truth is 2. Clipped scores get
-    no gradient, so its authors train the critic by `lower_bound_jensen_shannon` and
-    read the information off here; so does `MutualInformationEstimator`.
+    `mean_joint f - log mean_others exp(clip(f, -clip, clip))`. Compared to
+    Donsker-Varadhan, the variance is lower and the bias is higher. It is NOT a bound:
+    with the optimal critic and `clip=1`, it returns 2.4 for a true value of 2. Clipped
+    scores have zero gradient. The authors therefore train the critic with
+    `lower_bound_jensen_shannon` and evaluate it with SMILE, as does
+    `MutualInformationEstimator`.
 
     Args:
-        logu: scores `[..., N, M]`.
-        clip: positive number; infinity is Donsker-Varadhan.
-        joint_sample_mask: as in `lower_bound_info_nce`.
-        validate_args: as in `lower_bound_info_nce`.
-        name: name of the operation.
+        logu: Scores of shape `[..., N, M]`.
+        clip: Positive number. Infinity gives Donsker-Varadhan. Defaults to `5.0`.
+        joint_sample_mask: Boolean tensor of shape `[..., N, M]` or `[N, M]` with
+            exactly one true entry per row, which marks the pair drawn jointly. Defaults
+            to `None`, which marks the diagonal.
+        validate_args: Whether to assert the shape and the mask in graph mode. Defaults
+            to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        `[...]`.
+        Tensor of shape `[...]`.
 
     Raises:
-        TypeError, ValueError: as `lower_bound_info_nce`; also if `clip` is not
-            positive.
+        TypeError: If `logu` does not have a floating-point dtype.
+        ValueError: If the shape of `logu` or of `joint_sample_mask` is invalid, or if
+            `clip` is not positive. In eager mode, also if `logu` contains NaN or if a
+            row of the mask does not have exactly one true entry.
 
     Example:
 
@@ -472,22 +535,29 @@ def leave_one_out_upper_bound(
     validate_args: bool = False,
     name: str | None = None,
 ) -> tf.Tensor:
-    """Upper bound from a known conditional, `mean_i[l_ii - log mean_{j!=i} exp l_ij]`.
+    """Computes the leave-one-out upper bound on mutual information, in nats.
 
-    An upper bound in expectation if `log_conditional` is the true one; from a fitted
-    one it is an estimate.
+    `mean_i [l_ii - log mean_{j != i} exp l_ij]`. It is an upper bound in expectation if
+    `log_conditional` is the true conditional distribution. With a fitted conditional
+    distribution, it is an estimate.
 
     Args:
-        log_conditional: `l_ij = log p(y_i | x_j)`, `[..., N, M]`.
-        joint_sample_mask: as in `lower_bound_info_nce`.
-        validate_args: as in `lower_bound_info_nce`.
-        name: name of the operation.
+        log_conditional: `l_ij = log p(y_i | x_j)`, of shape `[..., N, M]`.
+        joint_sample_mask: Boolean tensor of shape `[..., N, M]` or `[N, M]` with
+            exactly one true entry per row, which marks the pair drawn jointly. Defaults
+            to `None`, which marks the diagonal.
+        validate_args: Whether to assert the shape and the mask in graph mode. Defaults
+            to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        `[...]`.
+        Tensor of shape `[...]`.
 
     Raises:
-        TypeError, ValueError: as `lower_bound_info_nce`.
+        TypeError: If `log_conditional` does not have a floating-point dtype.
+        ValueError: If the shape of `log_conditional` or of `joint_sample_mask` is
+            invalid. In eager mode, also if `log_conditional` contains NaN or if a row
+            of the mask does not have exactly one true entry.
 
     Example:
 
@@ -514,22 +584,30 @@ def club(
     validate_args: bool = False,
     name: str | None = None,
 ) -> tf.Tensor:
-    """CLUB, `mean_i l_ii - mean_{i!=j} l_ij`: an upper bound for a known conditional.
+    """Computes the CLUB upper bound on mutual information, in nats.
 
-    Loose: twice the truth and more for Gaussians. The mean is over pairs of different
-    samples only, which makes it unbiased; the paper's sum takes in the joint pairs.
+    `mean_i l_ii - mean_{i != j} l_ij`, an upper bound if `log_conditional` is the true
+    conditional distribution. The bound is loose: at least twice the truth for Gaussian
+    variables. The second mean includes only pairs of different samples, which makes it
+    unbiased. The sum in the paper includes the joint pairs.
 
     Args:
-        log_conditional: `l_ij = log p(y_i | x_j)`, `[..., N, M]`.
-        joint_sample_mask: as in `lower_bound_info_nce`.
-        validate_args: as in `lower_bound_info_nce`.
-        name: name of the operation.
+        log_conditional: `l_ij = log p(y_i | x_j)`, of shape `[..., N, M]`.
+        joint_sample_mask: Boolean tensor of shape `[..., N, M]` or `[N, M]` with
+            exactly one true entry per row, which marks the pair drawn jointly. Defaults
+            to `None`, which marks the diagonal.
+        validate_args: Whether to assert the shape and the mask in graph mode. Defaults
+            to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        `[...]`.
+        Tensor of shape `[...]`.
 
     Raises:
-        TypeError, ValueError: as `lower_bound_info_nce`.
+        TypeError: If `log_conditional` does not have a floating-point dtype.
+        ValueError: If the shape of `log_conditional` or of `joint_sample_mask` is
+            invalid. In eager mode, also if `log_conditional` contains NaN or if a row
+            of the mask does not have exactly one true entry.
 
     Example:
 
@@ -551,22 +629,24 @@ def club(
 def difference_of_entropies(
     log_conditional: Any, log_marginal: Any, name: str | None = None
 ) -> tf.Tensor:
-    """`mean_i log q(y_i | x_i) - mean_i log r(y_i)`: two cross entropies apart.
+    """Computes the difference-of-entropies estimate of mutual information, in nats.
 
-    Each cross entropy is an upper bound of its entropy, so the difference is neither a
-    lower nor an upper bound; it has no limit of `log N` and little variance.
+    `mean_i log q(y_i | x_i) - mean_i log r(y_i)`, the difference of two
+    cross-entropies. Each cross-entropy is an upper bound on an entropy, so the
+    difference is neither a lower nor an upper bound. It is not limited by `log N`, and
+    its variance is low.
 
     Args:
-        log_conditional: `log q(y_i | x_i)` of a fitted model, `[..., N]`.
-        log_marginal: `log r(y_i)` of another fitted model, `[..., N]`.
-        name: name of the operation.
+        log_conditional: `log q(y_i | x_i)` of a fitted model, of shape `[..., N]`.
+        log_marginal: `log r(y_i)` of another fitted model, of shape `[..., N]`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        `[...]`.
+        Tensor of shape `[...]`.
 
     Raises:
-        TypeError: if `log_conditional` is not of a float dtype.
-        ValueError: if shapes differ.
+        TypeError: If `log_conditional` does not have a floating-point dtype.
+        ValueError: If the shapes differ.
 
     Example:
 
@@ -583,7 +663,8 @@ def difference_of_entropies(
         log_marginal = tf.convert_to_tensor(log_marginal, log_conditional.dtype)
         if not log_conditional.shape.is_compatible_with(log_marginal.shape):
             raise ValueError(
-                "Expected arguments `log_conditional` and `log_marginal` of one shape. "
+                "Invalid value for arguments `log_conditional` and `log_marginal`. "
+                "Expected equal shapes. "
                 f"Received: log_conditional.shape={log_conditional.shape}, "
                 f"log_marginal.shape={log_marginal.shape}"
             )

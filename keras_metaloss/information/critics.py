@@ -1,4 +1,4 @@
-"""Networks that score pairs of samples."""
+"""Critics: networks that score pairs of samples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ConcatCritic", "SeparableCritic"]
 
 
 class _Critic(keras.layers.Layer):
-    """What critics share: sizes of hidden layers, and their flattening of samples."""
+    """Base class of critics: builds networks of the configured hidden layers."""
 
     def __init__(self, hidden_units: Sequence[int], activation: Any, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -43,7 +43,7 @@ class _Critic(keras.layers.Layer):
 
 
 def _flat(values):
-    """`[N, ...]` as `[N, D]`."""
+    """Flattens `[N, ...]` to `[N, D]`."""
     size = 1
     for length in values.shape[1:]:
         size *= length
@@ -59,21 +59,27 @@ def _flat_shape(shape):
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class SeparableCritic(_Critic):
-    """Scores of all pairs as inner products, `f(x, y) = g(x) . h(y)`.
+    """Critic that scores pairs by inner products of two embeddings.
 
-    Two networks run over N samples each, so it is cheap for large batches.
+    `f(x, y) = g(x) . h(y)`. The two networks evaluate `N + M` samples, so the critic is
+    efficient for large batches.
 
     Args:
-        hidden_units: sizes of the hidden layers of both networks.
-        embedding_dim: number of outputs of both networks.
-        activation: of the hidden layers.
-        **kwargs: of `keras.layers.Layer`.
+        hidden_units: Numbers of units of the hidden layers of both networks. Defaults
+            to `(128, 128)`.
+        embedding_dim: Number of outputs of both networks. Defaults to `32`.
+        activation: Activation function of the hidden layers. Defaults to `"relu"`.
+        **kwargs: Keyword arguments of `keras.layers.Layer`.
 
     Call arguments:
-        inputs: `[x, y]`, `[N, ...]` and `[M, ...]`.
+        inputs: A pair of tensors `[x, y]`, of shapes `[N, ...]` and `[M, ...]`. Each
+            sample is flattened.
 
-    Returns:
-        Scores `[N, M]`.
+    Output shape:
+        `[N, M]`, the scores of all pairs.
+
+    Raises:
+        ValueError: If `hidden_units` or `embedding_dim` are not positive integers.
 
     Example:
 
@@ -116,22 +122,28 @@ class SeparableCritic(_Critic):
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class ConcatCritic(_Critic):
-    """Scores of all pairs by one network over both, `f(x, y) = g([x, y])`.
+    """Critic that scores pairs by one network of the concatenated samples.
 
-    Runs over N x M pairs: dearer than `SeparableCritic`, and able to say more with the
-    same sizes. The first layer is applied to x and y apart and added, which is the same
-    as applying it to them joined.
+    `f(x, y) = g([x, y])`. The network evaluates all `N x M` pairs, so it is more
+    expensive but more expressive than `SeparableCritic` with the same number of units.
+    The first layer is applied to `x` and `y` separately and the results are added,
+    which is equivalent to applying it to their concatenation.
 
     Args:
-        hidden_units: sizes of the hidden layers.
-        activation: of the hidden layers.
-        **kwargs: of `keras.layers.Layer`.
+        hidden_units: Numbers of units of the hidden layers, at least one. Defaults to
+            `(128, 128)`.
+        activation: Activation function of the hidden layers. Defaults to `"relu"`.
+        **kwargs: Keyword arguments of `keras.layers.Layer`.
 
     Call arguments:
-        inputs: `[x, y]`, `[N, ...]` and `[M, ...]`.
+        inputs: A pair of tensors `[x, y]`, of shapes `[N, ...]` and `[M, ...]`. Each
+            sample is flattened.
 
-    Returns:
-        Scores `[N, M]`.
+    Output shape:
+        `[N, M]`, the scores of all pairs.
+
+    Raises:
+        ValueError: If `hidden_units` is empty or does not contain positive integers.
 
     Example:
 

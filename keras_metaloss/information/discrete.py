@@ -1,4 +1,4 @@
-"""Mutual information of labels, and of continuous samples in bins."""
+"""Mutual information of integer labels and of binned continuous samples."""
 
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ __all__ = [
 
 
 def mutual_information_plug_in(a: Any, b: Any, name: str | None = None) -> tf.Tensor:
-    """Mutual information of two lists of labels from their frequencies, in nats.
+    """Computes the plug-in estimate of mutual information of labels, in nats.
 
-    `I = H(A) + H(B) - H(A, B)` of the empirical distributions. It is never negative and
-    for independent labels about `(K_a - 1) (K_b - 1) / (2 N)` too high; see
-    `mutual_information_miller_madow`.
+    `I = H(A) + H(B) - H(A, B)` of the empirical distributions. The estimate is
+    non-negative. For independent labels, it is biased upwards by about
+    `(K_a - 1) (K_b - 1) / (2 N)`, where `K_a` and `K_b` are the numbers of distinct
+    labels. `mutual_information_miller_madow` corrects this bias.
 
     Args:
-        a: integer labels, `[N]` or `[N, 1]`; any integers, their number unlimited.
-        b: integer labels paired with `a`.
-        name: name of the operation.
+        a: Integer labels of shape `[N]` or `[N, 1]`. Any integers are allowed, and any
+            number of distinct labels.
+        b: Integer labels paired with `a`, of shape `[N]` or `[N, 1]`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar, float32.
+        Scalar tensor, float32. Not differentiable.
 
     Raises:
-        TypeError: if labels are not integers or booleans.
-        ValueError: if shapes do not fit.
+        TypeError: If the labels are not integers or booleans.
+        ValueError: If the shapes are invalid or the numbers of samples differ.
 
     Example:
 
@@ -60,22 +62,24 @@ def mutual_information_plug_in(a: Any, b: Any, name: str | None = None) -> tf.Te
 def mutual_information_miller_madow(
     a: Any, b: Any, name: str | None = None
 ) -> tf.Tensor:
-    """Mutual information of two lists of labels, bias corrected, in nats.
+    """Computes the Miller-Madow estimate of mutual information of labels, in nats.
 
-    `I = I_plug_in + (K_a + K_b - K_ab - 1) / (2 N)`, each K the number of different
-    labels seen: the entropies of `entropy_miller_madow` put together. Can be negative.
+    `I = I_plug_in + (K_a + K_b - K_ab - 1) / (2 N)`, where `K_a`, `K_b` and `K_ab` are
+    the numbers of distinct labels and pairs of labels. This is the plug-in estimate
+    with the bias of each entropy corrected as in `entropy_miller_madow`. The estimate
+    can be negative.
 
     Args:
-        a: integer labels, `[N]` or `[N, 1]`.
-        b: integer labels paired with `a`.
-        name: name of the operation.
+        a: Integer labels of shape `[N]` or `[N, 1]`.
+        b: Integer labels paired with `a`, of shape `[N]` or `[N, 1]`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar, float32.
+        Scalar tensor, float32. Not differentiable.
 
     Raises:
-        TypeError: if labels are not integers or booleans.
-        ValueError: if shapes do not fit.
+        TypeError: If the labels are not integers or booleans.
+        ValueError: If the shapes are invalid or the numbers of samples differ.
 
     Example:
 
@@ -103,27 +107,30 @@ def mutual_information_histogram(
     validate_args: bool = False,
     name: str | None = None,
 ) -> tf.Tensor:
-    """Mutual information of continuous samples put into bins, in nats.
+    """Computes mutual information of continuous samples from a histogram, in nats.
 
-    The plug-in estimate of bin numbers, each column cut into `num_bins` bins of equal
-    width over its range; with `preprocess="rank"` the cuts follow normal quantiles.
-    Coarse bins lose information, fine bins in relation to N invent it.
+    The range of each column is divided into `num_bins` bins of equal width, and the
+    plug-in estimate is computed from the bin indices. With `preprocess="rank"`, the
+    bins follow normal quantiles. Coarse bins lose information. Bins that are too fine
+    for the number of samples bias the estimate upwards.
 
     Args:
-        x: samples, `[N]` or `[N, Dx]`, of a float dtype.
-        y: samples paired with those of `x`, `[N]` or `[N, Dy]`.
-        num_bins: bins of each column.
-        preprocess: `None`, `"standardize"` (no effect here) or `"rank"`.
-        validate_args: whether to assert finite data in a graph; run eagerly this is
-            checked always.
-        name: name of the operation.
+        x: Samples of shape `[N]` or `[N, Dx]`, with a floating-point dtype.
+        y: Samples paired with `x`, of shape `[N]` or `[N, Dy]`, with a floating-point
+            dtype.
+        num_bins: Number of bins per column. Defaults to `10`.
+        preprocess: `None`, `"standardize"` (no effect on this estimator) or `"rank"`
+            (replaces each column by its normal scores). Defaults to `None`.
+        validate_args: Whether to assert in graph mode that the data are finite. Eager
+            mode always checks this. Defaults to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar of the dtype of `x`. Not differentiable.
+        Scalar tensor with the dtype of `x`. Not differentiable.
 
     Raises:
-        TypeError: if the data are not of a float dtype.
-        ValueError: if shapes or arguments do not fit, or data are not finite.
+        TypeError: If `x` or `y` does not have a floating-point dtype.
+        ValueError: If a shape or an argument is invalid, or if the data are not finite.
 
     Example:
 
@@ -145,7 +152,7 @@ def mutual_information_histogram(
 
 
 def _label_pair(a, b):
-    """Numbered labels, and whether they are as many, which a graph may find out."""
+    """Returns consecutive labels, and whether both have the same number of samples."""
     a, b = as_labels("a", a), as_labels("b", b)
     check_same_length(a=a, b=b)
     is_pair = (tf.size(a) == tf.size(b)) & (tf.size(a) > 1)
@@ -153,7 +160,7 @@ def _label_pair(a, b):
 
 
 def _cells(x, num_bins):
-    """Numbers of the cells of a grid that samples fall into, `[N]`."""
+    """Returns the indices of the grid cells that contain the samples, `[N]`."""
     low, high = tf.reduce_min(x, axis=0), tf.reduce_max(x, axis=0)
     position = tf.math.divide_no_nan(x - low, high - low) * num_bins
     bins = tf.cast(tf.clip_by_value(tf.floor(position), 0, num_bins - 1), tf.int64)
@@ -164,7 +171,7 @@ def _cells(x, num_bins):
 
 
 def _numbered(labels):
-    """Labels replaced by their position among the different labels, from 0 on."""
+    """Maps labels to consecutive integers from 0, in the order of their values."""
     order = tf.argsort(labels, stable=True)
     ordered = tf.gather(labels, order)
     new = tf.cast(ordered[1:] != ordered[:-1], tf.int64)
@@ -174,12 +181,12 @@ def _numbered(labels):
 
 
 def _combined(a, b):
-    """One label for each pair of numbered labels."""
+    """Returns one label per pair of consecutive labels."""
     return a * tf.cast(tf.size(a), tf.int64) + b
 
 
 def _information(a, b):
-    """Plug-in information of numbered labels, and `K_a + K_b - K_ab`, float64."""
+    """Computes the plug-in information and `K_a + K_b - K_ab`, as float64 scalars."""
     joint = _numbered(_combined(a, b))
     (h_a, k_a), (h_b, k_b), (h_ab, k_ab) = (_entropy(v) for v in (a, b, joint))
     return tf.maximum(h_a + h_b - h_ab, 0), k_a + k_b - k_ab

@@ -1,4 +1,4 @@
-"""Entropies from counts and from samples."""
+"""Entropies of counts and of samples."""
 
 from __future__ import annotations
 
@@ -27,22 +27,24 @@ __all__ = [
 
 
 def entropy_plug_in(counts_or_probs: Any, name: str | None = None) -> tf.Tensor:
-    """Entropy of counts or probabilities, `-sum_k p_k log p_k`, in nats.
+    """Computes the plug-in entropy of counts or probabilities, in nats.
 
-    The last axis is divided by its sum, so counts and probabilities both do. From
-    counts of n samples the entropy comes out about `(K - 1) / (2 n)` too low; see
-    `entropy_miller_madow`. Gradients are finite at zero.
+    `H = -sum_k p_k log p_k`. The last axis is divided by its sum, so counts and
+    probabilities are both accepted. The entropy of counts of `n` samples is biased
+    downwards by about `(K - 1) / (2 n)`. `entropy_miller_madow` corrects this bias.
+    Gradients are finite at zero.
 
     Args:
-        counts_or_probs: `[..., K]`, not below zero, of any numeric dtype.
-        name: name of the operation.
+        counts_or_probs: Non-negative tensor of shape `[..., K]`, of any numeric dtype.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        `[...]`, float32 for integers, else of the dtype given.
+        Tensor of shape `[...]`: float32 for integer inputs, otherwise the dtype of the
+        input.
 
     Raises:
-        ValueError: run eagerly, if a value is negative or not finite, or a sum is zero;
-            in a graph such rows give NaN.
+        ValueError: In eager mode, if a value is negative or not finite, or if a sum is
+            zero. In graph mode, such rows return NaN.
 
     Example:
 
@@ -57,7 +59,7 @@ def entropy_plug_in(counts_or_probs: Any, name: str | None = None) -> tf.Tensor:
     with tf.name_scope(name or "entropy_plug_in"):
         counts = _as_counts("counts_or_probs", counts_or_probs)
         p = counts / tf.reduce_sum(counts, axis=-1, keepdims=True)
-        # 0 log 0 is 0 and its gradient is taken as 0.
+        # 0 log 0 is defined as 0, with zero gradient.
         positive = p > 0
         log_p = tf.math.log(tf.where(positive, p, tf.ones_like(p)))
         value = -tf.reduce_sum(p * log_p, axis=-1)
@@ -66,20 +68,22 @@ def entropy_plug_in(counts_or_probs: Any, name: str | None = None) -> tf.Tensor:
 
 
 def entropy_miller_madow(counts: Any, name: str | None = None) -> tf.Tensor:
-    """Entropy of counts with the Miller-Madow correction of bias, in nats.
+    """Computes the entropy of counts with the Miller-Madow bias correction, in nats.
 
-    `H = H_plug_in + (K_seen - 1) / (2 n)`, with n samples in `K_seen` classes.
+    `H = H_plug_in + (K_seen - 1) / (2 n)`, where `n` samples belong to `K_seen`
+    distinct classes.
 
     Args:
-        counts: `[..., K]`, whole numbers not below zero.
-        name: name of the operation.
+        counts: Non-negative integer counts of shape `[..., K]`, of any numeric dtype.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        `[...]`, float32 for integers, else of the dtype given.
+        Tensor of shape `[...]`: float32 for integer inputs, otherwise the dtype of the
+        input.
 
     Raises:
-        ValueError: run eagerly, if counts are not whole numbers from zero on, or sum to
-            zero.
+        ValueError: In eager mode, if the counts are not non-negative integers, or if a
+            sum is zero.
 
     Example:
 
@@ -94,8 +98,9 @@ def entropy_miller_madow(counts: Any, name: str | None = None) -> tf.Tensor:
         counts = _as_counts("counts", counts)
         if tf.executing_eagerly() and tf.reduce_any(counts != tf.round(counts)):
             raise ValueError(
-                "Expected argument `counts` to hold whole numbers, for the correction "
-                "depends on how many there are; `entropy_plug_in` takes probabilities. "
+                "Invalid value for argument `counts`. Expected integer counts, because "
+                "the correction depends on the number of samples. For probabilities, "
+                "use `entropy_plug_in`. "
                 f"Received: counts={counts.numpy()}"
             )
         seen = tf.math.count_nonzero(counts, axis=-1, dtype=counts.dtype)
@@ -109,15 +114,15 @@ def _as_counts(name, counts):
         counts = tf.cast(counts, tf.float32)
     if counts.shape.rank == 0:
         raise ValueError(
-            f"Expected argument `{name}` to have shape [..., K]. "
+            f"Invalid value for argument `{name}`. Expected shape [..., K]. "
             f"Received: {name}.shape={counts.shape}"
         )
     if tf.executing_eagerly():
         valid = tf.reduce_all(tf.math.is_finite(counts) & (counts >= 0))
         if not (valid and tf.reduce_all(tf.reduce_sum(counts, axis=-1) > 0)):
             raise ValueError(
-                f"Expected argument `{name}` to hold finite numbers not below zero "
-                f"with a positive sum. Received: {name}={counts.numpy()}"
+                f"Invalid value for argument `{name}`. Expected finite, non-negative "
+                f"values with a positive sum. Received: {name}={counts.numpy()}"
             )
     return counts
 
@@ -125,22 +130,25 @@ def _as_counts(name, counts):
 def entropy_gaussian(
     x: Any, validate_args: bool = False, name: str | None = None
 ) -> tf.Tensor:
-    """Entropy of the Gaussian with the covariance of the samples, in nats.
+    """Computes the entropy of a Gaussian fitted to the samples, in nats.
 
-    `H = log det(2 pi e S) / 2`, an upper bound of the entropy of any variable with
-    covariance S. Constant or linearly dependent columns give -inf.
+    `H = log det(2 pi e S) / 2`, where `S` is the covariance matrix of the samples. It
+    is an upper bound on the entropy of any variable with covariance `S`. Constant or
+    linearly dependent columns give `-inf`.
 
     Args:
-        x: samples, `[N]` or `[N, D]`, of a float dtype.
-        validate_args: whether to assert finite data in a graph.
-        name: name of the operation.
+        x: Samples of shape `[N]` or `[N, D]`, with a floating-point dtype.
+        validate_args: Whether to assert in graph mode that the data are finite. Eager
+            mode always checks this. Defaults to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar of the dtype of `x`.
+        Scalar tensor with the dtype of `x`. Differentiable.
 
     Raises:
-        TypeError: if `x` is not of a float dtype.
-        ValueError: if the shape does not fit or, run eagerly, data are not finite.
+        TypeError: If `x` does not have a floating-point dtype.
+        ValueError: If the shape is invalid or, in eager mode, if the data are not
+            finite.
 
     Example:
 
@@ -154,7 +162,7 @@ def entropy_gaussian(
     with tf.name_scope(name or "entropy_gaussian"):
         x, size = in_units_of_range(as_samples("x", x, validate_args))
         spread = tf.linalg.eigvalsh(tfp.stats.covariance(x))
-        # What rounding leaves of a zero eigenvalue counts as zero.
+        # Rounding errors turn zero eigenvalues into tiny ones; treat these as zero.
         floor = x.shape[1] * np.finfo(x.dtype.as_numpy_dtype).eps * spread[-1]
         spread = tf.where(spread > floor, spread, tf.zeros_like(spread))
         value = tf.reduce_sum(tf.math.log(2 * math.pi * math.e * spread)) / 2
@@ -169,27 +177,27 @@ def entropy_kozachenko_leonenko(
     validate_args: bool = False,
     name: str | None = None,
 ) -> tf.Tensor:
-    """Differential entropy of samples by nearest neighbours, in nats.
+    """Computes the differential entropy of samples from nearest neighbors, in nats.
 
-    `H = psi(N) - psi(k) + log c_D + (D / N) sum_i log r_i`, with `r_i` the distance of
-    the k-th neighbour and `c_D` the volume of the unit ball. Differentiable where
-    neighbours are unique. Samples with k or more duplicates give -inf, the differential
-    entropy of an atom.
+    `H = psi(N) - psi(k) + log c_D + (D / N) sum_i log r_i`, where `r_i` is the distance
+    to the k-th neighbor and `c_D` is the volume of the unit ball. The estimate is
+    differentiable where the neighbors are unique. Samples with at least `k` duplicates
+    give `-inf`, the differential entropy of an atom.
 
     Args:
-        x: samples, `[N]` or `[N, D]`, of a float dtype.
-        n_neighbors: k.
-        norm: `"max"` or `"euclidean"`.
-        validate_args: whether to assert finite data in a graph; run eagerly this is
-            checked always.
-        name: name of the operation.
+        x: Samples of shape `[N]` or `[N, D]`, with a floating-point dtype.
+        n_neighbors: Number of neighbors `k`. Defaults to `3`.
+        norm: `"max"` or `"euclidean"`. Defaults to `"max"`.
+        validate_args: Whether to assert in graph mode that the data are finite. Eager
+            mode always checks this. Defaults to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar of the dtype of `x`.
+        Scalar tensor with the dtype of `x`.
 
     Raises:
-        TypeError: if `x` is not of a float dtype.
-        ValueError: if shapes or arguments do not fit, or data are not finite.
+        TypeError: If `x` does not have a floating-point dtype.
+        ValueError: If a shape or an argument is invalid, or if the data are not finite.
 
     Example:
 
@@ -208,7 +216,7 @@ def entropy_kozachenko_leonenko(
         k, x = check_neighbors(n_neighbors, x)
         _, index = nearest(as_points(x), k, norm)
         dimensions = x.shape[1]
-        # Computed again from the samples, for the gradient.
+        # Recompute the distances from the samples to obtain their gradients.
         gap = tf.cast(x, tf.float64)
         gap = tf.gather(gap, index[:, -1]) - gap
         if norm == "max":

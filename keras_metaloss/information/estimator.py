@@ -1,4 +1,4 @@
-"""Mutual information of samples by training a critic."""
+"""Mutual information of samples, estimated by a trained critic."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from keras_metaloss.information.critics import ConcatCritic, SeparableCritic
 
 __all__ = ["MutualInformationEstimator"]
 
-# What is maximised in training, and what is reported.
+# The training objective and the reported value of each bound.
 _BOUNDS = {
     "donsker_varadhan": (bounds.donsker_varadhan, bounds.donsker_varadhan),
     "info_nce": (bounds.lower_bound_info_nce, bounds.lower_bound_info_nce),
     "interpolated": (bounds.interpolated, bounds.interpolated),
     "jensen_shannon": (
         bounds.lower_bound_jensen_shannon,
-        # The best critic for Jensen-Shannon, plus one, is the best for NWJ.
+        # The optimal critic of Jensen-Shannon plus 1 is the optimal critic of NWJ.
         lambda logu: bounds.lower_bound_nguyen_wainwright_jordan(1 + logu),
     ),
     "mine": (bounds.mine, bounds.donsker_varadhan),
@@ -40,10 +40,11 @@ _MIN_SAMPLES = 20
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class CriticModel(keras.Model):
-    """A critic that is trained to make a bound large; what the estimator fits.
+    """Model that trains a critic to maximize a bound on mutual information.
 
-    Calling it on `(x, y)` gives scores `[N, M]`; its loss is minus the bound's training
-    form, and the metric `mutual_information` its reported form.
+    Calling the model on `(x, y)` returns scores `[N, M]`. The loss is the negative
+    training objective of the bound, and the metric `mutual_information` is its reported
+    value.
     """
 
     def __init__(self, critic: keras.layers.Layer, bound: str, **kwargs: Any) -> None:
@@ -58,10 +59,10 @@ class CriticModel(keras.Model):
             )
 
     def build(self, input_shape: Any) -> None:
-        # A file builds the critic on its own, before this model.
+        # Loading a saved model builds the critic before this model.
         if not self.critic.built:
             self.critic.build(input_shape)
-        # Batches of other sizes will do.
+        # The batch size may vary.
         self.pair_shapes = [[None, *shape[1:]] for shape in input_shape]
         self.built = True
 
@@ -113,29 +114,31 @@ def _minus_infinity(shape, dtype=None):
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class MutualInformationEstimator:
-    """Mutual information of samples by a trained critic, in nats.
+    """Estimates mutual information of samples by a trained critic, in nats.
 
-    A network scores pairs; it is trained until a bound of the information stops growing
-    on validation samples, and the value reported is that of test samples which neither
-    training nor stopping has seen. For samples of many dimensions, such as images,
-    where neighbour methods fail. It needs some thousand samples.
+    A network scores pairs of samples. It is trained until a bound on the mutual
+    information stops increasing on validation samples. The reported value is that of
+    test samples, which are used neither for training nor for early stopping. The
+    estimator is suitable for high-dimensional samples such as images, where
+    nearest-neighbor estimators fail. It requires a few thousand samples.
 
     Args:
-        bound: what to maximise and report: `"info_nce"` (low variance, at most the
+        bound: The bound to maximize and report: `"info_nce"` (low variance, at most the
             logarithm of the batch size), `"nguyen_wainwright_jordan"`, `"tuba"`,
-            `"interpolated"`, `"donsker_varadhan"`, `"mine"`, or, trained by
-            Jensen-Shannon, `"smile"` (not a bound) and `"jensen_shannon"` (reports
-            NWJ).
-        critic: `"separable"`, `"concat"`, or a Keras layer from `[x, y]` to scores
-            `[N, M]`.
-        optimizer: a Keras optimizer or its name; default Adam with rate 5e-4.
+            `"interpolated"`, `"donsker_varadhan"` or `"mine"`. `"smile"` (not a bound)
+            and `"jensen_shannon"` (reports the NWJ bound) train the critic with the
+            Jensen-Shannon bound. Defaults to `"info_nce"`.
+        critic: `"separable"`, `"concat"`, or a Keras layer that maps `[x, y]` to scores
+            `[N, M]`. Defaults to `"separable"`.
+        optimizer: Keras optimizer or its name. Defaults to `None`, which uses Adam with
+            learning rate 5e-4.
 
     Attributes:
-        model: the Keras model that `fit` trains: summary, save and callbacks as usual.
-        mutual_information: the value on test samples, a float, after `fit`.
+        model: The Keras model that `fit` trains.
+        mutual_information: Estimate on the test samples, a float. `None` before `fit`.
 
     Raises:
-        ValueError: if `bound` or `critic` is not known.
+        ValueError: If `bound` or `critic` is invalid.
 
     Example:
 
@@ -189,29 +192,35 @@ class MutualInformationEstimator:
         verbose: Any = "auto",
         callbacks: list[keras.callbacks.Callback] | None = None,
     ) -> keras.callbacks.History:
-        """Trains the critic, stops when validation says so, and evaluates.
+        """Trains the critic with early stopping, then evaluates the test samples.
 
         Args:
-            x: samples, `[N]` or `[N, ...]`. Columns are standardised.
-            y: samples paired with those of `x`.
-            batch_size: samples of a score matrix. `"info_nce"` cannot see more than its
-                logarithm.
-            epochs: at most so many.
-            patience: epochs without a better validation value before training stops and
-                goes back to the best weights.
-            validation_split: part of the samples that decides when to stop.
-            test_split: part of the samples for the value reported.
-            seed: of the split and the order of batches. The critic's weights come from
-                Keras's own seed.
-            verbose: as in `keras.Model.fit`: the progress bar.
-            callbacks: more Keras callbacks.
+            x: Samples of shape `[N]` or `[N, ...]`. Columns are standardized.
+            y: Samples paired with `x`, of shape `[N]` or `[N, ...]`. Columns are
+                standardized.
+            batch_size: Number of samples per score matrix. The estimate of `"info_nce"`
+                is at most its logarithm. Defaults to `128`.
+            epochs: Maximum number of epochs. Defaults to `200`.
+            patience: Number of epochs without improvement on the validation samples
+                before training stops and restores the best weights. Defaults to `10`.
+            validation_split: Fraction of the samples used for early stopping. Defaults
+                to `0.15`.
+            test_split: Fraction of the samples used for the reported value. Defaults to
+                `0.15`.
+            seed: Non-negative integer, the seed of the split and of the order of
+                batches. The initial weights of the critic depend on the global seed of
+                Keras. Defaults to `0`.
+            verbose: Verbosity of `keras.Model.fit`: `"auto"`, 0 (silent), 1 (progress
+                bar) or 2 (one line per epoch). Defaults to `"auto"`.
+            callbacks: List of additional Keras callbacks. Defaults to `None`.
 
         Returns:
-            The `History` of Keras, with `mutual_information` and
+            A Keras `History` with the metrics `mutual_information` and
             `val_mutual_information`.
 
         Raises:
-            ValueError: if data do not fit, are not finite or are too few.
+            ValueError: If an argument is invalid, or if the data are not numeric, not
+                finite, too few, or of different numbers of samples.
         """
         epochs = check_positive_integer("epochs", epochs)
         patience = check_positive_integer("patience", patience)
@@ -230,7 +239,7 @@ class MutualInformationEstimator:
             _batches(x[train], y[train], batch_size, seed),
             validation_data=_batches(x[validation], y[validation], batch_size),
             epochs=epochs,
-            shuffle=False,  # The batches are shuffled already.
+            shuffle=False,  # The batches are already shuffled.
             verbose=verbose,
             callbacks=[stop, *(callbacks or [])],
         )
@@ -259,19 +268,21 @@ def _standardised(name, values):
     values = np.asarray(values)
     if values.dtype.kind not in "fiub" or values.ndim == 0 or 0 in values.shape:
         raise ValueError(
-            f"Expected argument `{name}` to be an array of numbers, [N] or [N, ...]. "
-            f"Received: {name} of dtype {values.dtype} and shape {values.shape}"
+            f"Invalid value for argument `{name}`. Expected a non-empty numeric array "
+            "of shape [N] or [N, ...]. "
+            f"Received: {name}.dtype={values.dtype}, {name}.shape={values.shape}"
         )
     if len(values) < _MIN_SAMPLES:
         raise ValueError(
-            f"Expected argument `{name}` to hold at least {_MIN_SAMPLES} samples. "
+            f"Invalid value for argument `{name}`. Expected at least {_MIN_SAMPLES} "
+            "samples. "
             f"Received: {name}.shape={values.shape}"
         )
     values = values.astype("float64")
     if not np.isfinite(values).all():
         raise ValueError(
-            f"Expected argument `{name}` to hold finite numbers. "
-            "Received: NaN or inf among them"
+            f"Invalid value for argument `{name}`. Expected finite values. "
+            f"Received: {name} with NaN or infinity"
         )
     if values.ndim == 1:
         values = values[:, np.newaxis]
@@ -282,7 +293,7 @@ def _standardised(name, values):
 
 
 def _split(size, validation_split, test_split, seed):
-    """Indices of training, validation and test samples."""
+    """Returns indices of the training, validation and test samples."""
     shares = (validation_split, test_split)
     valid = (
         all(isinstance(share, float) and 0 < share < 1 for share in shares)
@@ -292,9 +303,9 @@ def _split(size, validation_split, test_split, seed):
     if not valid or size - sum(counts) < 2 or min(counts) < 2:
         raise ValueError(
             "Invalid value for arguments `validation_split` and `test_split`. Expected "
-            "parts between 0 and 1 that leave two samples for each of training, "
+            "floats between 0 and 1 that leave at least two samples each for training, "
             f"validation and test. Received: validation_split={validation_split!r}, "
-            f"test_split={test_split!r}, with {size} samples"
+            f"test_split={test_split!r} for {size} samples"
         )
     order = np.random.default_rng(seed).permutation(size)
     test = counts[0] + counts[1]
@@ -302,10 +313,12 @@ def _split(size, validation_split, test_split, seed):
 
 
 def _batches(x, y, batch_size, seed=None):
-    """Batches `((x, y),)` of one size, shuffled if there is a seed."""
+    """Returns a dataset of batches `((x, y),)` of one size, shuffled if `seed` is
+    given.
+    """
     size = min(batch_size, len(x))
     data = tf.data.Dataset.from_tensor_slices((x, y))
     if seed is not None:
         data = data.shuffle(len(x), seed=seed)
-    # A smaller last batch would be a looser bound.
+    # A smaller last batch would give a looser bound.
     return data.batch(size, drop_remainder=True).map(lambda x, y: ((x, y),))

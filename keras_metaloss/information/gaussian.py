@@ -1,4 +1,4 @@
-"""Mutual information that a Gaussian of the same covariance would have."""
+"""Mutual information of a Gaussian fitted to the samples."""
 
 from __future__ import annotations
 
@@ -23,29 +23,33 @@ def mutual_information_gaussian(
     validate_args: bool = False,
     name: str | None = None,
 ) -> tf.Tensor:
-    """Mutual information of a Gaussian with the covariance of the samples, in nats.
+    """Computes mutual information of a Gaussian fitted to the samples, in nats.
 
-    `I = -1/2 sum_c log(1 - r_c^2)` over the canonical correlations `r_c`; in one
-    dimension `-log(1 - r^2) / 2`. Right for jointly Gaussian variables, blind to what
-    correlation does not show. Linear relations give inf. Differentiable.
+    `I = -1/2 sum_c log(1 - r_c^2)` over the canonical correlations `r_c`. In one
+    dimension, this is `-log(1 - r^2) / 2`. The estimate is consistent for jointly
+    Gaussian variables, and ignores any dependence that is not linear. Linear relations
+    give infinity.
 
     Args:
-        x: samples, `[N]` or `[N, Dx]`, of a float dtype.
-        y: samples paired with those of `x`, `[N]` or `[N, Dy]`.
-        preprocess: `None`, `"standardize"` (no effect here) or `"rank"`, which makes
-            this `mutual_information_gaussian_copula`.
-        validate_args: whether to assert finite data in a graph; run eagerly this is
-            checked always.
-        name: name of the operation.
+        x: Samples of shape `[N]` or `[N, Dx]`, with a floating-point dtype.
+        y: Samples paired with `x`, of shape `[N]` or `[N, Dy]`, with a floating-point
+            dtype.
+        preprocess: `None`, `"standardize"` (no effect on this estimator) or `"rank"`
+            (replaces each column by its normal scores, which gives
+            `mutual_information_gaussian_copula`). Defaults to `None`.
+        validate_args: Whether to assert in graph mode that the data are finite. Eager
+            mode always checks this. Defaults to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar of the dtype of `x`; 0, with a finite gradient, if `x` or `y` is
-        constant.
+        Scalar tensor with the dtype of `x`. Differentiable. 0, with a finite gradient,
+        if `x` or `y` is constant.
 
     Raises:
-        TypeError: if the data are not of a float dtype.
-        ValueError: if shapes do not fit, data are not finite or, run eagerly, columns
-            of `x` (or of `y`) are linearly dependent or not fewer than samples.
+        TypeError: If `x` or `y` does not have a floating-point dtype.
+        ValueError: If a shape is invalid, if the data are not finite or, in eager mode,
+            if the columns of `x` or of `y` are linearly dependent or not fewer than the
+            samples.
 
     Example:
 
@@ -62,7 +66,7 @@ def mutual_information_gaussian(
         x, y = as_pair(x, y, preprocess, validate_args)
         dtype = x.dtype
         x, y = tf.cast(x, tf.float64), tf.cast(y, tf.float64)
-        # Constant columns become exactly zero, whatever their mean rounds to.
+        # Constant columns become exactly zero, in spite of rounding in their mean.
         both, _ = in_units_of_range(tf.concat([x, y], axis=1))
         both -= tf.reduce_mean(both, axis=0)
         size = tf.cast(tf.shape(both)[0], both.dtype)
@@ -73,25 +77,30 @@ def mutual_information_gaussian(
 def mutual_information_gaussian_copula(
     x: Any, y: Any, validate_args: bool = False, name: str | None = None
 ) -> tf.Tensor:
-    """Mutual information of a Gaussian copula, in nats.
+    """Computes mutual information of a Gaussian copula, in nats.
 
-    `mutual_information_gaussian` of normal scores: each column is replaced by the
-    normal quantiles of its ranks first, so monotone changes of any column do not
-    matter. A lower bound of the information in the limit of many samples if the copula
-    of each side is Gaussian.
+    This is `mutual_information_gaussian` of normal scores: each column is first
+    replaced by the normal quantiles of its ranks, so monotonic transformations of a
+    column do not change the value. In the limit of many samples, it is a lower bound on
+    mutual information if the copulas of `x` and of `y` are Gaussian.
 
     Args:
-        x: samples, `[N]` or `[N, Dx]`, of a float dtype.
-        y: samples paired with those of `x`, `[N]` or `[N, Dy]`.
-        validate_args: whether to assert finite data in a graph; run eagerly this is
-            checked always.
-        name: name of the operation.
+        x: Samples of shape `[N]` or `[N, Dx]`, with a floating-point dtype.
+        y: Samples paired with `x`, of shape `[N]` or `[N, Dy]`, with a floating-point
+            dtype.
+        validate_args: Whether to assert in graph mode that the data are finite. Eager
+            mode always checks this. Defaults to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar of the dtype of `x`. Not differentiable: ranks are piecewise constant.
+        Scalar tensor with the dtype of `x`. Not differentiable, because ranks are
+        piecewise constant.
 
     Raises:
-        TypeError, ValueError: as `mutual_information_gaussian`.
+        TypeError: If `x` or `y` does not have a floating-point dtype.
+        ValueError: If a shape is invalid, if the data are not finite or, in eager mode,
+            if the columns of `x` or of `y` are linearly dependent or not fewer than the
+            samples.
 
     Example:
 
@@ -118,14 +127,15 @@ def mutual_information_gaussian_copula(
 
 
 def gaussian_information(covariance: tf.Tensor, split: int) -> tf.Tensor:
-    """Information between the first `split` variables and the others.
+    """Computes mutual information between the first `split` variables and the others.
 
     Args:
-        covariance: `[D, D]`. Variables of variance zero are taken as independent.
-        split: how many variables belong to the first side.
+        covariance: Covariance matrix of shape `[D, D]`. Variables of zero variance are
+            treated as independent.
+        split: Number of variables of the first group.
 
     Returns:
-        Scalar.
+        Scalar tensor.
     """
     variance = tf.linalg.diag_part(covariance)
     positive = variance > 0
@@ -137,7 +147,7 @@ def gaussian_information(covariance: tf.Tensor, split: int) -> tf.Tensor:
     if tf.executing_eagerly():
         _check_independent_columns("x", r_x)
         _check_independent_columns("y", r_y)
-    # Canonical correlations are the singular values of L_x^-1 R_xy L_y^-T.
+    # The canonical correlations are the singular values of L_x^-1 R_xy L_y^-T.
     left = tf.linalg.triangular_solve(tf.linalg.cholesky(r_x), r_xy)
     c = tf.linalg.triangular_solve(tf.linalg.cholesky(r_y), tf.transpose(left))
     if c.shape[0] < c.shape[1]:
@@ -154,7 +164,7 @@ def _check_independent_columns(name, correlation):
     smallest = float(tf.reduce_min(tf.linalg.eigvalsh(correlation)))
     if smallest < 1e3 * correlation.shape[0] * np.finfo("float64").eps:
         raise ValueError(
-            f"Expected columns of argument `{name}` that are linearly independent, and "
-            "fewer than samples. Received: a correlation matrix with smallest "
-            f"eigenvalue {smallest:.3g}"
+            f"Invalid value for argument `{name}`. Expected linearly independent "
+            "columns, and fewer columns than samples. Received: a correlation matrix "
+            f"with smallest eigenvalue {smallest:.3g}"
         )

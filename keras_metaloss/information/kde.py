@@ -1,4 +1,4 @@
-"""Entropy and mutual information by Gaussian kernels."""
+"""Entropy and mutual information from Gaussian kernel densities."""
 
 from __future__ import annotations
 
@@ -27,28 +27,30 @@ def entropy_kde(
     validate_args: bool = False,
     name: str | None = None,
 ) -> tf.Tensor:
-    """Differential entropy of samples by a Gaussian kernel density, in nats.
+    """Computes the differential entropy of a Gaussian kernel density, in nats.
 
-    `H = -mean_i log p(x_i)` with `p(x) = mean_j prod_d N(x_d; x_jd, h_d^2)`.
-    Differentiable, the bandwidth as well. Constant columns give -inf.
+    `H = -mean_i log p(x_i)` with `p(x) = mean_j prod_d N(x_d; x_jd, h_d^2)`. The
+    estimate is differentiable, including the bandwidth. Constant columns give `-inf`.
 
     Args:
-        x: samples, `[N]` or `[N, D]`, of a float dtype.
-        bandwidth: `"scott"`, `h_d = s_d N^(-1 / (D + 4))` with `s_d` the standard
-            deviation of column d; `"silverman"`, that times
-            `(4 / (D + 2))^(1 / (D + 4))`; or the number h for all columns.
-        leave_one_out: whether the density at a sample leaves that sample's kernel out.
-            Otherwise entropies come out too low.
-        validate_args: whether to assert finite data in a graph; run eagerly this is
-            checked always.
-        name: name of the operation.
+        x: Samples of shape `[N]` or `[N, D]`, with a floating-point dtype.
+        bandwidth: `"scott"` uses `h_d = s_d N^(-1 / (D + 4))`, where `s_d` is the
+            standard deviation of column `d`. `"silverman"` multiplies this by
+            `(4 / (D + 2))^(1 / (D + 4))`. A positive number is the bandwidth of all
+            columns. Defaults to `"scott"`.
+        leave_one_out: Whether to exclude the kernel of a sample from the density at
+            that sample. If `False`, the entropy is biased downwards. Defaults to
+            `True`.
+        validate_args: Whether to assert in graph mode that the data are finite. Eager
+            mode always checks this. Defaults to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar of the dtype of `x`.
+        Scalar tensor with the dtype of `x`.
 
     Raises:
-        TypeError: if `x` is not of a float dtype.
-        ValueError: if shapes or arguments do not fit, or data are not finite.
+        TypeError: If `x` does not have a floating-point dtype.
+        ValueError: If a shape or an argument is invalid, or if the data are not finite.
 
     Example:
 
@@ -80,26 +82,35 @@ def mutual_information_kde(
     validate_args: bool = False,
     name: str | None = None,
 ) -> tf.Tensor:
-    """Mutual information of samples by a Gaussian kernel density, in nats.
+    """Computes mutual information from a Gaussian kernel density, in nats.
 
-    `I = mean_i log[p(x_i, y_i) / (p(x_i) p(y_i))]`, the marginals being those of the
-    joint kernel density: all three use the bandwidths of the joint one. Differentiable;
-    for correlated variables it is below the truth, for the kernels smear them.
+    `I = mean_i log[p(x_i, y_i) / (p(x_i) p(y_i))]`. The marginals are those of the
+    joint kernel density, so all three densities use the bandwidths of the joint
+    density. The estimate is differentiable. For correlated variables, it is biased
+    downwards, because the kernels smooth the joint density.
 
     Args:
-        x: samples, `[N]` or `[N, Dx]`, of a float dtype.
-        y: samples paired with those of `x`, `[N]` or `[N, Dy]`.
-        bandwidth: as in `entropy_kde`, of the joint density.
-        leave_one_out: as in `entropy_kde`.
-        preprocess: `None`, `"standardize"` or `"rank"`.
-        validate_args: as in `entropy_kde`.
-        name: name of the operation.
+        x: Samples of shape `[N]` or `[N, Dx]`, with a floating-point dtype.
+        y: Samples paired with `x`, of shape `[N]` or `[N, Dy]`, with a floating-point
+            dtype.
+        bandwidth: Bandwidth of the joint density, where `D = Dx + Dy`. `"scott"` uses
+            `h_d = s_d N^(-1 / (D + 4))`, where `s_d` is the standard deviation of
+            column `d`. `"silverman"` multiplies this by `(4 / (D + 2))^(1 / (D + 4))`.
+            A positive number is the bandwidth of all columns. Defaults to `"scott"`.
+        leave_one_out: Whether to exclude the kernel of a sample from the densities at
+            that sample. Defaults to `True`.
+        preprocess: `None`, `"standardize"` (standardizes each column) or `"rank"`
+            (replaces each column by its normal scores). Defaults to `None`.
+        validate_args: Whether to assert in graph mode that the data are finite. Eager
+            mode always checks this. Defaults to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar of the dtype of `x`; 0 if `x` or `y` is constant.
+        Scalar tensor with the dtype of `x`; 0 if `x` or `y` is constant.
 
     Raises:
-        TypeError, ValueError: as `entropy_kde`.
+        TypeError: If `x` or `y` does not have a floating-point dtype.
+        ValueError: If a shape or an argument is invalid, or if the data are not finite.
 
     Example:
 
@@ -138,19 +149,21 @@ def _check_bandwidth(bandwidth):
     if not valid:
         raise ValueError(
             "Invalid value for argument `bandwidth`. Expected 'scott', 'silverman' or "
-            f"a positive number. Received: bandwidth={bandwidth!r}"
+            f"a finite positive number. Received: bandwidth={bandwidth!r}"
         )
 
 
 def _bandwidths(x, units, bandwidth, dimensions):
-    """`[D]`, for a density of so many dimensions in all, in units of the columns."""
+    """Returns bandwidths `[D]` in units of the columns. `dimensions` counts those of
+    the whole density.
+    """
     if not isinstance(bandwidth, str):
         return tf.constant(bandwidth, x.dtype) / units
     size = tf.cast(tf.shape(x)[0], x.dtype)
     factor = size ** (-1 / (dimensions + 4))
     if bandwidth == "silverman":
         factor *= (4 / (dimensions + 2)) ** (1 / (dimensions + 4))
-    # The sample deviation, N - 1 below; zero has no gradient through the root.
+    # Sample standard deviation (denominator N - 1), with a finite gradient at zero.
     variance = tf.math.reduce_variance(x, axis=0) * size / (size - 1)
     positive = variance > 0
     deviation = tf.sqrt(tf.where(positive, variance, tf.ones_like(variance)))
@@ -162,10 +175,11 @@ def _not_zero(h):
 
 
 def _log_densities(spaces, leave_one_out):
-    """Log kernel densities `[N]` at the samples themselves, bandwidth 1.
+    """Computes log kernel densities `[N]` at the samples themselves, with bandwidth 1.
 
-    One for each space and, with several spaces, one more for all together. Memory is
-    O(block x N), times the number of blocks when a gradient is taken.
+    Returns one density per space and, for several spaces, also the joint density.
+    Memory is O(block x N), multiplied by the number of blocks if a gradient is
+    computed.
     """
     size = tf.shape(spaces[0])[0]
     columns = tf.range(size)

@@ -1,4 +1,4 @@
-"""Mutual information of continuous samples: Kraskov, Stoegbauer and Grassberger."""
+"""KSG estimator of mutual information (Kraskov, Stoegbauer and Grassberger)."""
 
 from __future__ import annotations
 
@@ -27,39 +27,46 @@ def mutual_information_ksg(
     validate_args: bool = False,
     name: str | None = None,
 ) -> tf.Tensor:
-    """Mutual information of continuous samples by nearest neighbours (KSG), in nats.
+    """Computes the nearest-neighbor (KSG) estimate of mutual information, in nats.
 
     `I = psi(k) + psi(N) - mean_i[psi(n_x(i) + 1) + psi(n_y(i) + 1)]`, where `n_x(i)`
-    counts the samples closer in x than the k-th neighbour in the joint space, all
-    distances being maxima over coordinates. `variant=2` uses the sides of the rectangle
-    around the k neighbours: less bias with unequal scales, and of no use with ties.
+    counts the samples that are closer in `x` than the k-th neighbor in the joint space.
+    Distances are maxima over coordinates. `variant=2` uses the sides of the rectangle
+    around the `k` neighbors: it has less bias for variables of different scales, and
+    does not support ties. If only some samples are tied, variant 1 emits a
+    `UserWarning`.
 
-    Bias and variance: low for a few dimensions and moderate information; far too low
-    when I is large (`x = y`, whose truth is infinite, gives `psi(N) - psi(k)`). The
-    estimate is not clipped: below zero it means zero. It is not differentiable, for
-    counts are piecewise constant. Memory is O(N) and time O(N^2); run eagerly with
-    SciPy installed, neighbours come from a tree, up to ten dimensions together.
+    Bias and variance are low for a few dimensions and moderate mutual information. If
+    the mutual information is large, the estimate is far too low: for `x = y`, where the
+    true value is infinite, it is `psi(N) - psi(k)`. The estimate is not clipped, so it
+    can be negative. It is not differentiable, because counts are piecewise constant.
+    Memory is O(N) and time is O(N^2). In eager mode with SciPy installed, a k-d tree
+    finds the neighbors for up to ten dimensions in total.
 
     Args:
-        x: samples, `[N]` or `[N, Dx]`, of a float dtype.
-        y: samples paired with those of `x`, `[N]` or `[N, Dy]`.
-        n_neighbors: k; larger means less variance and more bias.
-        variant: 1 or 2, as numbered in the paper.
-        preprocess: `None`, `"standardize"` (columns to deviation 1) or `"rank"`
-            (columns to their normal scores; helps with heavy tails).
-        validate_args: whether to assert finite data without ties in a graph; run
-            eagerly this is checked always. Without, a graph gives NaN.
-        name: name of the operation.
+        x: Samples of shape `[N]` or `[N, Dx]`, with a floating-point dtype.
+        y: Samples paired with `x`, of shape `[N]` or `[N, Dy]`, with a floating-point
+            dtype.
+        n_neighbors: Number of neighbors `k`. A larger value reduces the variance and
+            increases the bias. Defaults to `3`.
+        variant: 1 or 2, as numbered in the paper. Defaults to `1`.
+        preprocess: `None`, `"standardize"` (scales each column to standard deviation 1)
+            or `"rank"` (replaces each column by its normal scores, for heavy-tailed
+            data). Defaults to `None`.
+        validate_args: Whether to assert in graph mode that the data are finite and
+            without ties. Eager mode always checks this. Without the assertion, graph
+            mode returns NaN. Defaults to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar of the dtype of `x`.
+        Scalar tensor with the dtype of `x`. Not differentiable.
 
     Raises:
-        TypeError: if the data are not of a float dtype.
-        ValueError: if shapes do not fit, data are not finite, `n_neighbors` is not
-            below N, or data are tied: every sample has k duplicates or, for variant 2,
-            some sample equals its neighbours in x or y. Some tied samples in variant 1
-            give a warning.
+        TypeError: If `x` or `y` does not have a floating-point dtype.
+        ValueError: If a shape is invalid, if the data are not finite, if `n_neighbors`
+            is not less than `N`, or if the data are tied. Data are tied if every sample
+            has at least `k` duplicates or, for variant 2, if any sample equals its
+            neighbors in `x` or `y`.
 
     Example:
 
@@ -82,7 +89,7 @@ def mutual_information_ksg(
         x, y = as_points(x), as_points(y)
         distance, index = nearest(tf.concat([x, y], axis=1), k)
         size = tf.cast(tf.shape(x)[0], x.dtype)
-        # Counts here include the sample itself.
+        # The counts include the sample itself.
         if variant == 1:
             radius = distance[:, -1]
             tied = radius <= 0
@@ -109,6 +116,6 @@ def mutual_information_ksg(
 
 
 def _side(points, index):
-    """How far the farthest of the k neighbours is in this variable, `[N]`."""
+    """Returns the largest distance in one variable among the `k` neighbors, `[N]`."""
     gap = tf.abs(tf.gather(points, index) - points[:, tf.newaxis])
     return tf.reduce_max(gap, axis=[1, 2])

@@ -1,4 +1,4 @@
-"""Mutual information of mixtures of discrete and continuous samples."""
+"""Mutual information of mixed discrete and continuous samples."""
 
 from __future__ import annotations
 
@@ -25,36 +25,39 @@ def mutual_information_mixed_ksg(
     validate_args: bool = False,
     name: str | None = None,
 ) -> tf.Tensor:
-    """Mutual information of discrete, continuous or mixed samples, in nats.
+    """Computes mutual information of discrete, continuous or mixed samples, in nats.
 
-    `I = mean_i[psi(k_i) + log N - psi(n_x(i)) - psi(n_y(i))]`. Around sample i, `n_x`
-    and `n_y` count the samples (i among them) that are closer than its k-th neighbour
-    in the joint space; where that neighbour is at distance zero, `k_i`, `n_x` and `n_y`
-    count equal samples instead. On data without ties this is `mutual_information_ksg`
-    up to `log N - psi(N)`, about `1 / (2 N)`; on labels it is the plug-in estimate with
-    digamma for the logarithm. A constant variable gives exactly 0.
+    `I = mean_i[psi(k_i) + log N - psi(n_x(i)) - psi(n_y(i))]`. `n_x(i)` and `n_y(i)`
+    count the samples (including `i`) that are closer to sample `i` than its k-th
+    neighbor in the joint space. If that neighbor is at distance zero, `k_i`, `n_x(i)`
+    and `n_y(i)` count the samples equal to sample `i` instead. For data without ties,
+    the estimate equals `mutual_information_ksg` up to `log N - psi(N)`, which is about
+    `1 / (2 N)`. For labels, it equals the plug-in estimate with digamma functions
+    instead of logarithms. A constant variable gives exactly 0.
 
-    This is the estimator of the authors' code. Algorithm 1 of their paper counts
-    samples at the same distance too and takes `log(n + 1)`, which is far too low
-    (0.22 for 0.58 nats of correlated Gaussians, N = 10,000).
+    This is the estimator of the authors' code. Algorithm 1 of the paper also counts
+    samples at the same distance and uses `log(n + 1)`, which gives values that are far
+    too low (0.22 instead of 0.58 nats for correlated Gaussians and N = 10,000).
 
     Args:
-        x: samples, `[N]` or `[N, Dx]`, of a float dtype.
-        y: samples paired with those of `x`, `[N]` or `[N, Dy]`.
-        n_neighbors: k.
-        preprocess: `None`, `"standardize"` or `"rank"`, as in `mutual_information_ksg`;
-            it leaves equal values equal.
-        validate_args: whether to assert finite data in a graph; run eagerly this is
-            checked always.
-        name: name of the operation.
+        x: Samples of shape `[N]` or `[N, Dx]`, with a floating-point dtype.
+        y: Samples paired with `x`, of shape `[N]` or `[N, Dy]`, with a floating-point
+            dtype.
+        n_neighbors: Number of neighbors `k`. Defaults to `3`.
+        preprocess: `None`, `"standardize"` (scales each column to standard deviation 1)
+            or `"rank"` (replaces each column by its normal scores). Equal values stay
+            equal. Defaults to `None`.
+        validate_args: Whether to assert in graph mode that the data are finite. Eager
+            mode always checks this. Defaults to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar of the dtype of `x`. Not differentiable.
+        Scalar tensor with the dtype of `x`. Not differentiable.
 
     Raises:
-        TypeError: if the data are not of a float dtype.
-        ValueError: if shapes do not fit, data are not finite, or `n_neighbors` is not
-            below N.
+        TypeError: If `x` or `y` does not have a floating-point dtype.
+        ValueError: If a shape is invalid, if the data are not finite, or if
+            `n_neighbors` is not less than `N`.
 
     Example:
 
@@ -75,7 +78,7 @@ def mutual_information_mixed_ksg(
         joint = tf.concat([x, y], axis=1)
         radius = nearest(joint, k)[0][:, -1]
         tied = radius <= 0
-        # Within a tiny radius lie equal samples only.
+        # Only equal samples are within the tiny radius.
         radius = tf.maximum(radius, tf.constant(TINY, x.dtype))
         n_x, n_y = count_within(x, radius), count_within(y, radius)
         equal = tf.where(tied, _count_tied(joint, radius, tied), float(k))
@@ -89,7 +92,7 @@ def mutual_information_mixed_ksg(
 
 
 def _count_tied(joint, radius, tied):
-    """Counts in the joint space, which only tied samples need."""
+    """Counts samples in the joint space, if any sample is tied."""
     return tf.cond(
         tf.reduce_any(tied),
         lambda: count_within(joint, radius),

@@ -1,4 +1,4 @@
-"""Entropy of mixture distributions, which TFP does not have."""
+"""Entropy of mixture distributions, which TFP does not implement."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ tfd = tfp.distributions
 
 _METHODS = ("pairwise_kl", "pairwise_bhattacharyya", "quadrature", "monte_carlo")
 _NODES = 8
-# Breakpoints of the integral in units of a component's scale: dense in the middle, and
-# far enough out for the tails of a Cauchy distribution.
+# Breakpoints of the integral, in units of a component's scale. They are dense in the
+# center and extend far enough for the tails of a Cauchy distribution.
 _BREAKPOINTS = np.sinh(np.linspace(-20, 20, 81))
 _MASS_TOLERANCE = 1e-3
 
@@ -29,35 +29,36 @@ def entropy_mixture(
     seed: int = 0,
     name: str | None = None,
 ) -> tf.Tensor:
-    """Differential entropy of a mixture distribution, in nats.
+    """Computes the differential entropy of a mixture distribution, in nats.
 
-    With components `p_i` of weights `c_i`:
+    For components `p_i` with weights `c_i`:
 
     - `"pairwise_kl"`: `sum_i c_i [H(p_i) - log sum_j c_j exp(-KL(p_i || p_j))]`, an
-      upper bound. Any family whose KL divergence TFP knows.
-    - `"pairwise_bhattacharyya"`: the same with the Bhattacharyya distance, a lower
-      bound. Gaussian components, scalar or vector.
-    - `"quadrature"`: `-int p log p`, by Gauss-Legendre on panels laid around every
-      component. Scalar mixtures; time and memory grow with the square of the number of
-      components.
-    - `"monte_carlo"`: `-mean log p` of samples. Any mixture; no gradient with respect
-      to where samples fall, unless the distribution reparameterises.
+      upper bound, for any family whose KL divergence TFP implements.
+    - `"pairwise_bhattacharyya"`: the same formula with the Bhattacharyya distance, a
+      lower bound, for scalar or vector Gaussian components.
+    - `"quadrature"`: `-int p log p`, by Gauss-Legendre quadrature on panels around each
+      component, for scalar mixtures. Time and memory grow with the square of the number
+      of components.
+    - `"monte_carlo"`: `-mean log p` of random samples, for any mixture. The gradient
+      through the samples is available only for reparameterized distributions.
 
     Args:
-        dist: a `tfd.MixtureSameFamily`; `"monte_carlo"` takes any distribution with
+        dist: A `tfd.MixtureSameFamily`. `"monte_carlo"` accepts any distribution with
             `sample` and `log_prob`.
-        method: as above.
-        num_samples: samples of `"monte_carlo"`.
-        seed: seed of `"monte_carlo"`.
-        name: name of the operation.
+        method: One of the methods above. Defaults to `"pairwise_kl"`.
+        num_samples: Number of samples of `"monte_carlo"`. Defaults to `10_000`.
+        seed: Non-negative integer, the seed of `"monte_carlo"`. Defaults to `0`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Tensor of the batch shape of `dist`. Where the panels of `"quadrature"` miss
-        more than 0.001 of the mass it is NaN in a graph and under XLA.
+        Tensor with the batch shape of `dist`. Entries where `"quadrature"` misses more
+        than 0.001 of the probability mass are NaN in graph mode and under XLA.
 
     Raises:
-        TypeError: if `dist` is not what the method needs.
-        ValueError: if the method is not known or, run eagerly, quadrature misses mass.
+        TypeError: If the method does not support `dist`.
+        ValueError: If `method` is unknown or, in eager mode, if `"quadrature"` misses
+            more than 0.001 of the probability mass.
 
     Example:
 
@@ -81,8 +82,8 @@ def entropy_mixture(
             return -tf.reduce_mean(dist.log_prob(samples), axis=0)
         if not isinstance(dist, tfd.MixtureSameFamily):
             raise TypeError(
-                f"Expected argument `dist` to be a `tfd.MixtureSameFamily` with "
-                f"method={method!r}. Received: dist={dist}"
+                "Invalid value for argument `dist`. Expected a `tfd.MixtureSameFamily` "
+                f"with method={method!r}. Received: dist={dist}"
             )
         if method == "quadrature":
             return _quadrature(dist)
@@ -102,21 +103,22 @@ def _pairwise(mixture, components, distances):
 
 
 def _kl(components):
-    """KL divergences `[..., K, K]` of each component from each."""
+    """Computes KL divergences `[..., K, K]` between all pairs of components."""
     one, other = components[..., tf.newaxis], components[..., tf.newaxis, :]
     return tfd.kl_divergence(one, other)
 
 
 def _bhattacharyya(components):
-    """Bhattacharyya distances `[..., K, K]` of Gaussian components."""
+    """Computes Bhattacharyya distances `[..., K, K]` of Gaussian components."""
     inner = components
     while isinstance(inner, tfd.Independent):
         inner = inner.distribution
     gaussian = (tfd.Normal, tfd.MultivariateNormalLinearOperator)
     if not isinstance(inner, gaussian):
         raise TypeError(
-            "Expected Gaussian components with method='pairwise_bhattacharyya'. "
-            f"Received: components_distribution={components}"
+            "Invalid value for argument `dist`. Expected Gaussian components with "
+            "method='pairwise_bhattacharyya'. "
+            f"Received: dist.components_distribution={components}"
         )
     mean = components.mean()
     if isinstance(inner, tfd.MultivariateNormalLinearOperator):
@@ -128,8 +130,8 @@ def _bhattacharyya(components):
         covariance = tf.linalg.diag(components.variance())
     else:
         raise TypeError(
-            "Expected scalar or vector components. "
-            f"Received: components_distribution={components}"
+            "Invalid value for argument `dist`. Expected scalar or vector components. "
+            f"Received: dist.components_distribution={components}"
         )
     gap = mean[..., :, tf.newaxis, :] - mean[..., tf.newaxis, :, :]
     between = (
@@ -150,8 +152,9 @@ def _quadrature(dist):
     components = dist.components_distribution
     if components.event_shape.rank != 0:
         raise TypeError(
-            "Expected scalar components with method='quadrature'. Received: "
-            f"components_distribution={components}"
+            "Invalid value for argument `dist`. Expected scalar components with "
+            "method='quadrature'. "
+            f"Received: dist.components_distribution={components}"
         )
     location, scale = _location_and_scale(components)
     location, scale = tf.stop_gradient(location), tf.stop_gradient(scale)
@@ -161,7 +164,7 @@ def _quadrature(dist):
     )
     batch = tf.shape(ends)[:-2]
     ends = tf.reshape(ends, tf.concat([batch, [-1]], axis=0))
-    # The ends of the supports that TFP's families have.
+    # 0 and 1 are the finite ends of the supports of TFP's families.
     support = tf.ones(tf.concat([batch, [2]], axis=0), dtype) * tf.constant(
         [0.0, 1.0], dtype
     )
@@ -176,7 +179,7 @@ def _quadrature(dist):
     rank = points.shape.rank
     log_p = dist.log_prob(tf.transpose(points, [rank - 1, *range(rank - 1)]))
     log_p = tf.transpose(log_p, [*range(1, rank), 0])
-    # Outside the support some families give NaN; the check of mass judges that.
+    # Some families return NaN outside their support; the mass is checked below.
     inside = tf.math.is_finite(log_p)
     log_p = tf.where(inside, log_p, tf.zeros_like(log_p))
     p = tf.where(inside, tf.exp(log_p), tf.zeros_like(log_p))
@@ -185,8 +188,9 @@ def _quadrature(dist):
     missed = ~(tf.abs(mass - 1) <= _MASS_TOLERANCE)
     if tf.executing_eagerly() and tf.reduce_any(missed):
         raise ValueError(
-            "Expected a density that quadrature can follow; use method='monte_carlo'. "
-            f"Received: dist={dist}, whose mass came out as {mass.numpy()}"
+            "Invalid value for argument `dist`. Expected a smooth density with "
+            "method='quadrature'; otherwise use method='monte_carlo'. "
+            f"Received: dist={dist}, with an integrated mass of {mass.numpy()}"
         )
     return tf.where(missed, tf.constant(math.nan, dtype), value)
 

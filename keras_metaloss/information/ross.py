@@ -1,4 +1,4 @@
-"""Mutual information of labels and continuous samples."""
+"""Mutual information of integer labels and continuous samples."""
 
 from __future__ import annotations
 
@@ -32,32 +32,39 @@ def mutual_information_ross(
     validate_args: bool = False,
     name: str | None = None,
 ) -> tf.Tensor:
-    """Mutual information of labels and a continuous variable, in nats.
+    """Computes mutual information of integer labels and a continuous variable, in nats.
 
-    `I = psi(N) + mean_i[psi(k_i) - psi(N_i) - psi(m_i)]`: `N_i` samples share the label
-    of sample i, and `m_i` samples (i among them) are closer to it than its k-th
-    neighbour of the same label. Labels that occur once are left out; labels that occur
-    at most k times use all their samples. Agrees with scikit-learn's
-    `mutual_info_classif` on equal data, but is not clipped at zero.
+    `I = psi(N) + mean_i[psi(k_i) - psi(N_i) - psi(m_i)]`, where `N_i` samples have the
+    label of sample `i`, and `m_i` samples (including `i`) are closer to sample `i` than
+    its k-th neighbor with the same label. Samples whose label occurs once are ignored.
+    For labels that occur at most `k` times, `k_i` is reduced to the number of other
+    samples with the label. The estimate equals scikit-learn's `mutual_info_classif` for
+    the same data, but is not clipped at zero. If only some samples are tied, it emits a
+    `UserWarning`.
 
     Args:
-        labels: integers `[N]` or `[N, 1]`.
-        y: samples, `[N]` or `[N, D]`, of a float dtype.
-        n_neighbors: k.
-        preprocess: `None`, `"standardize"` or `"rank"`, for `y`.
-        validate_args: whether to assert finite data without ties in a graph; run
-            eagerly this is checked always. Without, a graph gives NaN.
-        name: name of the operation.
+        labels: Integer labels of shape `[N]` or `[N, 1]`.
+        y: Samples of shape `[N]` or `[N, D]`, with a floating-point dtype.
+        n_neighbors: Number of neighbors `k`. Defaults to `3`.
+        preprocess: Preprocessing of `y`: `None`, `"standardize"` (standardizes each
+            column) or `"rank"` (replaces each column by its normal scores). Defaults to
+            `None`.
+        validate_args: Whether to assert in graph mode that the data are finite and
+            without ties. Eager mode always checks this. Without the assertion, graph
+            mode returns NaN. Defaults to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar of the dtype of `y`; 0 if `y` or `labels` is constant. Not
+        Scalar tensor with the dtype of `y`; 0 if `y` or `labels` is constant. Not
         differentiable.
 
     Raises:
-        TypeError: if labels are not integers or `y` is not of a float dtype.
-        ValueError: if shapes do not fit, data are not finite, `n_neighbors` is not
-            below N, no label occurs twice, or all samples of a label coincide
-            (`mutual_information_mixed_ksg` is made for that).
+        TypeError: If the labels are not integers or booleans, or if `y` does not have a
+            floating-point dtype.
+        ValueError: If a shape is invalid, if the data are not finite, if `n_neighbors`
+            is not less than `N`, if no label occurs more than once, or if every sample
+            has at least `k` duplicates with the same label. For such data, use
+            `mutual_information_mixed_ksg`.
 
     Example:
 
@@ -87,15 +94,15 @@ def mutual_information_ross(
         size = tf.math.count_nonzero(used, dtype=y.dtype)
         if tf.executing_eagerly() and size == 0:
             raise ValueError(
-                "Expected some label to occur more than once in argument `labels`. "
-                f"Received: {labels.shape[0]} different labels"
+                "Invalid value for argument `labels`. Expected at least one label that "
+                f"occurs more than once. Received: {labels.shape[0]} different labels"
             )
         distance, _ = nearest(y, k, groups=labels)
         found = tf.clip_by_value(same_label - 1, 1, k)
         radius = tf.gather(distance, tf.cast(found, tf.int32) - 1, batch_dims=1)
         tied = used & (radius <= 0)
         radius = tf.maximum(radius, tf.constant(TINY, y.dtype))
-        # At infinity no radius reaches a sample that is left out.
+        # Samples that are not used are moved to infinity, beyond every radius.
         kept = tf.where(used[:, tf.newaxis], y, tf.constant(np.inf, y.dtype))
         closer = tf.maximum(count_within(kept, radius), 1)
         terms = (
@@ -118,7 +125,7 @@ def mutual_information_ross(
 
 
 def _occurrences(labels, dtype):
-    """How often the label of each sample occurs, `[N]`."""
+    """Counts how often the label of each sample occurs, `[N]`."""
     ordered = tf.sort(labels)
     through = tf.searchsorted(ordered, labels, side="right")
     return tf.cast(through - tf.searchsorted(ordered, labels, side="left"), dtype)

@@ -27,28 +27,37 @@ def sliced_mutual_information(
     validate_args: bool = False,
     name: str | None = None,
 ) -> tf.Tensor:
-    """Mean mutual information of random one-dimensional projections, in nats.
+    """Computes the mean mutual information of random projections, in nats.
 
-    `SI(X; Y) = E_{u, v} I(u . X; v . Y)`, with `u` and `v` uniform on unit spheres and
-    each information estimated by `mutual_information_ksg`. It is zero exactly for
-    independent variables, never above `I(X; Y)`, and as easy to estimate in many
-    dimensions as in one; it is NOT an estimate of `I(X; Y)`.
+    `SI(X; Y) = E_{u, v} I(u . X; v . Y)`, where `u` and `v` are uniform on unit
+    spheres, and each term is estimated by `mutual_information_ksg`. Sliced mutual
+    information is zero if and only if the variables are independent, and at most
+    `I(X; Y)`. The accuracy of the estimate does not degrade with the number of
+    dimensions. It is NOT an estimate of `I(X; Y)`.
 
     Args:
-        x: samples, `[N]` or `[N, Dx]`, of a float dtype.
-        y: samples paired with those of `x`, `[N]` or `[N, Dy]`.
-        num_projections: number of random pairs of directions.
-        n_neighbors: k of the estimator.
-        preprocess: `None`, `"standardize"` or `"rank"`, before projecting.
-        seed: the same seed gives the same directions.
-        validate_args: as in `mutual_information_ksg`.
-        name: name of the operation.
+        x: Samples of shape `[N]` or `[N, Dx]`, with a floating-point dtype.
+        y: Samples paired with `x`, of shape `[N]` or `[N, Dy]`, with a floating-point
+            dtype.
+        num_projections: Number of random pairs of directions. Defaults to `32`.
+        n_neighbors: Number of neighbors `k` of the KSG estimator. Defaults to `3`.
+        preprocess: Preprocessing before the projection: `None`, `"standardize"`
+            (standardizes each column) or `"rank"` (replaces each column by its normal
+            scores). Defaults to `None`.
+        seed: Non-negative integer that determines the directions. Defaults to `0`.
+        validate_args: Whether to assert in graph mode that the data are finite and
+            without ties. Eager mode always checks this. Without the assertion, graph
+            mode returns NaN. Defaults to `False`.
+        name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar of the dtype of `x`. Not differentiable.
+        Scalar tensor with the dtype of `x`. Not differentiable.
 
     Raises:
-        TypeError, ValueError: as `mutual_information_ksg`.
+        TypeError: If `x` or `y` does not have a floating-point dtype.
+        ValueError: If a shape or an argument is invalid, if the data are not finite, if
+            `n_neighbors` is not less than `N`, or if every projected sample has at
+            least `k` duplicates.
 
     Example:
 
@@ -85,7 +94,7 @@ def sliced_mutual_information(
             _directions(num_projections, y, [seed, 1]),
         )
         if tf.executing_eagerly():
-            # `tf.map_fn` would convert the estimator to a graph's control flow.
+            # `tf.map_fn` would convert the estimator with AutoGraph.
             values = [one(pair) for pair in zip(*directions, strict=True)]
         else:
             values = tf.map_fn(

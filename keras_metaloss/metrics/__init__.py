@@ -1,4 +1,4 @@
-"""Keras metrics over tasks, and of what predictions tell about targets."""
+"""Keras metrics: mutual information, and confidence intervals over tasks."""
 
 from keras_metaloss.metrics.mutual_information import (
     MutualInformation,

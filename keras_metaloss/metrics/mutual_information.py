@@ -1,4 +1,4 @@
-"""Mutual information of targets and predictions as streaming Keras metrics."""
+"""Streaming Keras metrics of mutual information between targets and predictions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["MutualInformation", "NormalizedMutualInformation"]
 
 
 class _Counts(keras.metrics.Metric):
-    """Counts how often each true class meets each predicted class."""
+    """Base class: counts the pairs of true and predicted classes."""
 
     def __init__(self, num_classes: int | tuple[int, int], name: str | None, dtype):
         super().__init__(name=name, dtype=dtype)
@@ -24,12 +24,13 @@ class _Counts(keras.metrics.Metric):
         sizes = [check_positive_integer("num_classes", size) for size in pair]
         if len(sizes) > 2 or not sizes:
             raise ValueError(
-                "Invalid value for argument `num_classes`. Expected an integer or two. "
+                "Invalid value for argument `num_classes`. Expected a positive integer "
+                "or a pair of positive integers. "
                 f"Received: num_classes={num_classes!r}"
             )
         self.num_classes = num_classes
         self.sizes = (sizes[0], sizes[-1])
-        # Counts stay exact far beyond what float32 holds.
+        # float32 could not represent large counts exactly.
         self.counts = self.add_variable(
             self.sizes, keras.initializers.Zeros(), dtype="float64", name="counts"
         )
@@ -39,8 +40,9 @@ class _Counts(keras.metrics.Metric):
         if predicted.dtype.is_floating:
             if predicted.shape[-1] != self.sizes[1]:
                 raise ValueError(
-                    "Expected `y_pred` to hold integer labels, or scores of shape "
-                    f"[..., {self.sizes[1]}]. Received: y_pred.shape={predicted.shape}"
+                    "Invalid value for argument `y_pred`. Expected integer labels, or "
+                    f"scores of shape [..., {self.sizes[1]}]. "
+                    f"Received: y_pred.shape={predicted.shape}"
                 )
             predicted = tf.argmax(predicted, axis=-1)
         true = tf.cast(tf.reshape(true, [-1]), tf.int64)
@@ -54,11 +56,13 @@ class _Counts(keras.metrics.Metric):
         )
         if tf.executing_eagerly() and not bool(tf.reduce_all(valid)):
             raise ValueError(
-                f"Expected labels of `y_true` from 0 to {self.sizes[0] - 1} and of "
-                f"`y_pred` from 0 to {self.sizes[1] - 1}. Received: other labels "
-                f"among {int(tf.size(true))}"
+                "Invalid value for arguments `y_true` and `y_pred`. Expected integer "
+                f"labels from 0 to {self.sizes[0] - 1} in `y_true` and from 0 to "
+                f"{self.sizes[1] - 1} in `y_pred`. Received: labels out of range "
+                f"among {int(tf.size(true))} examples"
             )
-        # In a graph a wrong label shows as NaN, not as a sample left out.
+        # In graph mode, a label out of range makes the result NaN instead of being
+        # ignored.
         weight = tf.where(valid, weight, tf.constant(np.nan, weight.dtype))
         true = tf.clip_by_value(true, 0, self.sizes[0] - 1)
         predicted = tf.clip_by_value(predicted, 0, self.sizes[1] - 1)
@@ -68,10 +72,10 @@ class _Counts(keras.metrics.Metric):
         self.counts.assign_add(tf.reshape(counts, self.sizes))
 
     def _entropies(self):
-        """Entropies of targets, of predictions and of both; 0 before any sample."""
+        """Returns the entropies of targets, predictions and pairs (0 if empty)."""
         counts = tf.convert_to_tensor(self.counts.value)
         total = tf.reduce_sum(counts)
-        # NaN after a wrong label; without samples the entropies are 0.
+        # The entropies are NaN after a label out of range, and 0 without samples.
         instead = tf.where(tf.equal(total, 0), tf.zeros_like(total), total)
         known = total > 0
         counts = tf.where(known, counts, tf.ones_like(counts))
@@ -97,25 +101,30 @@ def _weights(sample_weight, samples):
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class MutualInformation(_Counts):
-    """Mutual information of true and predicted classes, in nats.
+    """Mutual information between true and predicted classes, in nats.
 
-    `I = H(Y) + H(Y') - H(Y, Y')` of the counts over all batches since the last reset:
-    the value of `kml.information.mutual_information_plug_in` for all samples at once.
-    It does not care what predicted classes are called, so it judges clusters too.
+    `I = H(Y) + H(Y') - H(Y, Y')` of the counts over all batches since the last reset.
+    The result equals `keras_metaloss.information.mutual_information_plug_in` of all
+    samples. It does not depend on the order of the predicted classes, so the metric
+    also evaluates clusterings.
 
     Args:
-        num_classes: number of classes, or `(true, predicted)` numbers.
-        name: name of the metric.
-        dtype: dtype of the result.
+        num_classes: Number of classes, an integer or a pair `(true, predicted)` of
+            integers.
+        name: Name of the metric. Defaults to `"mutual_information"`.
+        dtype: Dtype of the result. Defaults to `None`, which uses
+            `keras.config.floatx()`.
 
     Call arguments:
-        y_true: integer labels, `[N]` or `[N, 1]`.
-        y_pred: scores `[N, K]`, of which the largest counts, or integer labels.
-        sample_weight: `[N]`.
+        y_true: Integer labels of shape `[N]` or `[N, 1]`.
+        y_pred: Scores of shape `[N, K]`, whose argmax is the predicted label, or
+            integer labels of shape `[N]` or `[N, 1]`.
+        sample_weight: Scalar or tensor of shape `[N]`. Defaults to `None`.
 
     Raises:
-        ValueError: if `num_classes` is not positive, scores have another number of
-            classes or, run eagerly, labels are out of range (in a graph: NaN).
+        ValueError: If `num_classes` does not contain positive integers, if the scores
+            do not have `K` columns or, in eager mode, if a label is out of range. In
+            graph mode, a label out of range makes the result NaN.
 
     Example:
 
@@ -144,24 +153,29 @@ class MutualInformation(_Counts):
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class NormalizedMutualInformation(_Counts):
-    """Mutual information of true and predicted classes over their mean entropy.
+    """Normalized mutual information between true and predicted classes.
 
-    `NMI = 2 I(Y; Y') / (H(Y) + H(Y'))`, from 0 to 1: scikit-learn's
-    `normalized_mutual_info_score` of all samples since the last reset. Where both
-    sides are constant it is 1, as there.
+    `NMI = 2 I(Y; Y') / (H(Y) + H(Y'))`, between 0 and 1. The result equals
+    scikit-learn's `normalized_mutual_info_score` of all samples since the last reset.
+    It is 1 if both targets and predictions are constant.
 
     Args:
-        num_classes: number of classes, or `(true, predicted)` numbers.
-        name: name of the metric.
-        dtype: dtype of the result.
+        num_classes: Number of classes, an integer or a pair `(true, predicted)` of
+            integers.
+        name: Name of the metric. Defaults to `"normalized_mutual_information"`.
+        dtype: Dtype of the result. Defaults to `None`, which uses
+            `keras.config.floatx()`.
 
     Call arguments:
-        y_true: integer labels, `[N]` or `[N, 1]`.
-        y_pred: scores `[N, K]`, of which the largest counts, or integer labels.
-        sample_weight: `[N]`.
+        y_true: Integer labels of shape `[N]` or `[N, 1]`.
+        y_pred: Scores of shape `[N, K]`, whose argmax is the predicted label, or
+            integer labels of shape `[N]` or `[N, 1]`.
+        sample_weight: Scalar or tensor of shape `[N]`. Defaults to `None`.
 
     Raises:
-        ValueError: as `MutualInformation`.
+        ValueError: If `num_classes` does not contain positive integers, if the scores
+            do not have `K` columns or, in eager mode, if a label is out of range. In
+            graph mode, a label out of range makes the result NaN.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""How sure the mean of a metric over tasks is."""
+"""Confidence interval of the mean of a metric over tasks."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ __all__ = ["TaskInterval", "per_task_results"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class TaskInterval(keras.metrics.Metric):
-    """Half the width of the 95 % confidence interval of a mean over tasks.
+    """Half-width of the 95 % confidence interval of a mean over tasks.
 
-    `1.96 * s / sqrt(n)` for values of n tasks with sample standard deviation s (n - 1
-    in its denominator); 0 for a single task.
+    `1.96 * s / sqrt(n)` for the values of `n` tasks, where `s` is their sample standard
+    deviation (denominator `n - 1`). The result is 0 for a single task.
 
     Args:
-        name: name of the metric.
-        dtype: dtype of its result.
+        name: Name of the metric. Defaults to `"task_interval"`.
+        dtype: Dtype of the result. Defaults to `None`, which uses
+            `keras.config.floatx()`.
+
+    Call arguments:
+        values: One value per task, of shape `[T]`.
+        sample_weight: Ignored.
 
     Example:
 
@@ -33,14 +38,14 @@ class TaskInterval(keras.metrics.Metric):
 
     def __init__(self, name: str = "task_interval", dtype: str | None = None) -> None:
         super().__init__(name=name, dtype=dtype)
-        # Sums, since replicas are merged by adding; in float64, since the difference
-        # of two of them gives the variance.
+        # Sums can be added across replicas. They are float64, because the variance is
+        # the difference of two of them.
         self.count = self.add_variable((), "zeros", dtype="float64", name="count")
         self.total = self.add_variable((), "zeros", dtype="float64", name="total")
         self.squares = self.add_variable((), "zeros", dtype="float64", name="squares")
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
-        """Adds the values of some tasks, `[T]`."""
+        """Accumulates one value per task, `[T]`."""
         values = tf.reshape(tf.cast(values, tf.float64), [-1])
         self.count.assign_add(tf.cast(tf.size(values), tf.float64))
         self.total.assign_add(tf.reduce_sum(values))
@@ -58,16 +63,17 @@ class TaskInterval(keras.metrics.Metric):
 def per_task_results(
     metric: keras.metrics.Metric, y_true: Any, y_pred: Any, mask: Any = None
 ) -> Any:
-    """What `metric` would say of each task by itself.
+    """Computes the results of `metric` for each task separately.
 
     Args:
-        metric: a built Keras metric; its state is not touched.
-        y_true: targets, `[T, Q, ...]`, or a structure of them.
-        y_pred: predictions, likewise.
-        mask: `[T, Q]`, true for the examples that count; `None` counts all.
+        metric: A built Keras metric. Its state does not change.
+        y_true: Targets of shape `[T, Q, ...]`, or a structure of such tensors.
+        y_pred: Predictions of shape `[T, Q, ...]`, or a structure of such tensors.
+        mask: Boolean tensor of shape `[T, Q]`, true for examples to include. Defaults
+            to `None`, which includes all examples.
 
     Returns:
-        The structure of `metric.result()`, each value `[T]`.
+        The structure of `metric.result()`, with values of shape `[T]`.
     """
 
     def one_task(elements):

@@ -1,4 +1,4 @@
-"""Bounds from score matrices: TFP, the best critic of a Gaussian, and bad scores."""
+"""Bounds from score matrices: TFP, the optimal critic of a Gaussian, invalid scores."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def scores(*shape, seed=0, dtype="float64"):
 
 @pytest.mark.parametrize("name", TFP)
 @pytest.mark.parametrize("shape", [(6, 6), (4, 7), (2, 5, 5)])
-def test_same_as_tfp_where_tfp_is_right(name, shape):
+def test_equals_tfp_where_tfp_is_correct(name, shape):
     ours, tfp_function = TFP[name]
     logu = scores(*shape)
     if shape == (2, 5, 5) and name != "lower_bound_info_nce":
         expected = [tfp_function(matrix) for matrix in logu]
     else:
         expected = tfp_function(logu)
-    # TFP computes in float32 what comes from NumPy.
+    # TFP converts NumPy arrays to float32.
     np.testing.assert_allclose(ours(logu), expected, rtol=2e-6)
 
 
 @pytest.mark.parametrize("name", TFP)
-def test_same_as_tfp_with_a_mask(name):
+def test_equals_tfp_with_a_mask(name):
     ours, tfp_function = TFP[name]
     logu = scores(5, 8)
     mask = np.eye(8, dtype=bool)[[3, 0, 7, 1, 2]]
@@ -78,7 +78,7 @@ def test_batches_masks_unknown_sizes_and_xla(name):
 
 
 @pytest.mark.parametrize("name", BOUNDS)
-def test_gradients_against_central_differences(name):
+def test_gradients_equal_finite_differences(name):
     logu = scores(4, 5)
     tensor = tf.constant(logu)
     with tf.GradientTape() as tape:
@@ -94,7 +94,7 @@ def test_gradients_against_central_differences(name):
 
 @pytest.mark.parametrize("name", BOUNDS)
 @pytest.mark.parametrize("scale", [90.0, 1e4, 1e12])
-def test_huge_scores_stay_finite(name, scale):
+def test_values_and_gradients_of_huge_scores_are_finite(name, scale):
     tensor = tf.constant(scores(6, 6, dtype="float32") * scale)
     with tf.GradientTape() as tape:
         tape.watch(tensor)
@@ -104,8 +104,8 @@ def test_huge_scores_stay_finite(name, scale):
     assert np.isfinite(gradient).all() and np.isfinite(gradient**2).all()
 
 
-# Mean over batches with the best critic, from an independent NumPy implementation:
-# 20 dimensions, true information and batch size to the values to expect.
+# Expected means over batches with the optimal critic in 20 dimensions, computed by an
+# independent NumPy implementation, per true mutual information and batch size.
 ORACLE = {
     (2, 64): (1.83, 2.02, 2.03, 2.40, 2.05, 2.18, 4.46),
     (4, 64): (3.07, 4.04, 4.08, 4.66, 4.27, 4.72, 9.81),
@@ -125,7 +125,7 @@ SPREAD = {
 
 
 def gaussian_log_ratios(truth, size, batches, seed=0):
-    """`log p(y_i|x_j) / p(y_i)` of 20 pairs of correlated coordinates."""
+    """Returns `log p(y_i|x_j) / p(y_i)` for 20 pairs of correlated coordinates."""
     rho = np.sqrt(1 - np.exp(-2 * truth / 20))
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(batches, 1, size, 20))
@@ -136,7 +136,7 @@ def gaussian_log_ratios(truth, size, batches, seed=0):
 
 
 @pytest.mark.parametrize(("truth", "size"), ORACLE)
-def test_the_best_critic_of_a_gaussian(truth, size):
+def test_values_of_the_optimal_gaussian_critic(truth, size):
     batches = 40 if size == 64 else 10
     ratios = tf.constant(gaussian_log_ratios(truth, size, batches))
     values = [
@@ -150,14 +150,14 @@ def test_the_best_critic_of_a_gaussian(truth, size):
     ]
     expected = ORACLE[truth, size], SPREAD[truth, size]
     for value, mean, spread in zip(values, *expected, strict=True):
-        # Two means, ours and the table's, of about ten independent batches or more.
+        # Both are means over at least about ten independent batches.
         assert np.mean(value) == pytest.approx(mean, abs=spread)
-    # Lower bounds with the true baseline are the truth on average as well.
+    # With the true baseline, TUBA is unbiased.
     spread = SPREAD[truth, size][1]
     assert np.mean(info.tuba(ratios)) == pytest.approx(truth, abs=spread)
 
 
-def test_tuba_and_its_relatives():
+def test_tuba_equals_nwj_and_interpolated_in_special_cases():
     logu = scores(6, 6)
     nwj = float(info.lower_bound_nguyen_wainwright_jordan(logu))
     assert float(info.tuba(logu, 1.0)) == pytest.approx(nwj, rel=1e-12)
@@ -168,7 +168,7 @@ def test_tuba_and_its_relatives():
     assert at_zero == pytest.approx(by_rows, rel=1e-12)
 
 
-def test_interpolated_against_its_definition():
+def test_interpolated_equals_its_definition():
     logu, baseline, alpha = scores(5, 5), scores(5, seed=1), 0.3
     joint, others = [], []
     for i in range(5):
@@ -188,7 +188,7 @@ def test_interpolated_against_its_definition():
     expected = 1 + np.mean(joint) - np.mean(others)
     value = float(info.interpolated(logu, alpha, baseline))
     assert value == pytest.approx(expected, rel=1e-12)
-    # At one it is InfoNCE of sets that lack one independent pair each.
+    # For alpha=1, it is InfoNCE with one independent pair left out of each set.
     nce = np.mean(
         [
             logu[i, i] - logsumexp(np.delete(logu[i], j)) + np.log(4)
@@ -205,7 +205,7 @@ def test_info_nce_is_at_most_log_m():
     assert float(info.lower_bound_info_nce(logu)) == pytest.approx(np.log(8))
 
 
-def test_mine_has_the_gradient_of_a_moving_average():
+def test_mine_gradient_uses_the_moving_average():
     average = tf.Variable(-np.inf, dtype=tf.float64)
     batches = [scores(5, 5, seed=seed) for seed in range(3)]
     expected = None
@@ -223,7 +223,7 @@ def test_mine_has_the_gradient_of_a_moving_average():
         np.testing.assert_allclose(tape.gradient(value, tensor), gradient, rtol=1e-9)
 
 
-def test_barber_agakov_and_difference_of_entropies():
+def test_values_from_true_densities_of_a_gaussian():
     rng = np.random.default_rng(0)
     x = rng.normal(size=100_000)
     y = 0.6 * x + 0.8 * rng.normal(size=x.size)
@@ -241,7 +241,7 @@ def test_barber_agakov_and_difference_of_entropies():
 
 
 @pytest.mark.parametrize("name", BOUNDS)
-def test_wrong_scores(name):
+def test_invalid_scores_raise(name):
     bound = BOUNDS[name]
     with pytest.raises(ValueError, match="matrix.*shape=\\(3,\\)"):
         bound(np.zeros(3))
@@ -253,14 +253,14 @@ def test_wrong_scores(name):
         bound(np.zeros((3, 3), "int32"))
     with pytest.raises(ValueError, match="NaN"):
         bound(np.full((3, 3), np.nan))
-    with pytest.raises(ValueError, match="one entry in each row.*\\[1, 2, 0\\]"):
+    with pytest.raises(ValueError, match="one true entry per row.*\\[1, 2, 0\\]"):
         mask = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0]], bool)
         bound(np.zeros((3, 3)), joint_sample_mask=mask)
     with pytest.raises(ValueError, match="joint_sample_mask.shape=\\(2, 2\\)"):
         bound(np.zeros((3, 3)), joint_sample_mask=np.eye(2))
 
 
-def test_validate_args_asserts_in_a_graph():
+def test_validate_args_asserts_in_graph_mode():
     spec = [tf.TensorSpec([None, None], tf.float32)] * 2
 
     @tf.function(input_signature=spec)
@@ -268,13 +268,13 @@ def test_validate_args_asserts_in_a_graph():
         return info.donsker_varadhan(logu, mask, validate_args=True)
 
     assert float(bound(tf.zeros([2, 2]), tf.eye(2))) == 0.0
-    with pytest.raises(tf.errors.InvalidArgumentError, match="one entry"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="one true entry per row"):
         bound(tf.zeros([2, 2]), tf.ones([2, 2]))
     with pytest.raises(tf.errors.InvalidArgumentError, match="N <= M"):
         bound(tf.zeros([3, 2]), tf.constant([[1.0, 0.0]] * 3))
 
 
-def test_wrong_numbers():
+def test_other_invalid_arguments_raise():
     logu = scores(3, 3)
     for alpha in (-0.1, 1.5, True):
         with pytest.raises(ValueError, match="`alpha`"):
@@ -284,7 +284,7 @@ def test_wrong_numbers():
             info.smile(logu, clip)
     with pytest.raises(ValueError, match="`decay`"):
         info.mine(logu, tf.Variable(0.0, dtype=tf.float64), decay=1.0)
-    with pytest.raises(ValueError, match="one matrix"):
+    with pytest.raises(ValueError, match="`logu`.*single matrix"):
         info.mine(scores(2, 3, 3), tf.Variable(0.0, dtype=tf.float64))
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="`log_marginal`.*equal shapes"):
         info.difference_of_entropies([1.0], [1.0, 2.0])

@@ -1,4 +1,4 @@
-"""Entropies against closed forms, SciPy and numerical integration."""
+"""Entropies compared to closed forms, SciPy and numerical integration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONTINUOUS = {
 }
 
 
-def test_plug_in_and_miller_madow():
+def test_plug_in_and_miller_madow_equal_scipy():
     counts = np.array([[5, 3, 0, 2], [1, 1, 1, 1]])
     expected = stats.entropy(counts, axis=-1)
     np.testing.assert_allclose(info.entropy_plug_in(counts), expected, rtol=1e-6)
@@ -37,8 +37,8 @@ def test_gradient_of_plug_in_is_finite_at_zero():
     with tf.GradientTape() as tape:
         tape.watch(p)
         value = info.entropy_plug_in(p)
-    # Of the entropy of normalised weights that sum to one: -log p - H, with the
-    # derivative of -p log p, which is infinite at zero, taken as zero there.
+    # The gradient of the entropy of normalized weights is -log p - H. The derivative of
+    # -p log p, which is infinite at zero, is defined as zero there.
     expected = [1 - float(value), *(-np.log([0.3, 0.7]) - float(value))]
     np.testing.assert_allclose(tape.gradient(value, p), expected, rtol=1e-9)
 
@@ -46,12 +46,12 @@ def test_gradient_of_plug_in_is_finite_at_zero():
 @pytest.mark.parametrize(
     "wrong", [[-1.0, 2.0], [0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]]
 )
-def test_wrong_counts(wrong):
+def test_invalid_counts_raise_or_give_nan_in_graph_mode(wrong):
     for function in (info.entropy_plug_in, info.entropy_miller_madow):
-        with pytest.raises(ValueError, match="not below zero"):
+        with pytest.raises(ValueError, match="finite, non-negative"):
             function(wrong)
         assert np.isnan(tf.function(function)(tf.constant(wrong)))
-    with pytest.raises(ValueError, match="whole numbers.*`entropy_plug_in`"):
+    with pytest.raises(ValueError, match="integer counts.*`entropy_plug_in`"):
         info.entropy_miller_madow([0.5, 0.5])
     with pytest.raises(ValueError, match="\\[..., K\\]"):
         info.entropy_plug_in(3.0)
@@ -62,7 +62,7 @@ TRUTH = np.log(2 * np.pi * np.e) + np.log(0.6)
 
 
 @pytest.mark.parametrize("name", CONTINUOUS)
-def test_of_a_gaussian_in_every_mode(name):
+def test_gaussian_samples_in_eager_xla_and_float32(name):
     entropy = CONTINUOUS[name]
     value = float(entropy(SAMPLES))
     assert value == pytest.approx(TRUTH, abs=0.15 if name == "kde" else 0.05)
@@ -71,13 +71,13 @@ def test_of_a_gaussian_in_every_mode(name):
     single = entropy(tf.constant(SAMPLES, tf.float32))
     assert single.dtype == tf.float32
     assert float(single) == pytest.approx(value, abs=1e-4)
-    # Entropies move with the logarithm of the scale.
+    # Scaling adds the logarithm of the scale per dimension.
     scaled = float(entropy(SAMPLES * 1e6))
     assert scaled == pytest.approx(value + 2 * np.log(1e6), abs=1e-6)
 
 
 @pytest.mark.parametrize("name", CONTINUOUS)
-def test_gradient_against_central_differences(name):
+def test_gradients_equal_finite_differences(name):
     entropy, x = CONTINUOUS[name], SAMPLES[:40]
     tensor = tf.constant(x)
     with tf.GradientTape() as tape:
@@ -91,7 +91,7 @@ def test_gradient_against_central_differences(name):
         assert gradient[index] == pytest.approx(numeric, rel=1e-5, abs=1e-8)
 
 
-def test_gaussian_is_that_of_the_sample_covariance():
+def test_gaussian_entropy_equals_scipy():
     covariance = np.cov(SAMPLES.T, bias=True)
     expected = stats.multivariate_normal(cov=covariance).entropy()
     assert float(info.entropy_gaussian(SAMPLES)) == pytest.approx(expected, rel=1e-12)
@@ -115,7 +115,7 @@ def test_kde_equals_scipy(bandwidth):
 
 @pytest.mark.parametrize("norm", ["max", "euclidean"])
 @pytest.mark.parametrize("dimensions", [1, 3])
-def test_kozachenko_leonenko_of_a_uniform(dimensions, norm):
+def test_kozachenko_leonenko_equals_its_formula(dimensions, norm):
     x = np.random.default_rng(0).uniform(0, 2, size=(1500, dimensions))
     metric = "chebyshev" if norm == "max" else "euclidean"
     radius = np.sort(cdist(x, x, metric), axis=1)[:, 4]
@@ -129,11 +129,11 @@ def test_kozachenko_leonenko_of_a_uniform(dimensions, norm):
     expected += dimensions * np.log(radius).mean()
     value = float(info.entropy_kozachenko_leonenko(x, 4, norm))
     assert value == pytest.approx(expected, rel=1e-12)
-    # Neighbours missing beyond the border make it too high.
+    # Missing neighbors beyond the border bias the estimate upwards.
     assert -0.05 < value - dimensions * np.log(2) < 0.2
 
 
-def test_atoms_have_minus_infinity():
+def test_entropy_of_atoms_is_minus_infinity():
     for entropy in CONTINUOUS.values():
         assert float(entropy(np.ones(10))) == -np.inf
 
@@ -156,7 +156,7 @@ def integrated(dist, points):
     return sum(quad(integrand, a, b, epsabs=1e-9, limit=60)[0] for a, b in pairs)
 
 
-def test_quadrature_of_a_mixture_of_very_different_scales():
+def test_quadrature_of_very_different_scales():
     points = [-30, -8, -2.08, -2.02, -2, -1.98, -1.92, 8, 30]
     value = float(info.entropy_mixture(MIXED, "quadrature"))
     assert value == pytest.approx(integrated(MIXED, points), abs=1e-7)
@@ -173,20 +173,20 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_quadrature_of_families(name):
+def test_quadrature_equals_scipy_for_each_family(name):
     components, theirs = FAMILIES[name]
     value = float(info.entropy_mixture(mixture(components, [0.4, 0.6]), "quadrature"))
     assert value == pytest.approx(theirs.entropy(), abs=1e-4)
 
 
-def test_quadrature_refuses_what_it_cannot_follow():
+def test_quadrature_rejects_discontinuous_densities():
     dist = mixture(tfd.Uniform(np.array([0.3, 0.4]), [2.0, 3.0]), [0.5, 0.5])
     with pytest.raises(ValueError, match="monte_carlo.*mass"):
         info.entropy_mixture(dist, "quadrature")
     assert np.isnan(tf.function(lambda: info.entropy_mixture(dist, "quadrature"))())
 
 
-def test_order_of_the_methods():
+def test_pairwise_bounds_enclose_the_exact_entropy():
     low, exact, high = (
         float(info.entropy_mixture(MIXED, method))
         for method in ("pairwise_bhattacharyya", "quadrature", "pairwise_kl")
@@ -196,7 +196,7 @@ def test_order_of_the_methods():
     assert sampled == pytest.approx(exact, abs=0.06)
 
 
-def test_pairwise_forms_are_right_for_clusters_far_apart_and_for_equal_components():
+def test_pairwise_bounds_are_exact_for_far_or_equal_components():
     apart = mixture(tfd.Normal(np.array([-1e3, 0, 1e3]), 1.0), [0.2, 0.5, 0.3])
     one = np.log(2 * np.pi * np.e) / 2
     for method in ("pairwise_kl", "pairwise_bhattacharyya"):
@@ -207,13 +207,13 @@ def test_pairwise_forms_are_right_for_clusters_far_apart_and_for_equal_component
 
 
 def bhattacharyya(mean_a, cov_a, mean_b, cov_b):
-    """-log of the integral of the root of the product of two Gaussians."""
+    """Returns `-log int sqrt(p q)` of two Gaussians."""
     cov, gap = (cov_a + cov_b) / 2, mean_a - mean_b
     ratio = np.linalg.det(cov) / np.sqrt(np.linalg.det(cov_a) * np.linalg.det(cov_b))
     return gap @ np.linalg.solve(cov, gap) / 8 + np.log(ratio) / 2
 
 
-def test_vector_components_with_a_batch_in_every_mode():
+def test_pairwise_bounds_of_batched_vector_components():
     rng = np.random.default_rng(0)
     mean, root = rng.normal(size=(2, 3, 2)), rng.uniform(0.5, 1, size=(2, 3, 2))
     weights = np.array([0.2, 0.5, 0.3])
@@ -249,7 +249,7 @@ def test_vector_components_with_a_batch_in_every_mode():
 @pytest.mark.parametrize(
     "method", ["pairwise_kl", "pairwise_bhattacharyya", "quadrature"]
 )
-def test_gradient_of_a_mixture(method):
+def test_mixture_gradients_equal_finite_differences(method):
     location = np.array([-1.0, 0.2, 1.5])
 
     def entropy(location):
@@ -273,7 +273,7 @@ def test_gradient_of_a_mixture(method):
         assert gradient[i] == pytest.approx(numeric, rel=1e-5)
 
 
-def test_wrong_mixtures():
+def test_invalid_mixtures_raise():
     with pytest.raises(ValueError, match="`method`.*'exact'"):
         info.entropy_mixture(MIXED, "exact")
     with pytest.raises(TypeError, match="MixtureSameFamily"):

@@ -1,4 +1,4 @@
-"""Trained critics: values, saving, and wrong arguments."""
+"""Trained critics: values, saving and invalid arguments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def critics():
 
 
 @pytest.mark.parametrize("name", ["separable", "concat"])
-def test_scores_of_a_pair_do_not_depend_on_the_other_pairs(name):
+def test_score_of_a_pair_does_not_depend_on_other_pairs(name):
     critic = critics()[name]
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3, 2, 2)).astype("float32")
@@ -33,7 +33,7 @@ def test_scores_of_a_pair_do_not_depend_on_the_other_pairs(name):
     assert np.std(scores) > 0
 
 
-def test_concat_is_a_network_over_both_joined():
+def test_concat_critic_equals_a_network_of_concatenated_samples():
     critic = Concat([6], "tanh")
     rng = np.random.default_rng(0)
     x, y = (rng.normal(size=(3, d)).astype("float32") for d in (2, 4))
@@ -46,16 +46,16 @@ def test_concat_is_a_network_over_both_joined():
 
 
 @pytest.mark.parametrize("name", ["separable", "concat"])
-def test_critic_config(name):
+def test_critic_config_round_trip(name):
     critic = critics()[name]
-    twin = keras.saving.deserialize_keras_object(
+    copy = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(critic)
     )
-    assert twin.get_config() == critic.get_config()
+    assert copy.get_config() == critic.get_config()
 
 
 @pytest.mark.parametrize("bound", _BOUNDS)
-def test_every_bound_learns(bound):
+def test_training_increases_every_bound(bound):
     x, y, truth = truths.gaussian(1, 0.9, size=1500)
     estimator = Estimator(bound, Concat([16]), keras.optimizers.Adam(0.01))
     history = estimator.fit(x, y, epochs=6, verbose=0, batch_size=50)
@@ -64,7 +64,7 @@ def test_every_bound_learns(bound):
     assert 0.5 * truth < estimator.mutual_information < 1.4 * truth
 
 
-def test_independent_samples_have_no_information():
+def test_independent_samples_give_almost_zero():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 1000, 3))
     estimator = Estimator("info_nce", Separable([16]))
@@ -73,14 +73,14 @@ def test_independent_samples_have_no_information():
 
 
 @pytest.mark.slow
-def test_a_gaussian_of_five_dimensions():
+def test_gaussian_in_five_dimensions():
     x, y, truth = truths.gaussian(5, 0.6)
     estimator = Estimator("info_nce", optimizer=keras.optimizers.Adam(1e-3))
     estimator.fit(x, y, epochs=30, patience=5, verbose=0)
     assert estimator.mutual_information == pytest.approx(truth, abs=0.15)
 
 
-def test_stops_early_and_evaluates_what_it_has_not_seen():
+def test_early_stopping_and_evaluation_on_test_samples():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 60, 20))  # Independent: training can only overfit.
     estimator = Estimator("donsker_varadhan", optimizer=keras.optimizers.Adam(0.01))
@@ -90,7 +90,7 @@ def test_stops_early_and_evaluates_what_it_has_not_seen():
     assert estimator.mutual_information < 0.2
 
 
-def test_the_same_seeds_give_the_same_value():
+def test_equal_seeds_give_equal_values():
     x, y, _ = truths.gaussian(1, 0.9, size=300)
     values = []
     for _ in range(2):
@@ -102,7 +102,7 @@ def test_the_same_seeds_give_the_same_value():
 
 
 @pytest.mark.parametrize("bound", ["info_nce", "mine"])
-def test_save_and_load(bound, tmp_path):
+def test_saved_model_round_trip(bound, tmp_path):
     x, y, _ = truths.gaussian(2, 0.9, size=300)
     estimator = Estimator(bound, Concat([8]))
     estimator.fit(x, y, epochs=2, verbose=0)
@@ -115,15 +115,15 @@ def test_save_and_load(bound, tmp_path):
         assert float(loaded.log_moving_mean) == average != -np.inf
 
 
-def test_config():
+def test_estimator_config_round_trip():
     estimator = Estimator("tuba", Concat([8]), keras.optimizers.SGD(0.1))
-    twin = keras.saving.deserialize_keras_object(
+    copy = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(estimator)
     )
-    assert twin.get_config() == estimator.get_config()
+    assert copy.get_config() == estimator.get_config()
 
 
-def test_labels_and_images_are_taken():
+def test_integer_labels_and_images_are_accepted():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, size=200)
     images = rng.normal(size=(200, 4, 4, 1)) + labels[:, None, None, None]
@@ -140,7 +140,7 @@ def test_labels_and_images_are_taken():
         (("mine", 3), "`critic`.*3"),
     ],
 )
-def test_wrong_arguments(arguments, message):
+def test_invalid_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         Estimator(*arguments)
     with pytest.raises(ValueError, match="`hidden_units`"):
@@ -155,13 +155,13 @@ def test_wrong_arguments(arguments, message):
         (np.zeros(30), {}, "same number of samples.*\\(30, 1\\).*\\(40, 1\\)"),
         (np.zeros(10), {}, "at least 20.*\\(10,\\)"),
         (np.full(40, np.nan), {}, "`x`.*finite"),
-        (np.array(["a"] * 40), {}, "`x`.*numbers"),
+        (np.array(["a"] * 40), {}, "`x`.*numeric array"),
         (np.zeros(40), {"validation_split": 0.9}, "validation_split=0.9"),
         (np.zeros(40), {"test_split": True}, "test_split=True"),
         (np.zeros(40), {"epochs": 0}, "`epochs`.*0"),
         (np.zeros(40), {"batch_size": True}, "`batch_size`.*True"),
     ],
 )
-def test_wrong_data(x, changes, message):
+def test_invalid_data_raise(x, changes, message):
     with pytest.raises(ValueError, match=message):
         Estimator().fit(x, np.zeros(40), verbose=0, **changes)

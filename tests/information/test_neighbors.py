@@ -1,4 +1,4 @@
-"""Nearest neighbours and counts, every way of search, against SciPy's distances."""
+"""Nearest neighbors and counts by every search method, compared to SciPy."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def ways(k, norm="max", groups=None):
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", SETS)
-def test_nearest(name, norm):
+def test_nearest_equals_sorted_distances(name, norm):
     points = SETS[name]
     table = distances(points, norm)
     for k in (3, 7):
@@ -49,7 +49,7 @@ def test_nearest(name, norm):
             np.testing.assert_allclose(own, expected, rtol=1e-14)
 
 
-def test_nearest_within_groups():
+def test_nearest_within_groups_equals_sorted_distances():
     points, groups = SETS["plane"], np.arange(300) % 7
     groups[0] = 99
     table = distances(points)
@@ -61,7 +61,7 @@ def test_nearest_within_groups():
 
 @pytest.mark.parametrize("closed", [False, True])
 @pytest.mark.parametrize("name", SETS)
-def test_counts_on_the_very_border(name, closed):
+def test_counts_are_exact_at_the_radius(name, closed):
     points = SETS[name]
     table = distances(points)
     radius = np.sort(table, axis=1)[:, 3]
@@ -72,7 +72,7 @@ def test_counts_on_the_very_border(name, closed):
         np.testing.assert_array_equal(counts, within.sum(axis=1))
 
 
-def test_counts_under_xla():
+def test_counts_are_equal_under_xla():
     points = tf.constant(SETS["line"])
     radius = tf.constant(np.sort(distances(SETS["line"]), axis=1)[:, 3])
     compiled = tf.function(search.count_within, jit_compile=True)
@@ -99,7 +99,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux")
 @pytest.mark.parametrize("dimensions", [1, 3])
-def test_twenty_thousand_samples_within_one_gib(dimensions):
+def test_ksg_of_20_000_samples_uses_less_than_one_gib(dimensions):
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(dimensions)],
         capture_output=True,
@@ -107,6 +107,6 @@ def test_twenty_thousand_samples_within_one_gib(dimensions):
         check=True,
     )
     value, kib = run.stdout.split()
-    # A table of all distances would be 3 GiB.
+    # A matrix of all distances would take 3 GiB.
     assert int(kib) < 2**20
     assert float(value) == pytest.approx(dimensions * np.log(2) / 2, abs=0.05)

@@ -1,4 +1,4 @@
-"""Mutual information from samples against truths and other libraries."""
+"""Mutual information from samples, compared to true values and other libraries."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def families():
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_ksg_is_within_0_02_of_the_truth(families, name):
+def test_ksg_is_close_to_the_true_value(families, name):
     x, y, truth = families[name]
     assert float(info.mutual_information_ksg(x, y)) == pytest.approx(truth, abs=0.02)
     value = info.mutual_information_ksg(x, y, variant=2)
@@ -46,12 +46,14 @@ def test_ksg_equals_scikit_learn(families, name, scale):
     x, y, _ = (np.ravel(v) * scale for v in families[name])
     x, y = x[:3000], y[:3000]
     for k in (3, 6):
-        value = max(0, float(info.mutual_information_ksg(x, y, k)))  # As there.
+        value = max(
+            0, float(info.mutual_information_ksg(x, y, k))
+        )  # scikit-learn clips.
         assert value == pytest.approx(_compute_mi_cc(x, y, k), abs=1e-9)
 
 
 def reference_ksg(x, y, k, variant):
-    """Kraskov's equations 8 and 9 by full tables of distances."""
+    """Computes Kraskov's equations 8 and 9 from full distance matrices."""
     d_x = np.abs(x[:, None] - x[None]).max(-1)
     d_y = np.abs(y[:, None] - y[None]).max(-1)
     joint = np.maximum(d_x, d_y)
@@ -72,7 +74,7 @@ def reference_ksg(x, y, k, variant):
 
 @pytest.mark.parametrize("variant", [1, 2])
 @pytest.mark.parametrize("dimensions", [1, 3])
-def test_ksg_equals_its_equations_in_every_mode(dimensions, variant):
+def test_ksg_equals_its_equations_in_eager_graph_and_xla(dimensions, variant):
     x, y, _ = truths.gaussian(dimensions, 0.7, seed=9, size=400)
     expected = reference_ksg(x, y, 4, variant)
 
@@ -91,22 +93,22 @@ def test_ksg_equals_its_equations_in_every_mode(dimensions, variant):
 
 
 @pytest.mark.parametrize("dimensions", [1, 5])
-def test_ksg_without_scipy(monkeypatch, dimensions):
+def test_ksg_without_scipy_gives_equal_values(monkeypatch, dimensions):
     x, y, _ = truths.gaussian(dimensions, 0.7, size=500)
     expected = float(info.mutual_information_ksg(x, y))
     monkeypatch.setattr("keras_metaloss.information._neighbors._HAS_SCIPY", False)
     assert float(info.mutual_information_ksg(x, y)) == expected
 
 
-def test_rank_helps_with_heavy_tails():
+def test_rank_reduces_the_error_for_heavy_tails():
     x, y, truth = truths.student(degrees=1)
-    assert truth == pytest.approx(0.2242, abs=1e-4)  # Published with the task.
+    assert truth == pytest.approx(0.2242, abs=1e-4)  # Published value.
     plain = float(info.mutual_information_ksg(x, y))
     rank = float(info.mutual_information_ksg(x, y, preprocess="rank"))
     assert abs(rank - truth) < 0.02 < abs(plain - truth)
 
 
-def test_rank_and_standardize_undo_what_they_should():
+def test_preprocess_removes_monotonic_and_linear_changes():
     x, y, _ = truths.gaussian(1, 0.7, size=1000)
     rank = info.mutual_information_ksg(x, y, preprocess="rank")
     assert float(info.mutual_information_ksg(x**3, y, preprocess="rank")) == float(rank)
@@ -116,7 +118,7 @@ def test_rank_and_standardize_undo_what_they_should():
 
 
 @pytest.mark.parametrize("preprocess", [None, "rank"])
-def test_mixed_ksg_on_gaos_uniform_family(preprocess):
+def test_mixed_ksg_on_gaos_uniform_discrete_family(preprocess):
     x, y, truth = truths.uniform_discrete()
     assert truth == pytest.approx(np.log(5) - 4 * np.log(2) / 5, abs=1e-12)
     x = x.astype(float)
@@ -124,7 +126,7 @@ def test_mixed_ksg_on_gaos_uniform_family(preprocess):
     assert float(value) == pytest.approx(truth, abs=0.02)
 
 
-def test_zero_inflated_poisson():
+def test_mixed_ksg_and_ross_on_zero_inflated_poisson():
     x, y, truth = truths.zero_inflated_poisson()
     assert truth == pytest.approx(0.22978, abs=1e-5)
     mixed = float(info.mutual_information_mixed_ksg(x, y.astype(float)))
@@ -133,7 +135,7 @@ def test_zero_inflated_poisson():
 
 
 def reference_mixed(x, y, k):
-    """The loop of Gao's published code, on full tables of distances."""
+    """Computes the loop of Gao's published code on full distance matrices."""
     d_x, d_y = (np.abs(v[:, None] - v[None]) for v in (x, y))
     joint = np.maximum(d_x, d_y)
     total = 0.0
@@ -160,7 +162,7 @@ def test_mixed_ksg_equals_gaos_code():
 
 
 def reference_ross(labels, y, k):
-    """Ross's equation 2 on a full table of distances."""
+    """Computes Ross's equation 2 from a full distance matrix."""
     counts = {label: np.sum(labels == label) for label in labels}
     used = np.array([counts[label] > 1 for label in labels])
     labels, y = labels[used], y[used]
@@ -174,8 +176,8 @@ def reference_ross(labels, y, k):
     return digamma(len(y)) + np.mean(terms)
 
 
-def test_ross_with_rare_labels():
-    # Here scikit-learn takes distances from dot products, which are not exact.
+def test_ross_with_rare_labels_equals_its_equation():
+    # scikit-learn is not exact here: it computes distances from dot products.
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 40, size=300) ** 2 // 60
     labels[:2] = 98, 99
@@ -196,7 +198,7 @@ def test_ross_equals_scikit_learn():
         assert float(compiled(labels, y, k)) == pytest.approx(value, abs=1e-12)
 
 
-def test_ross_equals_ksg_with_the_label_far_apart():
+def test_ross_equals_ksg_with_widely_spaced_labels():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 4, size=400)
     y = labels[:, None] / 2 + rng.normal(size=(400, 2))
@@ -213,7 +215,7 @@ def test_plug_in_equals_scikit_learn():
     assert float(value) == pytest.approx(mutual_info_score(a, b), abs=1e-6)
     compiled = tf.function(info.mutual_information_plug_in, jit_compile=True)
     assert float(compiled(a, b)) == pytest.approx(float(value), abs=1e-6)
-    # The correction takes away most of the bias of independent labels.
+    # The correction removes most of the bias of independent labels.
     a, b = rng.integers(0, 8, size=(2, 2000))
     plug_in = float(info.mutual_information_plug_in(a, b))
     corrected = float(info.mutual_information_miller_madow(a, b))
@@ -228,7 +230,7 @@ def test_histogram_equals_numpy():
     assert float(info.mutual_information_histogram(x, y)) == pytest.approx(
         expected, abs=1e-9
     )
-    # In two dimensions: the plug-in value of the numbers of cells.
+    # In two dimensions, it is the plug-in value of the cell indices.
     x, y, _ = truths.gaussian(2, 0.7, size=2000)
 
     def cells(v):
@@ -246,7 +248,7 @@ def log_det(matrix):
 
 
 @pytest.mark.parametrize("split", [1, 2, 3])
-def test_gaussian_is_half_the_log_ratio_of_determinants(split):
+def test_gaussian_equals_half_the_log_ratio_of_determinants(split):
     rng = np.random.default_rng(0)
     data = rng.normal(size=(500, 4)) @ rng.normal(size=(4, 4)) * [1, 1e3, 1e-3, 1] + 1e4
     s = np.cov(data.T)
@@ -257,13 +259,13 @@ def test_gaussian_is_half_the_log_ratio_of_determinants(split):
     assert float(value) == pytest.approx(expected, rel=1e-6)
 
 
-def test_gaussian_copula_does_not_see_monotone_changes():
+def test_gaussian_copula_ignores_monotonic_transformations():
     x, y, truth = truths.gaussian(1, 0.75)
     value = float(info.mutual_information_gaussian_copula(x, y))
     changed = info.mutual_information_gaussian_copula(np.exp(x), y**3)
     assert float(changed) == pytest.approx(value, abs=1e-12)
     assert value == pytest.approx(truth, abs=0.02)
-    # For a Gaussian copula Spearman's coefficient gives the same correlation.
+    # For a Gaussian copula, Spearman's coefficient determines the correlation.
     rho = 2 * np.sin(np.pi / 6 * spearmanr(x[:, 0], y[:, 0]).statistic)
     assert value == pytest.approx(-np.log(1 - rho**2) / 2, abs=0.01)
 
@@ -291,7 +293,7 @@ def test_kde_equals_its_formula():
 @pytest.mark.parametrize(
     "estimate", [info.mutual_information_kde, info.mutual_information_gaussian]
 )
-def test_gradients_against_central_differences(estimate):
+def test_gradients_equal_finite_differences(estimate):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(30, 2))
     y = x + rng.normal(size=(30, 2))
@@ -307,8 +309,8 @@ def test_gradients_against_central_differences(estimate):
         assert gradient[index] == pytest.approx(numeric, rel=1e-6, abs=1e-9)
 
 
-def test_sliced_information_of_a_gaussian():
-    # Directions in the plane are at a uniform angle t, their correlation is rho cos t.
+def test_sliced_mutual_information_of_a_gaussian():
+    # Directions in the plane have a uniform angle t and correlation rho cos t.
     x, y, _ = truths.gaussian(2, 0.9, size=2000)
     angle = (np.arange(1000) + 0.5) / 1000 * np.pi
     truth = np.mean(-np.log1p(-((0.9 * np.cos(angle)) ** 2)) / 2)

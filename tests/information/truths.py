@@ -1,4 +1,4 @@
-"""Samples whose mutual information is known, and that information."""
+"""Samples with known mutual information."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SIZE = 10_000
 
 
 def gaussian(dimensions, rho, seed=0, size=SIZE):
-    """Pairs of correlated coordinates; `I = -d log(1 - rho^2) / 2`."""
+    """Returns pairs of correlated coordinates, with `I = -d log(1 - rho^2) / 2`."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(size, dimensions))
     noise = rng.normal(size=(size, dimensions))
@@ -23,7 +23,7 @@ def gaussian(dimensions, rho, seed=0, size=SIZE):
 
 
 def dense_gaussian(dimensions, rho, seed=0):
-    """All coordinates of both sides correlated by rho."""
+    """Returns samples whose coordinates all have pairwise correlation rho."""
     rng = np.random.default_rng(seed)
     common = rng.normal(size=(SIZE, 1))
     own = rng.normal(size=(SIZE, 2 * dimensions))
@@ -37,7 +37,7 @@ def dense_gaussian(dimensions, rho, seed=0):
 
 
 def bimodal():
-    """A Gaussian with each margin bent into two modes, which keeps the information."""
+    """Returns a Gaussian with bimodal margins; its mutual information is unchanged."""
     x, y, truth = gaussian(1, 0.75)
 
     def bent(z):
@@ -48,13 +48,13 @@ def bimodal():
 
 
 def half_cube():
-    """A Gaussian under `z |z|^(1/2)`."""
+    """Returns a Gaussian transformed by `z |z|^(1/2)`."""
     x, y, truth = gaussian(1, 0.75)
     return x * np.sqrt(np.abs(x)), y * np.sqrt(np.abs(y)), truth
 
 
 def additive_noise(epsilon=0.75):
-    """`Y = X + N`, X uniform on [0, 1], N uniform on [-epsilon, epsilon]."""
+    """Returns `Y = X + N`, X uniform on [0, 1], N uniform on [-epsilon, epsilon]."""
     rng = np.random.default_rng(3)
     x = rng.uniform(size=SIZE)
     y = x + rng.uniform(-epsilon, epsilon, size=SIZE)
@@ -72,13 +72,13 @@ def additive_noise(epsilon=0.75):
 
 
 def student(degrees=5, seed=4):
-    """Bivariate Student-t without correlation, dependent by its common scale."""
+    """Returns uncorrelated bivariate Student-t samples, dependent by a common scale."""
     rng = np.random.default_rng(seed)
     scale = np.sqrt(degrees / rng.chisquare(degrees, size=SIZE))
     x, y = rng.normal(size=(2, SIZE)) * scale
 
     def entropy(dimensions):
-        # Of the radius r: log density is linear in log(1 + r^2 / degrees).
+        # The log density at radius r is linear in log(1 + r^2 / degrees).
         log_norm = (
             gammaln((degrees + dimensions) / 2)
             - gammaln(degrees / 2)
@@ -97,9 +97,10 @@ def student(degrees=5, seed=4):
 
 
 def uniform_discrete(m=5):
-    """X uniform on 0..m-1 and Y uniform on [X, X + 2] (Gao et al. 2017).
+    """Returns X uniform on 0..m-1 and Y uniform on [X, X + 2] (Gao et al. 2017).
 
-    Y has density 1/(2m) on the outer unit intervals and 1/m on the m - 1 inner ones.
+    The density of Y is 1/(2m) on the two outer unit intervals and 1/m on the m - 1
+    inner ones.
     """
     rng = np.random.default_rng(5)
     x = rng.integers(0, m, size=SIZE)
@@ -109,15 +110,15 @@ def uniform_discrete(m=5):
 
 
 def zero_inflated_poisson(p=0.15):
-    """X exponential, Y Poisson of mean X but 0 with probability p.
+    """Returns X exponential and Y Poisson of mean X, but 0 with probability p.
 
-    Whether a zero is an inflated one is not observed, so the information is not
-    `(1 - p)` times that of p = 0, the value in Gao et al. 2017.
+    Inflated zeros are not observed as such, so the mutual information is not `(1 - p)`
+    times that of p = 0, the value in Gao et al. 2017.
     """
     rng = np.random.default_rng(6)
     x = rng.exponential(size=SIZE)
     y = rng.poisson(x) * (rng.uniform(size=SIZE) >= p)
-    # P(Y = y) of the Poisson under an exponential mean is 2^-(y + 1).
+    # A Poisson variable with exponential mean has P(Y = y) = 2^-(y + 1).
     marginal = (1 - p) * 0.5 ** np.arange(1, 61)
     marginal[0] += p
     conditional = 0.0

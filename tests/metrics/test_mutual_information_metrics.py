@@ -1,4 +1,4 @@
-"""Streaming mutual information against scikit-learn."""
+"""Streaming mutual information metrics, compared to scikit-learn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def labels(seed=0, size=500):
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_against_scikit_learn_in_any_batches(name):
+def test_equals_scikit_learn_over_uneven_batches(name):
     make, score = METRICS[name]
     true, predicted = labels()
     metric = make(4)
@@ -36,14 +36,14 @@ def test_against_scikit_learn_in_any_batches(name):
         metric.update_state(a, b)
     assert float(metric.result()) == pytest.approx(score(true, predicted), rel=1e-6)
     metric.reset_state()
-    # Nothing seen: no information; two constant sides agree, as in scikit-learn.
+    # Without samples, both sides count as constant, as in scikit-learn.
     assert float(metric.result()) == (0.0 if name == "plain" else 1.0)
     metric.update_state([1, 1], [2, 2])
     assert float(metric.result()) == pytest.approx(score([1, 1], [2, 2]), abs=1e-12)
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_scores_columns_and_weights(name):
+def test_scores_label_columns_and_sample_weights(name):
     make, score = METRICS[name]
     true, predicted = labels()
     weight = np.random.default_rng(1).integers(0, 3, size=true.size)
@@ -54,17 +54,17 @@ def test_scores_columns_and_weights(name):
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_config(name):
+def test_config_round_trip(name):
     metric = METRICS[name][0]((4, 5), name="mine")
-    twin = keras.saving.deserialize_keras_object(
+    copy = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(metric)
     )
-    assert twin.get_config() == metric.get_config()
-    assert twin.sizes == (4, 5)
+    assert copy.get_config() == metric.get_config()
+    assert copy.sizes == (4, 5)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_in_a_model(jit_compile):
+def test_metric_in_a_compiled_model(jit_compile):
     x = np.random.default_rng(0).normal(size=(200, 4)).astype("float32")
     true = np.argmax(x, axis=1)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
@@ -80,7 +80,7 @@ def test_in_a_model(jit_compile):
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_wrong_labels_never_give_a_number(name):
+def test_invalid_labels_raise_or_give_nan_in_graph_mode(name):
     metric = METRICS[name][0](3)
     with pytest.raises(ValueError, match="from 0 to 2"):
         metric.update_state([0, 3], [0, 1])
@@ -93,7 +93,7 @@ def test_wrong_labels_never_give_a_number(name):
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_other_lengths(name):
+def test_different_numbers_of_samples_raise(name):
     metric = METRICS[name][0](2)
     with pytest.raises(ValueError, match="same number of samples"):
         metric.update_state([0, 1, 1], [1])
@@ -102,6 +102,6 @@ def test_other_lengths(name):
 
 
 @pytest.mark.parametrize("num_classes", [0, True, 2.0, (), (2, 3, 4), (2, "a")])
-def test_wrong_numbers_of_classes(num_classes):
+def test_invalid_num_classes_raises(num_classes):
     with pytest.raises(ValueError, match="`num_classes`"):
         kml.metrics.MutualInformation(num_classes)

@@ -1,4 +1,4 @@
-"""Confidence intervals over tasks."""
+"""Confidence intervals of means over tasks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from keras_metaloss.metrics.task_interval import TaskInterval, per_task_results
 
 
-def test_interval_against_numpy_in_any_batches():
+def test_interval_equals_numpy_over_uneven_batches():
     values = np.random.default_rng(0).normal(3.0, 0.01, 101)
     interval = TaskInterval()
     for part in np.split(values, [3, 50, 51]):
@@ -20,18 +20,18 @@ def test_interval_against_numpy_in_any_batches():
     assert float(interval.result()) == 0.0
 
 
-def test_one_task_has_no_width():
+def test_interval_of_one_task_is_zero():
     interval = TaskInterval()
     interval.update_state([0.7])
     assert float(interval.result()) == 0.0
 
 
-def test_config():
+def test_config_round_trip():
     interval = TaskInterval(name="mine")
     assert TaskInterval.from_config(interval.get_config()).name == "mine"
 
 
-def test_any_metric_of_each_task():
+def test_per_task_results_equal_separate_metrics():
     rng = np.random.default_rng(0)
     y_true = rng.integers(0, 2, (4, 30)).astype("float32")
     y_pred = rng.random((4, 30)).astype("float32")
