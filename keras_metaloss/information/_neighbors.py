@@ -115,9 +115,7 @@ def _nearest_in_tree(points, k, norm):
 
 
 def _distances(rows, points, norm="max"):
-    """Computes distances `[B, N]` between `rows [B, D]` and `points [N, D]`, by
-    columns.
-    """
+    """Computes distances `[B, N]` between `rows [B, D]` and `points [N, D]`."""
     total = None
     for a, b in zip(tf.unstack(rows, axis=1), tf.unstack(points, axis=1), strict=True):
         gap = a[:, tf.newaxis] - b

@@ -144,10 +144,10 @@ def preprocessed(x: tf.Tensor, preprocess: str | None) -> tf.Tensor:
 
 
 def in_units_of_range(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Shifts columns to start at zero and divides them by their range `[D]`.
+    """Subtracts the first sample and divides each column by its largest magnitude.
 
     Without this scaling, squares of very small or very large values would underflow or
-    overflow. Returns the scaled columns and their range.
+    overflow. Returns the scaled columns and their scale `[D]`.
     """
     x = x - x[:1]
     size = tf.stop_gradient(tf.reduce_max(tf.abs(x), axis=0))

@@ -359,7 +359,7 @@ def donsker_varadhan(
     """Computes the Donsker-Varadhan estimate of mutual information, in nats.
 
     `mean_joint f - log mean_others exp f`. It is a lower bound in the limit of large
-    batches. For a finite batch, it is biased upwards, because the logarithm is concave.
+    batches. For a finite batch, it is biased upward, because the logarithm is concave.
     The optimal critic is `log p(y|x) / p(y)` plus a constant. For training, `mine`
     reduces the bias of the gradient.
 

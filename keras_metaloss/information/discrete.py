@@ -26,7 +26,7 @@ def mutual_information_plug_in(a: Any, b: Any, name: str | None = None) -> tf.Te
     """Computes the plug-in estimate of mutual information of labels, in nats.
 
     `I = H(A) + H(B) - H(A, B)` of the empirical distributions. The estimate is
-    non-negative. For independent labels, it is biased upwards by about
+    non-negative. For independent labels, it is biased upward by about
     `(K_a - 1) (K_b - 1) / (2 N)`, where `K_a` and `K_b` are the numbers of distinct
     labels. `mutual_information_miller_madow` corrects this bias.
 
@@ -112,7 +112,7 @@ def mutual_information_histogram(
     The range of each column is divided into `num_bins` bins of equal width, and the
     plug-in estimate is computed from the bin indices. With `preprocess="rank"`, the
     bins follow normal quantiles. Coarse bins lose information. Bins that are too fine
-    for the number of samples bias the estimate upwards.
+    for the number of samples bias the estimate upward.
 
     Args:
         x: Samples of shape `[N]` or `[N, Dx]`, with a floating-point dtype.

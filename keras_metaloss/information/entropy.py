@@ -31,7 +31,7 @@ def entropy_plug_in(counts_or_probs: Any, name: str | None = None) -> tf.Tensor:
 
     `H = -sum_k p_k log p_k`. The last axis is divided by its sum, so counts and
     probabilities are both accepted. The entropy of counts of `n` samples is biased
-    downwards by about `(K - 1) / (2 n)`. `entropy_miller_madow` corrects this bias.
+    downward by about `(K - 1) / (2 n)`. `entropy_miller_madow` corrects this bias.
     Gradients are finite at zero.
 
     Args:

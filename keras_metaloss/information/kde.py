@@ -39,7 +39,7 @@ def entropy_kde(
             `(4 / (D + 2))^(1 / (D + 4))`. A positive number is the bandwidth of all
             columns. Defaults to `"scott"`.
         leave_one_out: Whether to exclude the kernel of a sample from the density at
-            that sample. If `False`, the entropy is biased downwards. Defaults to
+            that sample. If `False`, the entropy is biased downward. Defaults to
             `True`.
         validate_args: Whether to assert in graph mode that the data are finite. Eager
             mode always checks this. Defaults to `False`.
@@ -87,7 +87,7 @@ def mutual_information_kde(
     `I = mean_i log[p(x_i, y_i) / (p(x_i) p(y_i))]`. The marginals are those of the
     joint kernel density, so all three densities use the bandwidths of the joint
     density. The estimate is differentiable. For correlated variables, it is biased
-    downwards, because the kernels smooth the joint density.
+    downward, because the kernels smooth the joint density.
 
     Args:
         x: Samples of shape `[N]` or `[N, Dx]`, with a floating-point dtype.
@@ -154,9 +154,7 @@ def _check_bandwidth(bandwidth):
 
 
 def _bandwidths(x, units, bandwidth, dimensions):
-    """Returns bandwidths `[D]` in units of the columns. `dimensions` counts those of
-    the whole density.
-    """
+    """Returns bandwidths `[D]` of a density of `dimensions` in units of the columns."""
     if not isinstance(bandwidth, str):
         return tf.constant(bandwidth, x.dtype) / units
     size = tf.cast(tf.shape(x)[0], x.dtype)

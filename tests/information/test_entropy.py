@@ -129,7 +129,7 @@ def test_kozachenko_leonenko_equals_its_formula(dimensions, norm):
     expected += dimensions * np.log(radius).mean()
     value = float(info.entropy_kozachenko_leonenko(x, 4, norm))
     assert value == pytest.approx(expected, rel=1e-12)
-    # Missing neighbors beyond the border bias the estimate upwards.
+    # Missing neighbors beyond the border bias the estimate upward.
     assert -0.05 < value - dimensions * np.log(2) < 0.2
 
 

@@ -46,9 +46,8 @@ def test_ksg_equals_scikit_learn(families, name, scale):
     x, y, _ = (np.ravel(v) * scale for v in families[name])
     x, y = x[:3000], y[:3000]
     for k in (3, 6):
-        value = max(
-            0, float(info.mutual_information_ksg(x, y, k))
-        )  # scikit-learn clips.
+        # scikit-learn clips its estimate at zero.
+        value = max(0, float(info.mutual_information_ksg(x, y, k)))
         assert value == pytest.approx(_compute_mi_cc(x, y, k), abs=1e-9)
 
 
