@@ -1,4 +1,4 @@
-"""Pictures of what two tasks come to tell about each other."""
+"""Plots of the joint distribution and the mutual information of two tasks."""
 
 from __future__ import annotations
 
@@ -17,24 +17,27 @@ __all__ = ["JointDistributionPlot"]
 
 
 class JointDistributionPlot(keras.callbacks.Callback):
-    """Draws p(a, b) of a `kml.JointModel` and I(A;B) over epochs, to a PNG file.
+    """Plots p(a, b) of a `kml.JointModel`, and I(A;B) over epochs, to a PNG file.
 
-    On the left the joint distribution that the two networks predict for `x`: a curve
-    for each class if one task is a number, a map if both are classes or both numbers.
-    On the right I(A;B) of `x` by the estimator of the loss, below the lower of the
-    entropies of classes, which it cannot exceed. The file is written anew after every
-    `every` epochs.
+    The left panel shows the joint distribution that two networks predict for `x`: one
+    curve per class if one variable is categorical and the other one continuous,
+    otherwise a color map. The right panel shows I(A;B) of `x` in nats, computed by the
+    estimator of the loss, and its upper bound: the smallest entropy of a categorical
+    variable. The file is overwritten after every `every` epochs.
 
     Args:
-        filepath: the file; `{epoch}` in it gives each picture a name of its own.
-        x: inputs whose predictions are drawn, a few hundred rows.
-        pair: names of the two tasks; by default the first pair of the loss.
-        every: number of epochs from one picture to the next.
-        class_names: names of the classes of a task by its name, for the legend.
+        filepath: path of the file. `{epoch}` in it is replaced by the epoch, for one
+            file per plot.
+        x: inputs whose predictions are plotted, for example a few hundred.
+        pair: names of the two tasks. Defaults to `None`, the first pair of the loss.
+        every: number of epochs between plots. Defaults to `1`.
+        class_names: dictionary from a task name to the names of its classes, for the
+            legend. Defaults to `None`, the name of the task and the integer labels.
 
     Raises:
-        ValueError: if `every` is not a positive integer, or, in `fit`, if the model is
-            not a `kml.JointModel` with this pair of single classes or numbers.
+        ValueError: if `every` is not a positive integer. At the start of training, if
+            the model is not a `kml.JointModel` with these tasks, or if one of the two
+            variables is a vector.
 
     Example:
 
@@ -69,7 +72,7 @@ class JointDistributionPlot(keras.callbacks.Callback):
                 "Invalid value for argument `pair`. Expected two tasks of a "
                 f"`kml.JointModel`. Received: pair={self.pair!r}"
             )
-        self._look(epoch=0)  # an untrained network, and whether it can be drawn
+        self._look(epoch=0)  # The first point, and errors before training.
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if (epoch + 1) % self.every == 0:
@@ -94,7 +97,7 @@ class JointDistributionPlot(keras.callbacks.Callback):
         return density, terms
 
     def _draw(self, epoch, density, terms):
-        # Not pyplot: nothing here is to be shown, and threads may draw.
+        # Not pyplot, which is not thread-safe and may open windows.
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(10, 4), layout="constrained")
@@ -109,7 +112,7 @@ class JointDistributionPlot(keras.callbacks.Callback):
             if _is_class(values)
         ]
         if bounds:
-            label = "entropy of the class"
+            label = "minimum class entropy"
             right.axhline(min(bounds), color="gray", linestyle="--", label=label)
         right.set_ylim(bottom=0)
         right.set_xlabel("epoch")

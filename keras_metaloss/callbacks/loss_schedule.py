@@ -1,4 +1,4 @@
-"""Lets a scheduled weight inside a loss follow the optimizer."""
+"""Callback that updates scheduled weights of losses."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ __all__ = ["LossSchedule"]
 
 
 class LossSchedule(keras.callbacks.Callback):
-    """Tells losses with a scheduled weight how many updates have been made.
+    """Updates the step of losses that have a scheduled weight.
 
-    For models other than `kml.MetaModel`, which does it itself. A loss is told by its
-    `set_step` after each batch of training, never in evaluation.
+    Calls `set_step(optimizer.iterations)` of each loss at the start of training and
+    after each training batch, not in evaluation. Not needed for `kml.JointModel`, nor
+    for a `kml.losses.RapidGeneralizationLoss` in `kml.MetaModel`: these models update
+    the step themselves.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Losses of tasks whose rows do not all have a label."""
+"""Losses of tasks with missing labels."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["LabelledLoss", "labelled_loss", "missing_labels", "same_rank_as"]
 
 
 class LabelledLoss(NamedTuple):
-    """Loss of one task over the labels that are there.
+    """Loss of one task over the labels that are present.
 
     Attributes:
-        rows: `[N]`; their mean is the mean loss over all labels that are there.
-        mean: that mean, a scalar, 0 if no label is there.
-        count: how many labels are there, a scalar.
+        rows: per-example loss, `[N]`, scaled such that its mean equals `mean`.
+        mean: mean loss over all labels that are present, a scalar; 0 without labels.
+        count: number of labels that are present, a scalar.
     """
 
     rows: tf.Tensor
@@ -32,10 +32,9 @@ class LabelledLoss(NamedTuple):
 def missing_labels(
     loss: keras.losses.Loss, y_true: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Targets with 0 where there is none, and where that is.
+    """Returns zero-filled targets and the mask of missing ones.
 
-    NaN stands for a missing target, and where targets are class indices any negative
-    number does.
+    NaN targets and, if the loss takes integer labels, negative labels are missing.
     """
     missing = tf.zeros_like(y_true, tf.bool)
     if y_true.dtype.is_floating:
@@ -43,7 +42,7 @@ def missing_labels(
     if is_class_index_loss(loss) and not y_true.dtype.is_unsigned:
         missing = missing | (y_true < 0)
     if isinstance(loss, EmbeddingLoss):
-        # It leaves them out of its comparisons; 0 would be a class.
+        # Embedding losses ignore negative labels; 0 would be a valid label.
         return y_true, missing
     return tf.where(missing, tf.zeros_like(y_true), y_true), missing
 
@@ -51,13 +50,13 @@ def missing_labels(
 def labelled_loss(
     loss: keras.losses.Loss, y_true: Any, y_pred: tf.Tensor, sample_weight: Any = None
 ) -> LabelledLoss:
-    """The loss of one task.
+    """Computes the loss of one task over the labels that are present.
 
     Args:
-        loss: its loss; the reduction is not used.
+        loss: loss of the task, whose reduction is not used.
         y_true: targets, `[N, ...]`.
         y_pred: predictions, `[N, ...]`.
-        sample_weight: `[N]`, or of the shape of the values of the loss.
+        sample_weight: weights, `[N]` or of the shape of the unreduced loss, or `None`.
     """
     y_true, missing = missing_labels(loss, tf.convert_to_tensor(y_true))
     if y_true.dtype.is_floating:
@@ -66,7 +65,7 @@ def labelled_loss(
     axes = list(range(values.shape.rank, missing.shape.rank))
     present = tf.cast(~tf.reduce_any(missing, axis=axes), values.dtype)
     present = tf.broadcast_to(same_rank_as(present, values), tf.shape(values))
-    counted = _compat.keras_mask(values)  # false for what `ignore_class` says
+    counted = _compat.keras_mask(values)  # False for labels equal to `ignore_class`.
     if counted is not None:
         present *= tf.cast(counted, values.dtype)
     weights = present
@@ -81,7 +80,7 @@ def labelled_loss(
 
 
 def same_rank_as(tensor: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
-    """Adds or removes axes of length one at the end."""
+    """Adds or removes trailing axes of length one to match the rank of `other`."""
     while tensor.shape.rank < other.shape.rank:
         tensor = tensor[..., tf.newaxis]
     while tensor.shape.rank > other.shape.rank:

@@ -1,4 +1,4 @@
-"""Losses of several tasks minus what their predictions say about each other."""
+"""Joint loss of several tasks: the sum of losses minus mutual information."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ Pair = tuple[str, str]
 
 
 class JointParts(NamedTuple):
-    """What a `MutualInformationLoss` consists of.
+    """Terms of a `MutualInformationLoss`.
 
     Attributes:
-        values: the objective of each row, `[N]`.
-        losses: loss of each task.
-        information: `I(A;B)` of each pair, scalars in nats.
-        entropies: H of each task, scalars in nats; empty for an own estimator.
+        values: per-example objective, `[N]`.
+        losses: loss of each task, by name.
+        information: mutual information of each pair, scalars in nats.
+        entropies: entropy of each task, scalars in nats, by name; empty if `estimator`
+            is a function.
     """
 
     values: tf.Tensor
@@ -44,55 +45,69 @@ class JointParts(NamedTuple):
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class MutualInformationLoss(keras.losses.Loss):
-    """`L_A + L_B - beta * I(A;B)`, for `kml.JointModel`.
+    """Joint loss `L_A + L_B - beta * I(A;B)`, for `kml.JointModel`.
 
-    I is the mutual information of the predicted distributions over the batch, see
-    `kml.information.mutual_information`: rows without labels count in it as well. For
-    more than two tasks it is summed over pairs. The value before reduction is one
-    number a row, `[N]`; its mean is the objective.
+    `I(A;B)` is the mutual information of the predicted distributions over the batch, in
+    nats, computed by `kml.information.mutual_information`. Examples without labels
+    contribute to it as well. For more than two tasks, it is summed over pairs of tasks.
+    Before reduction, the loss has one value per example, `[N]`; the objective is their
+    mean.
 
-    What outputs stand for follows from the losses: cross-entropies from class
-    probabilities or logits, squared and absolute errors from values, and
-    `kml.losses.NegativeLogLikelihood` from any TFP distribution. For other losses
-    `heads` says it. Value-only predictions are given the width of Silverman's rule.
+    The predicted distribution of a task follows from its loss: cross-entropies predict
+    class probabilities or logits, squared and absolute errors predict values, and
+    `kml.losses.NegativeLogLikelihood` predicts any TFP distribution. For other losses,
+    specify it with `heads`. Predicted values are smoothed with normal noise whose
+    standard deviation follows Silverman's rule.
 
-    A target that is NaN, or a negative class index, is missing: it does not count in
-    the loss of its task, which is the mean over the targets that are there.
+    NaN targets and negative integer labels are missing. The loss of a task is the mean
+    over the targets that are present.
 
-    Several replicas each see their own part of the batch.
+    In distributed training, each replica computes `I(A;B)` of its part of the batch.
 
     Args:
         loss_a: loss of task A: a Keras loss, its name, or a function
-            `(y_true, y_pred) -> [N, ...]`. Or a dictionary of the losses of all tasks
-            by name. Use losses in nats (cross-entropies, likelihoods, half the squared
-            error in units of the noise), which I is weighed against.
-        loss_b: loss of task B; left out with a dictionary.
-        beta: weight of the information, not below zero: a number or a
+            `(y_true, y_pred) -> [N, ...]`. Or a dictionary of the losses of all tasks,
+            by name. Prefer losses in nats, the unit of `I(A;B)`: cross-entropies,
+            negative log-likelihoods, or the squared error divided by twice the variance
+            of the noise.
+        loss_b: loss of task B. Must be `None` if `loss_a` is a dictionary. Defaults to
+            `None`.
+        beta: weight of the mutual information: a non-negative number, or a
             `keras.optimizers.schedules.LearningRateSchedule` of the optimizer's
-            iterations. 1 is the article's objective. Above 1 a warning says that
-            confidence grows at the cost of accuracy.
-        estimator: `"auto"` or another `method` of
-            `kml.information.mutual_information`; a dictionary of its arguments, for
-            instance `{"leave_one_out": True}`, which is better for small batches and
-            narrow predictions; or a function `(dist_a, dist_b) -> scalar`.
-        heads: what outputs stand for, by task: `"logits"`, `"probabilities"`,
+            iterations. With values greater than 1, predictions become overconfident at
+            the cost of accuracy, and a warning is issued. Defaults to `1.0`, the
+            objective of the article.
+        estimator: a `method` of `kml.information.mutual_information`: `"auto"`,
+            `"quadrature"`, `"pairwise_bhattacharyya"` or `"pairwise_kl"`; a dictionary
+            with any of its arguments `method`, `num_points`, `bandwidth` and
+            `leave_one_out`; or a function `(dist_a, dist_b) -> scalar` of two TFP
+            distributions. `{"leave_one_out": True}` is more accurate for small batches
+            and narrow predictions. Defaults to `"auto"`.
+        heads: kind of output of each task, by name: `"logits"`, `"probabilities"`,
             `"binary_logits"`, `"binary_probabilities"`, `"value"`, or a function from
-            outputs to a TFP distribution with batch shape `[N]` (or `[N * M]`, M rows
-            of each input, in their order).
-        pairs: pairs of names whose information counts; by default all.
-        name: name of the loss.
-        reduction: as in Keras.
-        dtype: dtype of the computation.
+            outputs to a TFP distribution with batch shape `[N]` (or `[N * M]`, M
+            consecutive rows per example). Defaults to `None`, which infers all kinds
+            from the losses.
+        pairs: pairs of task names whose mutual information is computed. Defaults to
+            `None`, all pairs.
+        name: name of the loss. Defaults to `"mutual_information_loss"`.
+        reduction: type of reduction to apply to the loss, as for any Keras loss.
+            Defaults to `"sum_over_batch_size"`.
+        dtype: dtype of the loss computation. Defaults to `None`, which uses
+            `keras.backend.floatx()`.
 
     Call arguments:
-        y_true: targets of the tasks, a dictionary by name or a tuple in order.
-        y_pred: predictions likewise, each `[N, ...]`.
-        sample_weight: `[N]` weighs rows of all tasks and of I; a dictionary or tuple
-            of weights weighs the losses of tasks only.
+        y_true: targets of the tasks, a dictionary by name, or a tuple in the order of
+            the tasks; each `[N, ...]`.
+        y_pred: predictions of the tasks, a dictionary by name, or a tuple in the order
+            of the tasks; each `[N, ...]`.
+        sample_weight: weights `[N]` of the examples in the losses of all tasks and in
+            `I(A;B)`, or a dictionary or tuple of weights of the tasks, which affect
+            their losses only.
 
     Raises:
-        ValueError: if an argument is of the wrong kind, or outputs of several tasks
-            are not handed over together (a plain Keras model cannot).
+        ValueError: if an argument is invalid, or if the loss is called without the
+            outputs of all tasks (as by a plain Keras model).
 
     Example:
 
@@ -101,11 +116,11 @@ class MutualInformationLoss(keras.losses.Loss):
     ...     keras.losses.SparseCategoricalCrossentropy(from_logits=True), "mse", beta=1)
     >>> y_true = ([0, 1], [[-1.0], [1.0]])
     >>> y_pred = ([[9.0, 0.0], [0.0, 9.0]], [[-1.0], [1.0]])
-    >>> bool(loss(y_true, y_pred) < 0)       # no error, and A tells B
+    >>> bool(loss(y_true, y_pred) < 0)       # no error, and B is predictable from A
     True
 
     Reference:
-        The first article's objective, `L = L_A + L_B - I(A;B)`, with a weight.
+        Objective of the first article, `L = L_A + L_B - I(A;B)`, with the weight beta.
     """
 
     def __init__(
@@ -137,8 +152,8 @@ class MutualInformationLoss(keras.losses.Loss):
             highest = self.beta = check_non_negative("beta", beta)
         if highest > 1:
             warnings.warn(
-                "With `beta` above 1 the information between tasks outweighs their "
-                "losses: predictions grow more confident than they are right. "
+                "With `beta` greater than 1, the mutual information between tasks "
+                "outweighs their losses and predictions become overconfident. "
                 f"Received: beta={beta!r}",
                 stacklevel=2,
             )
@@ -164,13 +179,17 @@ class MutualInformationLoss(keras.losses.Loss):
         sample_weight: Any = None,
         information_scale: tf.Tensor | None = None,
     ) -> JointParts:
-        """The objective of each row, and what it is made of.
+        """Computes the per-example objective and its terms.
 
         Args:
-            y_true: targets, as in a call.
-            y_pred: predictions.
-            sample_weight: weights.
-            information_scale: a scalar that `beta` is multiplied with, or `None`.
+            y_true: targets of the tasks, a dictionary by name or a tuple in order.
+            y_pred: predictions of the tasks, a dictionary by name or a tuple in order.
+            sample_weight: weights `[N]`, or a dictionary or tuple of weights of the
+                tasks. Defaults to `None`.
+            information_scale: a scalar factor of `beta`. Defaults to `None`, no factor.
+
+        Returns:
+            `JointParts`.
         """
         y_true, y_pred = self.by_task("y_true", y_true), self.by_task("y_pred", y_pred)
         y_pred = {name: tf.cast(y, self.dtype) for name, y in y_pred.items()}
@@ -185,7 +204,7 @@ class MutualInformationLoss(keras.losses.Loss):
         }
         values = sum(tf.cast(loss.rows, self.dtype) for loss in losses.values())
         if self.step is None and self.beta == 0:
-            # Only looked at: the objective is the sum of the losses, bit for bit.
+            # Computed for the logs only. The objective is exactly the sum of losses.
             y_pred = {name: tf.stop_gradient(y) for name, y in y_pred.items()}
             information, entropies = self._information(y_pred, shared)
             return JointParts(values, losses, information, entropies)
@@ -197,12 +216,12 @@ class MutualInformationLoss(keras.losses.Loss):
         return JointParts(values - weight * total, losses, information, entropies)
 
     def distributions(self, y_pred: Any) -> dict[str, Any]:
-        """The predicted distribution of each task, from `tensorflow_probability`."""
+        """Returns the predicted TFP distribution of each task, by name."""
         y_pred = self.by_task("y_pred", y_pred)
         return {name: predicted(self.heads[name], y) for name, y in y_pred.items()}
 
     def reduce(self, values: tf.Tensor) -> tf.Tensor:
-        """Reduces values of rows as Keras does, with its scaling for replicas."""
+        """Reduces per-example values as Keras does, with its scaling for replicas."""
         reduction = _Reduction("reduction", self.reduction, self.dtype)
         return reduction(values, values)
 
@@ -219,7 +238,7 @@ class MutualInformationLoss(keras.losses.Loss):
         if sample_weight is not None:
             rows = next(iter(distributions.values())).batch_shape_tensor()[0]
             sample_weight = tf.reshape(tf.cast(sample_weight, self.dtype), [-1])
-            # A head may make several rows of one input.
+            # A function in `heads` may return several rows per example.
             sample_weight = tf.repeat(sample_weight, rows // tf.size(sample_weight))
         predictions = Predictions(distributions, sample_weight, self.options)
         information, entropies = predictions.terms(self.pairs, self.tasks)
@@ -234,7 +253,7 @@ class MutualInformationLoss(keras.losses.Loss):
         return tf.cast(self.beta(tf.convert_to_tensor(self.step)), self.dtype)
 
     def by_task(self, argument: str, value: Any) -> dict[str, Any]:
-        """A dictionary by task of a dictionary or tuple; raises for anything else."""
+        """Converts a dictionary or tuple to a dictionary by task, or raises."""
         if isinstance(value, dict) and set(value) == set(self.tasks):
             return {name: value[name] for name in self.tasks}
         if isinstance(value, (list, tuple)) and len(value) == len(self.tasks):
@@ -244,13 +263,13 @@ class MutualInformationLoss(keras.losses.Loss):
         )
         raise ValueError(
             f"Invalid value for argument `{argument}`. Expected a dictionary or tuple "
-            f"with an entry for each task of {self.tasks}; a plain Keras model hands "
-            "over one output at a time, `kml.JointModel` all of them. Received: "
+            f"with one entry per task of {self.tasks}. Use `kml.JointModel`: a plain "
+            "Keras model calls the loss with one output at a time. Received: "
             f"{argument} with {received}"
         )
 
     def set_step(self, step: Any) -> None:
-        """Tells a scheduled `beta` how many updates the optimizer has made."""
+        """Sets the step (the optimizer's iterations) of a scheduled `beta`."""
         if self.step is not None:
             self.step.assign(tf.cast(step, "int64"))
 
@@ -284,13 +303,13 @@ class MutualInformationLoss(keras.losses.Loss):
             config[key] = deserialize(config[key])
         config["pairs"] = [tuple(pair) for pair in config["pairs"]]
         with warnings.catch_warnings():
-            # Who made the loss has been warned.
-            warnings.filterwarnings("ignore", "With `beta` above 1")
+            # The warning was issued when the loss was created.
+            warnings.filterwarnings("ignore", "With `beta` greater than 1")
             return cls(config.pop("losses"), **config)
 
 
 class _Reduction(keras.losses.Loss):
-    """Keras's own reduction and replica scaling for values at hand."""
+    """Applies Keras's reduction and replica scaling to values already computed."""
 
     def call(self, y_true, y_pred):
         return y_pred
@@ -300,8 +319,9 @@ def _losses(loss_a, loss_b):
     if isinstance(loss_a, dict):
         if loss_b is not None or len(loss_a) < 2:
             raise ValueError(
-                "Expected a dictionary of at least two losses and no `loss_b`, or two "
-                f"losses. Received: loss_a={loss_a!r}, loss_b={loss_b!r}"
+                "Invalid value for argument `loss_a`. Expected a dictionary of at "
+                "least two losses without `loss_b`, or two losses. Received: "
+                f"loss_a={loss_a!r}, loss_b={loss_b!r}"
             )
         return {name: as_loss(name, loss) for name, loss in loss_a.items()}
     return {"a": as_loss("loss_a", loss_a), "b": as_loss("loss_b", loss_b)}
@@ -312,9 +332,9 @@ def _heads(losses, heads):
     for name, head in heads.items():
         if name not in losses or not (head in HEADS or callable(head)):
             raise ValueError(
-                "Invalid value for argument `heads`. Expected a dictionary from names "
-                f"of {tuple(losses)} to one of {HEADS} or functions. Received: "
-                f"heads={heads!r}"
+                "Invalid value for argument `heads`. Expected a dictionary from task "
+                f"names, of {tuple(losses)}, to one of {HEADS} or a function. "
+                f"Received: heads={heads!r}"
             )
     return {
         name: heads[name] if name in heads else head_for_loss(name, loss)
@@ -330,14 +350,14 @@ def _pairs(losses, pairs):
     for pair in pairs:
         if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(names):
             raise ValueError(
-                "Invalid value for argument `pairs`. Expected pairs of different names "
-                f"of {tuple(names)}. Received: pairs={pairs!r}"
+                "Invalid value for argument `pairs`. Expected pairs of different task "
+                f"names, of {tuple(names)}. Received: pairs={pairs!r}"
             )
     return pairs
 
 
 def _options(estimator):
-    """The options that an estimator stands for, `None` for a function."""
+    """Returns the options of an estimator, or `None` for a function."""
     if callable(estimator):
         return None
     if isinstance(estimator, str):
@@ -352,12 +372,12 @@ def _options(estimator):
 
 
 def _check_schedule(schedule):
-    """The highest value of a schedule at some steps."""
+    """Returns the largest value of a schedule over sampled steps."""
     steps = sorted({0, *(int(1.3**i) for i in range(70))})
     values = [float(schedule(step)) for step in steps]
     if min(values) < 0:
         raise ValueError(
-            "Invalid value for argument `beta`. Expected a schedule of numbers not "
-            f"below zero. Received: beta={schedule!r}, with the value {min(values)}"
+            "Invalid value for argument `beta`. Expected a schedule of non-negative "
+            f"numbers. Received: beta={schedule!r}, with the value {min(values)}"
         )
     return max(values)

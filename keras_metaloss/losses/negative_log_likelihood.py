@@ -1,4 +1,4 @@
-"""The loss of a network that predicts a distribution."""
+"""Negative log-likelihood of a predicted distribution."""
 
 from __future__ import annotations
 
@@ -13,21 +13,28 @@ __all__ = ["NegativeLogLikelihood"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class NegativeLogLikelihood(keras.losses.Loss):
-    """`-log p(y)` under the distribution that a network predicts, in nats.
+    """Negative log-likelihood `-log p(y)` under the predicted distribution, in nats.
 
-    The outputs of a Keras model are tensors; `distribution` makes the distribution of
-    them. In `kml.JointModel` it also says what the outputs stand for.
+    `distribution` converts the outputs of a model to a distribution. In
+    `kml.JointModel` this distribution is also used for the mutual information.
 
     Args:
-        distribution: from outputs `[N, ...]` to a TFP distribution with batch shape
-            `[N]`. To save the model, register it:
-            `@keras.saving.register_keras_serializable()`.
-        name: name of the loss.
-        reduction: as in Keras.
-        dtype: dtype of the computation.
+        distribution: function from outputs `[N, ...]` to a TFP distribution with batch
+            shape `[N]`. Register it with `@keras.saving.register_keras_serializable()`
+            to save the model.
+        name: name of the loss. Defaults to `"negative_log_likelihood"`.
+        reduction: type of reduction to apply to the loss, as for any Keras loss.
+            Defaults to `"sum_over_batch_size"`.
+        dtype: dtype of the loss computation. Defaults to `None`, which uses
+            `keras.backend.floatx()`.
+
+    Call arguments:
+        y_true: targets, `[N]` or `[N, 1]` for a scalar variable, otherwise `[N, ...]`
+            with the event shape of the distribution.
+        y_pred: outputs of the network, `[N, ...]`.
 
     Raises:
-        ValueError: if `distribution` is not a function.
+        ValueError: if `distribution` is not callable.
 
     Example:
 
@@ -51,7 +58,7 @@ class NegativeLogLikelihood(keras.losses.Loss):
         if not callable(distribution):
             raise ValueError(
                 "Invalid value for argument `distribution`. Expected a function from "
-                "outputs to a distribution of `tensorflow_probability`. Received: "
+                "outputs to a `tensorflow_probability` distribution. Received: "
                 f"distribution={distribution!r}"
             )
         self.distribution = distribution
@@ -60,7 +67,7 @@ class NegativeLogLikelihood(keras.losses.Loss):
         distribution = self.distribution(tf.convert_to_tensor(y_pred))
         y_true = tf.cast(y_true, distribution.dtype)
         rank = distribution.batch_shape.rank + distribution.event_shape.rank
-        # Targets [N] for [N, 1], and the other way round, would broadcast to [N, N].
+        # Targets [N] and outputs [N, 1], or vice versa, would broadcast to [N, N].
         if y_true.shape.rank == rank - 1:
             y_true = y_true[..., tf.newaxis]
         elif y_true.shape.rank == rank + 1 and y_true.shape[-1] == 1:

@@ -1,4 +1,4 @@
-"""Which distribution an output of a network stands for."""
+"""Conversion of network outputs to predicted distributions."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ _VALUES = (
 
 
 def head_for_loss(task: str, loss: keras.losses.Loss) -> Head:
-    """What the outputs that `loss` is made for stand for.
+    """Returns the kind of output that `loss` expects as predictions.
 
     Raises:
-        ValueError: if the loss does not say.
+        ValueError: if the kind of output cannot be inferred from the loss.
     """
     if isinstance(loss, NegativeLogLikelihood):
         return loss.distribution
@@ -75,14 +75,14 @@ def head_for_loss(task: str, loss: keras.losses.Loss) -> Head:
     if issubclass(kind, _VALUES):
         return "value"
     raise ValueError(
-        f"Expected `heads` to say what the outputs of {task!r} stand for, one of "
-        f"{HEADS} or a function from outputs to a distribution: its loss does not. "
-        f"Received: loss={loss!r}"
+        f"Invalid value for argument `heads`. Expected an entry for task {task!r}, "
+        f"one of {HEADS} or a function from outputs to a distribution, which cannot "
+        f"be inferred from its loss. Received: loss={loss!r}"
     )
 
 
 def is_class_index_loss(loss: keras.losses.Loss) -> bool:
-    """Whether targets are class indices."""
+    """Returns whether the targets of the loss are integer labels."""
     if isinstance(loss, AdaLoss):
         loss = loss.loss
     return issubclass(
@@ -91,13 +91,13 @@ def is_class_index_loss(loss: keras.losses.Loss) -> bool:
 
 
 def predicted(head: Head, outputs: tf.Tensor) -> tfd.Distribution:
-    """The distribution of each input's target.
+    """Returns the predicted distribution of the target of each example.
 
     Args:
-        head: a name of `HEADS` or a function.
-        outputs: outputs of a network, `[N, ...]`. Axes between the first and the last
-            (for `"binary_..."` and `"value"` also the last) are several classes or
-            values of one input.
+        head: a name of `HEADS`, or a function from outputs to a TFP distribution.
+        outputs: outputs of a network, `[N, ...]`. Further axes are a vector of classes
+            or values per example, except the last axis for `"logits"` and
+            `"probabilities"`, which is the class axis.
 
     Returns:
         A TFP distribution with batch shape `[N]`.

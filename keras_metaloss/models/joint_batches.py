@@ -1,4 +1,4 @@
-"""The first rows of what a `JointModel` is fitted to, and what can be wrong."""
+"""Validation of the first examples that a `JointModel` is fitted to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROWS = 32
 
 
 def first_rows(x: Any, y: Any) -> tuple[Any, Any] | None:
-    """A few inputs and targets of what `fit` got, or `None` if unknown."""
+    """Returns the first inputs and targets of `fit`, or `None` if unavailable."""
     if isinstance(x, tf.data.Dataset):
         for batch in x.take(1):
             x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
@@ -31,17 +31,17 @@ def first_rows(x: Any, y: Any) -> tuple[Any, Any] | None:
 
 
 def check_joint_batch(model: JointModel, x: Any, y: Any) -> None:
-    """Raises a `ValueError` for what would only show as NaN or nonsense later.
+    """Raises a `ValueError` for inputs and targets that would give invalid losses.
 
     Args:
         model: a compiled model.
-        x: inputs of a few rows.
-        y: targets of these rows.
+        x: inputs of a few examples.
+        y: targets of these examples.
     """
     y = model.loss.by_task("y", y)
     for tensor in keras.tree.flatten(x):
         _check("x", tensor, np.isfinite, "finite numbers")
-    # A GPU would give NaN for a label out of range, without a word.
+    # On a GPU, labels out of range give NaN without an error.
     with tf.device("CPU:0"):
         outputs = model(x, training=False)
         for name, loss in model.loss.losses.items():
@@ -52,9 +52,9 @@ def check_joint_batch(model: JointModel, x: Any, y: Any) -> None:
                     f"y[{name!r}]",
                     y[name],
                     lambda a, k=classes: ~(a >= k),
-                    f"class indices below {classes}, the length of the output",
+                    f"integer labels less than {classes}, the number of classes",
                 )
-        # The distributions are known here, and say what is wrong with them.
+        # In eager execution, the predicted distributions are validated.
         model.loss.parts(y, outputs)
 
 

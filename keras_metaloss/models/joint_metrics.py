@@ -1,4 +1,4 @@
-"""What a `JointModel` logs of each batch."""
+"""Metrics that a `JointModel` logs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["JointMetrics"]
 
 
 class JointMetrics:
-    """Means over batches of losses, information and entropies.
+    """Means over batches of losses, mutual information and entropies.
 
-    `loss_<task>`, `mutual_information` (the sum over pairs), with more than one pair
-    `mutual_information_<a>_<b>`, and `entropy_<task>`. Losses are means over labels,
-    the others over rows.
+    The metrics are `loss_<task>`, `mutual_information` (the sum over pairs),
+    `mutual_information_<a>_<b>` if there is more than one pair, and `entropy_<task>`.
+    Losses are averaged over labels, all others over examples.
 
     Args:
         loss: the compiled loss.
@@ -31,11 +31,11 @@ class JointMetrics:
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """The metrics that Keras resets."""
+        """Metrics to be reset by Keras."""
         return list(self._means.values())
 
     def update(self, parts: JointParts) -> dict[str, tf.Tensor]:
-        """Adds a batch; returns the means up to now."""
+        """Updates the metrics with a batch and returns their results."""
         for task, loss in parts.losses.items():
             self._means[f"loss_{task}"].update_state(loss.mean, loss.count)
         rows = tf.shape(parts.values)[0]

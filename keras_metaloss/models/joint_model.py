@@ -1,4 +1,4 @@
-"""Networks of several tasks, trained on what they tell about each other."""
+"""Joint training of several networks that maximizes their mutual information."""
 
 from __future__ import annotations
 
@@ -23,31 +23,44 @@ __all__ = ["JointModel"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class JointModel(TracedOnce, keras.Model):
-    """Trains two networks with `L_A + L_B - beta * I(A;B)`.
+    """Trains two or more networks jointly with `L_A + L_B - beta * I(A;B)`.
 
-    I is the mutual information of the distributions that the two predict, so that each
-    learns to say what the other says. For the first `warmup_epochs` each network is
-    trained on its own loss alone, after that on the joint objective.
+    `I(A;B)` is the mutual information of the distributions that two networks predict
+    over a batch. Maximizing it makes their predictions informative about each other.
+    For the first `warmup_epochs`, each network is trained with its own loss only, and
+    after that with the joint objective.
 
     `compile`, `fit`, `evaluate`, `predict`, callbacks, saving and export work as for
-    any Keras model. Inputs are those of every network, or a dictionary with one entry
-    for each, by name: `{"a": ..., "b": ...}`. Targets and predictions are a dictionary
-    by name; targets may be a tuple in order. A target that is NaN, or a negative class
-    index, is missing: its row still counts in the losses of the other tasks, and in I.
+    any Keras model. NaN targets and negative integer labels are missing: their examples
+    still contribute to the losses of the other tasks and to `I(A;B)`.
 
-    Logs: `loss`, `loss_a`, `loss_b`, `mutual_information`, `entropy_a`, `entropy_b` (in
-    nats; with other names those), and what `metrics` says.
+    Logs: `loss`, `loss_<task>`, `mutual_information` (the sum over pairs, and
+    `mutual_information_<a>_<b>` if there is more than one pair) and `entropy_<task>`,
+    information in nats, and the compiled metrics.
 
     Args:
-        model_a: a built Keras model with one output; or a dictionary of two or more of
-            them by name.
-        model_b: likewise; left out with a dictionary.
-        warmup_epochs: epochs (of all calls of `fit` together) before the information
-            counts. `train_on_batch` counts no epochs.
-        name: name of the model.
+        model_a: a built Keras model with one output, or a dictionary of at least two
+            such models, by name.
+        model_b: a built Keras model with one output. Must be `None` if `model_a` is a
+            dictionary. Defaults to `None`.
+        warmup_epochs: number of epochs, over all calls of `fit`, that are trained
+            without the mutual information. `train_on_batch` does not count epochs.
+            Defaults to `0`.
+        name: name of the model. Defaults to `None`, a name assigned by Keras.
+
+    Call arguments:
+        inputs: inputs of all networks, or a dictionary of the inputs of each network,
+            by name: `{"a": ..., "b": ...}`.
+        training: whether to run in training mode. Defaults to `None`, the default of
+            the networks.
+
+    Output shape:
+        A dictionary of the outputs of the networks, by name. Targets have the same
+        structure, or are a tuple in the order of the networks.
 
     Raises:
-        ValueError: if networks are not built or an argument is of the wrong kind.
+        ValueError: if a network is not built or has several outputs, or if an argument
+            is invalid.
 
     Example:
 
@@ -70,8 +83,8 @@ class JointModel(TracedOnce, keras.Model):
     (32, 1)
 
     Reference:
-        The first article's five steps: two networks, each trained on its own loss,
-        the distributions they predict, their mutual information, the joint objective.
+        Five steps of the first article: two networks, the loss of each, their predicted
+        distributions, the mutual information of these, and the joint objective.
     """
 
     def __init__(
@@ -82,7 +95,8 @@ class JointModel(TracedOnce, keras.Model):
         warmup_epochs: int = 0,
         name: str | None = None,
     ) -> None:
-        # What it wraps casts its own inputs: numbers of categories must stay whole.
+        # No autocast: the networks cast their inputs, and integer IDs must not be
+        # rounded to float16.
         super().__init__(name=name, autocast=False)
         self.networks = _networks(model_a, model_b)
         self.warmup_epochs = _check_epochs(warmup_epochs)
@@ -93,10 +107,10 @@ class JointModel(TracedOnce, keras.Model):
             trainable=False,
             name="epochs_done",
         )
-        # A namespace, because Keras would track and save what is set on the model.
+        # A namespace, because Keras tracks and saves attributes of the model.
         self._own = types.SimpleNamespace(metrics=None, inputs=None)
-        # Built here, not at the first call: otherwise a model that was only trained
-        # would be saved without the optimizer's moments.
+        # Built here, not in the first call: otherwise a model that was only trained
+        # would be saved without the state of the optimizer.
         self.built = True
 
     @property
@@ -105,7 +119,7 @@ class JointModel(TracedOnce, keras.Model):
         return tuple(self.networks)
 
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, tf.Tensor]:
-        """Outputs of all networks by name."""
+        """Computes the outputs of all networks, by name."""
         self._own.inputs = keras.tree.map_structure(
             lambda x: keras.KerasTensor((None, *x.shape[1:]), x.dtype), inputs
         )
@@ -124,17 +138,19 @@ class JointModel(TracedOnce, keras.Model):
         loss_weights: None = None,
         **kwargs: Any,
     ) -> None:
-        """`keras.Model.compile`.
+        """Configures the model for training.
 
         Args:
-            optimizer: an optimizer for all networks, or a dictionary of one for each.
-            loss: a `kml.losses.MutualInformationLoss`; or a dictionary or tuple of the
-                losses of the tasks, which stands for one with its defaults.
-            loss_weights: must be left out.
-            **kwargs: as in Keras.
+            optimizer: an optimizer of all networks, or a dictionary of the optimizers
+                of the networks, by name. Defaults to `"rmsprop"`.
+            loss: a `kml.losses.MutualInformationLoss`, or a dictionary or tuple of the
+                losses of the tasks, for a `MutualInformationLoss` with default
+                arguments. Required.
+            loss_weights: must be `None`. Defaults to `None`.
+            **kwargs: other arguments of `keras.Model.compile`.
 
         Raises:
-            ValueError: if losses or optimizers do not fit the networks.
+            ValueError: if losses or optimizers do not match the networks.
         """
         if isinstance(loss, (list, tuple)) and len(loss) == len(self.tasks):
             loss = dict(zip(self.tasks, loss, strict=True))
@@ -145,14 +161,14 @@ class JointModel(TracedOnce, keras.Model):
         ):
             raise ValueError(
                 "Invalid value for argument `loss`. Expected a "
-                "`kml.losses.MutualInformationLoss`, or losses, of the tasks "
-                f"{self.tasks}. Received: loss={loss!r}"
+                "`kml.losses.MutualInformationLoss` of the tasks "
+                f"{self.tasks}, or one loss per task. Received: loss={loss!r}"
                 + (f" of {loss.tasks}" if hasattr(loss, "tasks") else "")
             )
         if loss_weights is not None:
             raise ValueError(
-                "Invalid value for argument `loss_weights`. Expected None: the sum of "
-                "losses is weighed against information, in nats. Received: "
+                "Invalid value for argument `loss_weights`. Expected None: use `beta` "
+                "of the loss to weight the mutual information. Received: "
                 f"loss_weights={loss_weights!r}"
             )
         check_no_parameters(loss, self)
@@ -164,7 +180,7 @@ class JointModel(TracedOnce, keras.Model):
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles as before saving; Keras calls it."""
+        """Compiles a loaded model with its saved configuration."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
@@ -178,7 +194,7 @@ class JointModel(TracedOnce, keras.Model):
         callbacks: Any = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """`keras.Model.fit`, after a look at what is wrong in the first rows."""
+        """Validates the first examples, then trains as `keras.Model.fit`."""
         rows = first_rows(x, y) if self.compiled else None
         if rows is not None:
             check_joint_batch(self, *rows)
@@ -186,14 +202,14 @@ class JointModel(TracedOnce, keras.Model):
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks.append(counter)
         else:
-            # First, so that a checkpoint holds the count of the epoch that it ends.
+            # First, so that checkpoints include the epoch that has just ended.
             callbacks = [counter, *keras.tree.flatten(callbacks or [])]
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """One update of all networks."""
+        """Updates all networks with one batch and returns the logs."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             y_pred = self(x, training=True)
@@ -207,7 +223,7 @@ class JointModel(TracedOnce, keras.Model):
         return self._track(x, y, y_pred, sample_weight, parts, loss)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Loss, its parts and metrics."""
+        """Evaluates one batch and returns the logs."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         y_pred = self(x, training=False)
         parts = self._parts(y, y_pred, sample_weight)
@@ -222,19 +238,27 @@ class JointModel(TracedOnce, keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> tf.Tensor:
-        """The joint objective, a scalar; arguments as in Keras."""
+        """Computes the joint objective, a scalar.
+
+        Args:
+            x: not used. Defaults to `None`.
+            y: targets of the tasks, by name or in order.
+            y_pred: outputs of the networks, by name or in order.
+            sample_weight: weights `[N]`, or one entry per task. Defaults to `None`.
+            training: not used. Defaults to `True`.
+        """
         return self._total(self._parts(y, y_pred, sample_weight))
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, tf.Tensor]:
-        """Compiled metrics over the labels that are there."""
+        """Computes the compiled metrics over the labels that are present."""
         y = self.loss.by_task("y", y)
         y_pred, present = dict(y_pred), {}
         for name, loss in self.loss.losses.items():
             y[name], missing = missing_labels(loss, tf.convert_to_tensor(y[name]))
             y_pred[name] = tf.identity(y_pred[name])
-            # As the loss does: a vector counts if all of it is there.
+            # As in the loss, a vector with a missing entry is missing.
             first = max(1, y_pred[name].shape.rank - 1)
             axes = list(range(first, missing.shape.rank))
             present[name] = ~tf.reduce_any(missing, axis=axes)
@@ -252,7 +276,7 @@ class JointModel(TracedOnce, keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Loss, compiled metrics, and what the loss consists of."""
+        """Loss, compiled metrics and terms of the loss."""
         own = [] if self._own.metrics is None else self._own.metrics.metrics
         return super().metrics + own
 
@@ -288,23 +312,27 @@ class JointModel(TracedOnce, keras.Model):
         input_signature: Any = None,
         **kwargs: Any,
     ) -> None:
-        """`keras.Model.export`: predictions of all networks by name.
+        """Exports the predictions of all networks, by name.
 
         Args:
-            filepath: folder or file to write.
-            format: as in Keras.
-            verbose: whether to print what was written.
-            input_signature: by default that of the inputs seen last.
-            **kwargs: as in Keras.
+            filepath: path of the artifact.
+            format: format of `keras.Model.export`. Defaults to `"tf_saved_model"`.
+            verbose: whether to print a message. Defaults to `None`, the default of
+                Keras.
+            input_signature: specification of the inputs. Defaults to `None`, the
+                structure, shapes and dtypes of the latest inputs.
+            **kwargs: other arguments of `keras.Model.export`.
 
         Raises:
-            ValueError: if the model has seen no inputs.
+            ValueError: if the model has not been called and `input_signature` is
+                `None`.
         """
         if input_signature is None:
             if self._own.inputs is None:
                 raise ValueError(
-                    "Expected a model that has seen inputs (by `fit`, `evaluate` or a "
-                    "call), or an `input_signature`. Received: input_signature=None"
+                    "Invalid value for argument `input_signature`. Expected the "
+                    "specification of the inputs, or a model that has been called (for "
+                    "example by `fit`). Received: input_signature=None"
                 )
             input_signature = [
                 keras.tree.map_structure(
@@ -348,7 +376,7 @@ class JointModel(TracedOnce, keras.Model):
 
 
 class _CountEpochs(keras.callbacks.Callback):
-    """Counts epochs where saving finds them."""
+    """Counts epochs in a weight of the model, which is saved."""
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.model.epochs_done.assign_add(1)
@@ -359,16 +387,17 @@ def _networks(model_a, model_b):
         networks = dict(model_a)
         if model_b is not None or len(networks) < 2:
             raise ValueError(
-                "Expected a dictionary of at least two models and no `model_b`, or two "
-                f"models. Received: model_a={model_a!r}, model_b={model_b!r}"
+                "Invalid value for argument `model_a`. Expected a dictionary of at "
+                "least two models without `model_b`, or two models. Received: "
+                f"model_a={model_a!r}, model_b={model_b!r}"
             )
     else:
         networks = {"a": model_a, "b": model_b}
     for name, network in networks.items():
         if not isinstance(network, keras.Model) or not network.built:
             raise ValueError(
-                f"Expected the network of task {name!r} to be a built Keras model: "
-                "start it with `keras.Input`, or call it once on a batch of inputs. "
+                f"Expected the network of task {name!r} to be a built Keras model. "
+                "Start it with `keras.Input`, or call it on a batch of inputs first. "
                 f"Received: {network!r}"
             )
         if len(getattr(network, "outputs", None) or [None]) != 1:
@@ -382,13 +411,13 @@ def _networks(model_a, model_b):
 def _check_epochs(value):
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(
-            "Invalid value for argument `warmup_epochs`. Expected an integer not below "
-            f"zero. Received: warmup_epochs={value!r}"
+            "Invalid value for argument `warmup_epochs`. Expected a non-negative "
+            f"integer. Received: warmup_epochs={value!r}"
         )
     return value
 
 
 def _spread(weight, present):
-    """Weights of rows as those of all labels of the rows."""
+    """Broadcasts weights of examples to all labels of the examples."""
     weight = same_rank_as(tf.convert_to_tensor(weight), present)
     return weight * tf.ones_like(present, weight.dtype)

@@ -1,4 +1,4 @@
-"""One optimizer for each of several networks."""
+"""Optimizer that updates each network with an optimizer of that network."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ __all__ = ["NetworkOptimizers"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class NetworkOptimizers(keras.optimizers.Optimizer):
-    """Hands each variable to the optimizer of its network.
+    """Optimizer that updates each variable with the optimizer of its network.
 
-    `kml.JointModel.compile(optimizer={...})` makes one. `learning_rate` is that of the
-    first optimizer; setting it sets all.
+    Created by `kml.JointModel.compile(optimizer={...})`. Reading `learning_rate`
+    returns the rate of the first optimizer; setting it sets the rates of all.
 
     Args:
-        optimizers: a Keras optimizer, or what stands for one, for each network.
-        name: name of the optimizer.
+        optimizers: dictionary of Keras optimizers, their names or configurations, by
+            name of the network.
+        name: name of the optimizer. Defaults to `"network_optimizers"`.
     """
 
     def __init__(
@@ -30,27 +31,27 @@ class NetworkOptimizers(keras.optimizers.Optimizer):
         self.optimizers = {
             key: keras.optimizers.get(value) for key, value in optimizers.items()
         }
-        # A namespace: Keras would take variables set on an optimizer for its own.
+        # A namespace, because Keras tracks variables set on an optimizer as state.
         self._own = types.SimpleNamespace(groups={})
 
     def attach(self, networks: dict[str, keras.Model]) -> None:
-        """Says whose variables are whose.
+        """Assigns the variables of each network to its optimizer.
 
         Raises:
-            ValueError: if names differ or a variable is in two networks.
+            ValueError: if names differ or networks share variables.
         """
         if set(networks) != set(self.optimizers):
             raise ValueError(
-                "Invalid value for argument `optimizer`. Expected an optimizer for "
-                f"each of {tuple(networks)}. Received: optimizer for "
+                "Invalid value for argument `optimizer`. Expected one optimizer per "
+                f"network of {tuple(networks)}. Received: optimizer with keys "
                 f"{tuple(self.optimizers)}"
             )
         groups = {name: net.trainable_variables for name, net in networks.items()}
         flat = [id(variable) for group in groups.values() for variable in group]
         if len(flat) != len(set(flat)):
             raise ValueError(
-                "Expected networks without shared variables for one optimizer each; "
-                "with shared layers use a single optimizer. Received: networks "
+                "Invalid value for argument `optimizer`. Expected a single optimizer "
+                "for networks with shared variables. Received: optimizer with keys "
                 f"{tuple(networks)}"
             )
         self._own.groups = groups
@@ -66,7 +67,7 @@ class NetworkOptimizers(keras.optimizers.Optimizer):
         grads: list[tf.Tensor],
         trainable_variables: list[keras.Variable] | None = None,
     ) -> tf.Tensor:
-        """One update by each optimizer; all variables must be given."""
+        """Applies one update of each optimizer to its network."""
         by_variable = {
             id(variable): gradient
             for gradient, variable in zip(grads, trainable_variables, strict=True)

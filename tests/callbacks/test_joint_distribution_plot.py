@@ -1,4 +1,4 @@
-"""The picture of p(a, b), and the density that it shows."""
+"""Tests of `JointDistributionPlot` and `joint_density`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ tfd = tfp.distributions
 
 
 @pytest.mark.parametrize("kinds", [("logits", "value"), ("value", "normal")])
-def test_pictures(kinds, tmp_path):
+def test_plots_and_history_over_epochs(kinds, tmp_path):
     x, y = data(*kinds)
     model = joint_model(*kinds)
     picture = kml.callbacks.JointDistributionPlot(tmp_path / "p{epoch}.png", x, every=2)
@@ -30,7 +30,7 @@ def test_pictures(kinds, tmp_path):
     )
 
 
-def test_what_cannot_be_drawn():
+def test_unsupported_models_and_arguments_raise():
     x, y = data("logits", "vector")
     picture = kml.callbacks.JointDistributionPlot("p.png", x)
     with pytest.raises(ValueError, match="for vectors"):
@@ -55,7 +55,7 @@ def test_what_cannot_be_drawn():
     ],
     ids=["laplace", "equal rows"],
 )
-def test_joint_density_of_narrow_rows(b):
+def test_joint_density_of_narrow_components(b):
     a = tfd.Categorical(probs=[[0.9, 0.1], [0.3, 0.7], [0.5, 0.5]])
     found = kml.information.joint_density(a, b)
     assert np.isfinite(found.density).all() and (np.diff(found.b) >= 0).all()
@@ -63,7 +63,7 @@ def test_joint_density_of_narrow_rows(b):
     np.testing.assert_allclose(mass, a.probs.numpy().mean(axis=0), atol=0.03)
 
 
-def test_joint_density():
+def test_joint_density_matches_definition():
     a = tfd.Categorical(probs=[[0.9, 0.1], [0.3, 0.7]])
     b = tfd.LogNormal([0.0, 1.0], [0.5, 0.3])
     found = kml.information.joint_density(a, b)

@@ -1,4 +1,4 @@
-"""`MutualInformationLoss` by itself, and `NegativeLogLikelihood`."""
+"""Tests of `MutualInformationLoss` and `NegativeLogLikelihood`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def batch(rows=6, seed=0):
     return y_true, {k: v.astype("float32") for k, v in y_pred.items()}
 
 
-def by_hand(y_true, y_pred):
+def reference_losses(y_true, y_pred):
     log_p = y_pred["a"] - np.log(np.exp(y_pred["a"]).sum(axis=1, keepdims=True))
     loss_a = -log_p[np.arange(len(log_p)), y_true["a"].astype(int)]
     return loss_a, ((y_true["b"] - y_pred["b"]) ** 2).mean(axis=1)
@@ -41,9 +41,9 @@ def information(y_pred, **arguments):
     )
 
 
-def test_the_articles_objective():
+def test_loss_matches_the_objective_of_the_article():
     y_true, y_pred = batch()
-    loss_a, loss_b = by_hand(y_true, y_pred)
+    loss_a, loss_b = reference_losses(y_true, y_pred)
     expected = loss_a + loss_b - 0.3 * information(y_pred)
     value = Loss(CROSS_ENTROPY, "mse", beta=0.3)(y_true, y_pred)
     assert float(value) == pytest.approx(expected.mean(), abs=1e-5)
@@ -56,11 +56,11 @@ def test_the_articles_objective():
 def test_beta_zero_is_the_sum_of_the_losses():
     y_true, y_pred = batch()
     value = Loss(CROSS_ENTROPY, "mse", beta=0, reduction=None)(y_true, y_pred)
-    expected = sum(tf.constant(x, tf.float32) for x in by_hand(y_true, y_pred))
+    expected = sum(tf.constant(x, tf.float32) for x in reference_losses(y_true, y_pred))
     np.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
-def test_estimators():
+def test_estimator_options_reach_the_estimate():
     y_true, y_pred = batch()
     plain = float(Loss(CROSS_ENTROPY, "mse", beta=0)(y_true, y_pred))
 
@@ -82,11 +82,11 @@ def test_estimators():
     )
 
 
-def test_missing_labels_count_nothing():
+def test_missing_labels_do_not_contribute_to_the_loss():
     y_true, y_pred = batch()
     y_true["a"][[0, 3]] = -1
     y_true["b"][[1, 2, 3]] = np.nan
-    loss_a, loss_b = by_hand(y_true, y_pred)
+    loss_a, loss_b = reference_losses(y_true, y_pred)
     inputs = {k: tf.constant(v) for k, v in y_pred.items()}
     loss = Loss(CROSS_ENTROPY, "mse", beta=0)
     with tf.GradientTape() as tape:
@@ -104,11 +104,11 @@ def test_missing_labels_count_nothing():
     )
 
 
-def test_our_focal_and_robust_losses_say_what_outputs_are():
-    """Gamma 0 is cross-entropy, and alpha 2 half the squared error."""
+def test_output_kinds_of_focal_and_robust_losses():
+    """Gamma 0 is the cross-entropy, alpha 2 is half the squared error."""
     y_true, y_pred = batch()
     y_true["a"][0] = -1
-    loss_a, loss_b = by_hand(y_true, y_pred)
+    loss_a, loss_b = reference_losses(y_true, y_pred)
     expected = loss_a[1:].mean() + loss_b.mean() / 2 - 0.4 * information(y_pred)
     focal = kml.losses.SparseCategoricalFocalLoss(gamma=0.0, from_logits=True)
     robust = kml.losses.AdaptiveRobustLoss(alpha=2.0, learned=False)
@@ -116,7 +116,7 @@ def test_our_focal_and_robust_losses_say_what_outputs_are():
     assert float(value) == pytest.approx(expected, abs=1e-5)
 
 
-def test_missing_labels_of_wrapped_and_of_embedding_losses():
+def test_missing_labels_of_wrapped_and_embedding_losses():
     y_true, y_pred = batch()
     y_true["a"][0] = -1
     known = {name: values[1:] for name, values in y_true.items()}
@@ -132,8 +132,8 @@ def test_missing_labels_of_wrapped_and_of_embedding_losses():
 
 
 @pytest.mark.parametrize("mse", ["mse", keras.losses.MeanSquaredError()])
-def test_missing_labels_of_steps(mse):
-    """Targets `[N, T]` beside predictions `[N, T, 1]`: one label is missing, no row."""
+def test_missing_labels_of_time_steps(mse):
+    """With targets `[N, T]` and predictions `[N, T, 1]`, single steps are missing."""
     random = np.random.default_rng(0)
     y_true, y_pred = random.normal(size=(2, 4, 3)).astype("float32")
     y_true[0, 1] = np.nan
@@ -143,17 +143,17 @@ def test_missing_labels_of_steps(mse):
     assert float(part.mean) == pytest.approx(expected, rel=1e-6)
 
 
-def test_no_label_at_all():
+def test_loss_without_any_label_is_zero():
     y_true, y_pred = batch()
     y_true["a"][:] = -1
     y_true["b"][:] = np.nan
     assert float(Loss(CROSS_ENTROPY, "mse", beta=0)(y_true, y_pred)) == 0
 
 
-def test_weights():
+def test_sample_weights_of_all_and_of_single_tasks():
     y_true, y_pred = batch()
     weights = np.array([1, 1, 2, 0, 1, 0.5], "float32")
-    loss_a, loss_b = by_hand(y_true, y_pred)
+    loss_a, loss_b = reference_losses(y_true, y_pred)
     loss = Loss(CROSS_ENTROPY, "mse", beta=1.0)
     shared = information(y_pred, sample_weight=weights)
     value = float(loss(y_true, y_pred, weights))
@@ -164,7 +164,7 @@ def test_weights():
     assert value == pytest.approx(expected, abs=1e-5)
 
 
-def test_pixels_are_averaged():
+def test_loss_is_averaged_over_pixels():
     rng = np.random.default_rng(0)
     y_true = (rng.integers(0, 2, (4, 5, 5)), rng.normal(size=(4, 2)))
     y_pred = [rng.normal(size=(4, 5, 5, 2)), rng.normal(size=(4, 2))]
@@ -185,7 +185,7 @@ def test_pixels_are_averaged():
     assert np.isfinite(with_information) and with_information < loss(y_true, y_pred)
 
 
-def test_schedule():
+def test_scheduled_beta_follows_the_step():
     ramp = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 1.0)
     loss = Loss(CROSS_ENTROPY, "mse", beta=ramp)
     y_true, y_pred = batch()
@@ -205,30 +205,30 @@ def test_config_round_trip():
         name="mine",
         reduction="sum",
     )
-    twin = keras.saving.deserialize_keras_object(
+    restored = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(loss)
     )
-    assert twin.get_config() == loss.get_config()
+    assert restored.get_config() == loss.get_config()
     rng = np.random.default_rng(0)
     y_true = (rng.integers(0, 3, 5), rng.normal(size=5), rng.normal(size=5))
     y_pred = [rng.normal(size=(5, k)).astype("float32") for k in (3, 1, 2)]
-    assert float(twin(y_true, y_pred)) == float(loss(y_true, y_pred))
+    assert float(restored(y_true, y_pred)) == float(loss(y_true, y_pred))
 
 
-def test_high_beta_warns():
-    with pytest.warns(UserWarning, match="`beta` above 1"):
+def test_beta_greater_than_one_warns():
+    with pytest.warns(UserWarning, match="`beta` greater than 1"):
         loss = Loss(CROSS_ENTROPY, "mse", beta=1.5)
-    Loss.from_config(loss.get_config())  # no second warning
+    Loss.from_config(loss.get_config())  # Does not warn again.
     ramp = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 2.0)
-    with pytest.warns(UserWarning, match="`beta` above 1"):
+    with pytest.warns(UserWarning, match="`beta` greater than 1"):
         Loss(CROSS_ENTROPY, "mse", beta=ramp)
     bump = keras.optimizers.schedules.PiecewiseConstantDecay(
         [300, 400], [0.1, 2.0, 0.1]
     )
-    with pytest.warns(UserWarning, match="`beta` above 1"):
+    with pytest.warns(UserWarning, match="`beta` greater than 1"):
         Loss(CROSS_ENTROPY, "mse", beta=bump)
     falling = keras.optimizers.schedules.PolynomialDecay(0.5, 10, -2.0)
-    with pytest.raises(ValueError, match="schedule of numbers not\\s+below"):
+    with pytest.raises(ValueError, match="schedule of non-negative numbers"):
         Loss(CROSS_ENTROPY, "mse", beta=falling)
 
 
@@ -239,28 +239,28 @@ BAD = {
     "`method`": ("mse", "mse", {"estimator": "ksg"}),
     "`loss_b`": ("mse", None, {}),
     "at least two": ({"a": "mse"}, None, {}),
-    "`heads` to say": ("mse", keras.losses.Dice(), {}),
-    "argument `heads`": ("mse", "mse", {"heads": {"c": "value"}}),
+    "`heads`. Expected an entry for task 'b'": ("mse", keras.losses.Dice(), {}),
+    "`heads`. Expected a dictionary": ("mse", "mse", {"heads": {"c": "value"}}),
     "`pairs`": ("mse", "mse", {"pairs": [("a", "a")]}),
 }
 
 
 @pytest.mark.parametrize("message", BAD)
-def test_bad_arguments(message):
+def test_invalid_arguments_raise(message):
     a, b, arguments = BAD[message]
     with pytest.raises(ValueError, match=message) as error:
         Loss(a, b, **arguments)
     assert "Received:" in str(error.value)
 
 
-def test_a_plain_model_is_told_to_use_a_joint_one():
+def test_plain_model_error_names_joint_model():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(loss=Loss("mse", "mse"))
     with pytest.raises(ValueError, match="kml.JointModel"):
         model.fit(np.zeros((4, 2)), np.zeros((4, 1)), verbose=0)
 
 
-def test_likelihood():
+def test_negative_log_likelihood_matches_formula():
     y_pred = np.array([[0.0, 1.0], [2.0, -1.0]], "float32")
     scale = 0.1 + np.log1p(np.exp(y_pred[:, 1]))
     y_true = np.array([1.0, 1.0])
@@ -269,7 +269,7 @@ def test_likelihood():
     loss = Likelihood(normal, reduction=None)
     for targets in (y_true, y_true[:, np.newaxis]):
         np.testing.assert_allclose(loss(targets, y_pred), expected, rtol=1e-5)
-    twin = Likelihood.from_config(loss.get_config())
-    assert twin.get_config() == loss.get_config()
+    restored = Likelihood.from_config(loss.get_config())
+    assert restored.get_config() == loss.get_config()
     with pytest.raises(ValueError, match="`distribution`"):
         Likelihood("normal")

@@ -1,4 +1,4 @@
-"""Small joint models and data for their tests."""
+"""Small joint models and their data for tests."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def network(units, activation=None, seed=0):
 
 
 def data(*kinds, rows=24, seed=0):
-    """Inputs `[N, 4]` and targets by name, all driven by the first input."""
+    """Returns inputs `[N, 4]`, and targets by name that depend on the first input."""
     x = np.random.default_rng(seed).normal(size=(rows, 4)).astype("float32")
     classes = np.digitize(x[:, 0], [-0.5, 0.5])
     targets = {

@@ -1,4 +1,4 @@
-"""`JointModel`: what it trains on, logs, keeps and refuses."""
+"""Tests of training, logs, saving and validation of `JointModel`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def assert_same(a, b, **tolerance):
         ("binary", "logits"),
     ],
 )
-def test_any_mix_of_tasks(a, b):
+def test_logs_of_all_kinds_of_tasks(a, b):
     x, y = data(a, b)
     logs = joint_model(a, b).train_on_batch(x, y, return_dict=True)
     expected = ["loss", "loss_a", "loss_b", "mutual_information"]
@@ -43,30 +43,30 @@ def test_any_mix_of_tasks(a, b):
 
 
 @pytest.mark.slow
-def test_two_regressions():
+def test_two_regression_tasks():
     x, y = data("value", "normal")
     logs = joint_model("value", "normal").train_on_batch(x, y, return_dict=True)
     assert 0 < logs["mutual_information"] < np.log(24)
 
 
-def test_the_step_is_that_of_the_objective():
-    """One step of gradient descent against a tape around the public functions."""
+def test_train_step_matches_gradient_of_the_objective():
+    """Compares one SGD step with a gradient tape around public functions."""
     x, y = data("logits", "value")
     model = joint_model(optimizer=keras.optimizers.SGD(0.5), beta=0.7)
-    twin = joint_model(optimizer=keras.optimizers.SGD(0.5), beta=0.7)
+    reference = joint_model(optimizer=keras.optimizers.SGD(0.5), beta=0.7)
     model.train_on_batch(x, y)
     with tf.GradientTape() as tape:
-        a, b = (net(x) for net in twin.networks.values())
+        a, b = (net(x) for net in reference.networks.values())
         cross_entropy = tf.reduce_mean(
             tf.nn.sparse_softmax_cross_entropy_with_logits(y["a"], a)
         )
         squares = tf.reduce_mean(tf.square(b[:, 0] - y["b"]))
         information = kml.information.mutual_information(
-            *twin.loss.distributions((a, b)).values()
+            *reference.loss.distributions((a, b)).values()
         )
         loss = cross_entropy + squares - 0.7 * information
-    gradients = tape.gradient(loss, [w.value for w in twin.trainable_variables])
-    for new, old, g in zip(weights(model), weights(twin), gradients, strict=True):
+    gradients = tape.gradient(loss, [w.value for w in reference.trainable_variables])
+    for new, old, g in zip(weights(model), weights(reference), gradients, strict=True):
         np.testing.assert_allclose(new, old - 0.5 * g.numpy(), atol=2e-6)
 
 
@@ -103,7 +103,7 @@ def test_beta_zero_and_warmup_train_each_network_alone():
 
 
 @pytest.mark.slow
-def test_eager_graph_and_compiled_agree():
+def test_eager_graph_and_xla_agree():
     x, y = data("logits", "value")
     results = []
     for compiling in ({}, {"run_eagerly": True}, {"jit_compile": True}):
@@ -116,7 +116,7 @@ def test_eager_graph_and_compiled_agree():
         assert_same(trained, results[0][1], atol=1e-5)
 
 
-def test_three_tasks_by_pairs():
+def test_information_of_three_tasks_is_summed_over_pairs():
     x, y = data("logits", "value", "normal")
     model = joint_model(
         "logits", "value", "normal", pairs=[("a", "b"), ("c", "a")], beta=0.5
@@ -148,7 +148,7 @@ def test_missing_labels_in_fit_and_metrics():
 
 
 def test_metrics_of_partly_missing_labels():
-    """A vector counts if all of it is there, a pixel by itself."""
+    """A vector with a missing entry is ignored; pixels are ignored separately."""
     images = np.random.default_rng(0).normal(size=(6, 4, 4, 1)).astype("float32")
     pixels, vectors = keras.Input((4, 4, 1)), keras.Input((4, 4, 1))
     classes = keras.layers.Conv2D(3, 1)(pixels)
@@ -195,7 +195,7 @@ def test_metrics_of_partly_missing_labels():
     assert logs["b_mae"] == pytest.approx(np.nanmean(errors), abs=1e-5)
 
 
-def test_inputs_of_each_network():
+def test_separate_inputs_per_network():
     x, y = data("logits", "value")
     model = joint_model()
     shared = model.predict(x, verbose=0)
@@ -216,7 +216,7 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_training_goes_on_exactly_after_a_reload(optimizer, tmp_path):
+def test_training_continues_identically_after_loading(optimizer, tmp_path):
     ramp = keras.optimizers.schedules.PolynomialDecay(0.0, 20, 1.0)
     model = joint_model(
         "logits",
@@ -239,7 +239,7 @@ def test_training_goes_on_exactly_after_a_reload(optimizer, tmp_path):
     assert loaded.warmup_epochs == 1 and loaded.tasks == model.tasks
 
 
-def test_own_optimizers_step_as_they_would_alone():
+def test_optimizer_per_network_matches_separate_training():
     x, y = data("logits", "value")
     model = joint_model(optimizer=OPTIMIZERS["each"](), beta=0)
     model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
@@ -254,7 +254,7 @@ def test_own_optimizers_step_as_they_would_alone():
     assert int(model.optimizer.iterations) == 6
 
 
-def test_weights_file(tmp_path):
+def test_weights_file_restores_model_and_optimizers(tmp_path):
     model = joint_model(optimizer=OPTIMIZERS["each"]())
     x, y = data("logits", "value")
     model.fit(x, y, verbose=0)
@@ -266,7 +266,7 @@ def test_weights_file(tmp_path):
     assert_same(weights(model), weights(other))
 
 
-def test_export(tmp_path):
+def test_exported_model_matches_predictions(tmp_path):
     model = joint_model()
     x, y = data("logits", "value")
     model.fit(x, y, verbose=0)
@@ -278,11 +278,11 @@ def test_export(tmp_path):
         for task, outputs in model(x[:5]).items():
             np.testing.assert_allclose(served[task], outputs, atol=1e-6)
         model = keras.models.load_model(tmp_path / "model.keras")
-    with pytest.raises(ValueError, match="seen inputs"):
+    with pytest.raises(ValueError, match="`input_signature`.*has been called"):
         joint_model().export(str(tmp_path / "never"))
 
 
-def test_regularisation_of_networks_counts():
+def test_regularization_losses_of_networks_are_added():
     regularized = keras.Sequential(
         [
             keras.Input((4,)),
@@ -298,7 +298,7 @@ def test_regularisation_of_networks_counts():
     assert logs["loss"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_losses_by_name_stand_for_the_articles_objective():
+def test_losses_by_name_default_to_mutual_information_loss():
     model = kml.JointModel(network(3), network(1))
     model.compile(loss={"b": "mse", "a": CROSS_ENTROPY})
     assert isinstance(model.loss, Loss) and model.loss.beta == 1
@@ -306,12 +306,12 @@ def test_losses_by_name_stand_for_the_articles_objective():
 
 
 @pytest.mark.parametrize("kind", ["labels", "probabilities", "inputs", "structure"])
-def test_what_is_wrong_with_the_first_rows(kind):
+def test_fit_validates_the_first_examples(kind):
     x, y = data("probabilities", "value")
     model = joint_model("probabilities", "value")
     if kind == "labels":
         y["a"][3] = 3
-        message = "class indices below 3"
+        message = "integer labels less than 3"
     elif kind == "inputs":
         x[2, 1] = np.nan
         message = "argument `x`"
@@ -328,7 +328,7 @@ def test_what_is_wrong_with_the_first_rows(kind):
         assert "Received:" in str(error.value)
 
 
-def test_bad_arguments():
+def test_invalid_arguments_raise():
     net = network(3)
     unbuilt = keras.Sequential([keras.layers.Dense(1)])
     two = keras.Model(net.inputs, [net.outputs[0], net.outputs[0]])
@@ -357,9 +357,9 @@ def test_bad_arguments():
 
 
 @pytest.mark.slow
-def test_two_replicas_take_the_steps_of_one(mirrored):
+def test_two_replicas_match_one(mirrored):
     x, y = data("logits", "value", rows=16)
-    # Both halves alike, so that the information within one is that within both.
+    # With identical halves, both replicas and the full batch have equal information.
     x, y = np.concatenate([x, x]), {k: np.concatenate([v, v]) for k, v in y.items()}
     batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
     results = []
