@@ -194,7 +194,26 @@ class JointModel(TracedOnce, keras.Model):
         callbacks: Any = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """Validates the first examples, then trains as `keras.Model.fit`."""
+        """Validates the first examples, then trains as `keras.Model.fit`.
+
+        Args:
+            x: inputs, or a dataset of batches of inputs, targets and optionally sample
+                weights. Defaults to `None`.
+            y: targets of the tasks, by name or in order. Must be `None` if `x` is a
+                dataset. Defaults to `None`.
+            batch_size: number of examples per batch. Defaults to `None`, the default of
+                Keras.
+            epochs: number of epochs. Defaults to `1`.
+            verbose: verbosity mode of `keras.Model.fit`. Defaults to `"auto"`.
+            callbacks: list of Keras callbacks. Defaults to `None`.
+            **kwargs: other arguments of `keras.Model.fit`.
+
+        Returns:
+            `keras.callbacks.History`.
+
+        Raises:
+            ValueError: if the first inputs, targets or predictions are invalid.
+        """
         rows = first_rows(x, y) if self.compiled else None
         if rows is not None:
             check_joint_batch(self, *rows)
