@@ -1,4 +1,4 @@
-"""What a term between tasks is: per-task quantities in, one number out."""
+"""Base class of terms between tasks."""
 
 from __future__ import annotations
 
@@ -10,13 +10,30 @@ __all__ = ["InterTaskLoss"]
 
 
 class InterTaskLoss:
-    """Base class of the terms that `RapidGeneralizationLoss` adds between tasks.
+    """Base class of the inter-task terms of `RapidGeneralizationLoss`.
 
-    A subclass says in `call` what it makes of the tasks of a batch, and in
-    `representation` what it needs beside losses and predictions.
+    A subclass implements `call`, which computes the term from the tasks of a batch, and
+    sets `representation` to the additional input that it needs.
+
+    Attributes:
+        representation: `"prediction"` for terms of losses and predictions. `"gradient"`
+            for terms that need the gradients of tasks, which only `kml.MetaModel`
+            supplies.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> import keras_metaloss as kml
+    >>> class LossRange(kml.losses.InterTaskLoss):
+    ...     def call(self, task_losses, y_true, y_pred, **kwargs):
+    ...         return tf.reduce_max(task_losses) - tf.reduce_min(task_losses)
+    >>> loss = kml.losses.RapidGeneralizationLoss("mse", LossRange(), lambda_weight=1.0)
+    >>> y_true, y_pred = [[[0.0]], [[0.0]]], [[[1.0]], [[2.0]]]   # losses 1 and 4
+    >>> float(loss(y_true, y_pred))                               # 2.5 + 3
+    5.5
     """
 
-    #: `"prediction"`, or `"gradient"` for a term that only `kml.MetaModel` can feed.
+    #: `"prediction"`, or `"gradient"` for terms that only `kml.MetaModel` supports.
     representation = "prediction"
 
     def call(
@@ -28,17 +45,19 @@ class InterTaskLoss:
         representations: tf.Tensor | None = None,
         task_similarity: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """The value of the term.
+        """Computes the value of the term.
 
         Args:
-            task_losses: loss of each task, `[T]`.
-            y_true: targets, `[T, N, ...]`.
-            y_pred: predictions, `[T, N, ...]`.
-            representations: `[T, D]`, given by `kml.MetaModel`, or `None`.
-            task_similarity: `[T, T]`, given with a direct call of the loss, or `None`.
+            task_losses: Loss of each task, `[T]`.
+            y_true: Targets, `[T, N, ...]`.
+            y_pred: Predictions, `[T, N, ...]`.
+            representations: One vector per task, `[T, D]`, supplied by `kml.MetaModel`.
+                Defaults to `None`.
+            task_similarity: Matrix `[T, T]` that was passed to the call of the loss.
+                Defaults to `None`.
 
         Returns:
-            A scalar, or one value a task `[T]`.
+            A scalar, or one value per task, `[T]`.
         """
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""A loss within tasks plus a term between them."""
+"""Rapid generalization loss: a loss within tasks plus a term between tasks."""
 
 from __future__ import annotations
 
@@ -25,39 +25,53 @@ class RapidGeneralizationLoss(keras.losses.Loss):
 
     `L = mean_t intra_t + lambda * inter`, with `intra_t` the mean loss of task t.
 
-    Targets and predictions have a leading task axis, `[T, N, ...]`. The value before
-    reduction is one number a task, `intra_t + lambda * inter`, so that its mean is L.
-    `lambda_weight=0` gives exactly the intra loss. With the terms of this package a
-    single task gives `inter = 0`, and the order of tasks does not matter. The term
-    between tasks depends on which tasks share a batch; with several replicas each sees
-    its own.
+    Targets and predictions have a leading task axis, `[T, N, ...]`. Before reduction
+    there is one value per task, `intra_t + lambda * inter`, so that the mean of these
+    values is L. With `lambda_weight=0`, L is exactly the intra-task loss. The
+    inter-task terms of this package are 0 for a single task and do not depend on the
+    order of tasks. The inter-task term depends on which tasks share a batch. With
+    several replicas, each replica computes it for its own tasks.
 
-    Use it in `kml.MetaModel.compile`, or in the `compile` of any Keras model whose
-    batches have a task axis.
+    Use this loss in `kml.MetaModel.compile`, or in the `compile` of any Keras model
+    whose batches have a task axis.
 
     Args:
-        intra_task_loss: loss within a task: a Keras loss, its name, or a function
-            `(y_true, y_pred) -> [T, N]`. Its own reduction is not used.
-        inter_task_loss: term between tasks: `kml.losses.TaskLossVariance()`,
-            `kml.losses.TaskSimilarityLoss()`, a function
-            `(task_losses [T], y_true, y_pred) -> scalar or [T]`, or `None`.
-        lambda_weight: weight of the term between tasks: a number not below zero, or a
+        intra_task_loss: Loss within a task: a Keras loss, the name of one, or a
+            function `(y_true, y_pred) -> [T, N]`. Its own reduction is not used.
+        inter_task_loss: Term between tasks: `kml.losses.TaskLossVariance()`,
+            `kml.losses.TaskSimilarityLoss()`, another `kml.losses.InterTaskLoss`, a
+            function `(task_losses [T], y_true, y_pred) -> scalar or [T]`, or `None` for
+            no term. Defaults to `None`.
+        lambda_weight: Non-negative weight of the inter-task term, or a
             `keras.optimizers.schedules.LearningRateSchedule` of the optimizer's
-            iterations. `kml.MetaModel` keeps count of them; with another model add the
-            callback `kml.callbacks.LossSchedule()` to `fit`.
-        name: name of the loss.
-        reduction: as in Keras.
-        dtype: dtype of the computation.
+            iterations. `kml.MetaModel` updates the step of the schedule. For other
+            models, add the callback `kml.callbacks.LossSchedule()` to `fit`. Defaults
+            to `0.5`.
+        name: Name of the loss. Defaults to `"rapid_generalization_loss"`.
+        reduction: Reduction of the values of the tasks: `"sum_over_batch_size"`,
+            `"sum"`, `"mean"`, `"mean_with_sample_weight"`, `None` or `"none"`. Defaults
+            to `"sum_over_batch_size"`.
+        dtype: Data type of the computation. Defaults to `None`, which uses
+            `keras.config.floatx()`.
 
     Call arguments:
-        y_true: targets, `[T, N, ...]`.
-        y_pred: predictions, `[T, N, ...]`.
-        sample_weight: `[T]` weighs tasks, `[T, N]` weighs examples within tasks.
-        task_similarity: `[T, T]`, handed to the term between tasks.
+        y_true: Targets, `[T, N, ...]`.
+        y_pred: Predictions, `[T, N, ...]`.
+        sample_weight: Weights of tasks, `[T]`, or of examples within tasks, `[T, N]`.
+            Defaults to `None`.
+        task_similarity: Matrix `[T, T]` that is passed to the inter-task term. Defaults
+            to `None`.
+        representations: One vector per task, `[T, D]`, that is passed to the inter-task
+            term. Defaults to `None`.
+
+    Returns:
+        A scalar, or `[T]` without reduction.
 
     Raises:
-        ValueError: if `lambda_weight` is negative or not a number, or predictions have
-            no task axis.
+        ValueError: If `lambda_weight` is negative or not a finite number, if
+            `intra_task_loss` or `inter_task_loss` is of the wrong type, if predictions
+            have no task axis, or if `inter_task_loss` returns neither a scalar nor one
+            value per task.
 
     Example:
 
@@ -72,9 +86,9 @@ class RapidGeneralizationLoss(keras.losses.Loss):
 
     Reference:
         "The rapid generalisation cost function in meta-learning", section 3:
-        `L_RG = L_intra + lambda L_inter`. The article hands over the similarity of
-        tasks as a constant, which has no gradient; here the term is a function of
-        predictions, losses or gradients of tasks.
+        `L_RG = L_intra + lambda L_inter`. In the article the similarity of tasks is a
+        constant input without a gradient. Here the term is a function of the
+        predictions, losses or gradients of the tasks.
     """
 
     def __init__(
@@ -108,12 +122,12 @@ class RapidGeneralizationLoss(keras.losses.Loss):
 
     @property
     def representation(self) -> str:
-        """What the term between tasks needs: `"prediction"` or `"gradient"`."""
+        """Input required by the inter-task term: `"prediction"` or `"gradient"`."""
         return getattr(self.inter_task_loss, "representation", "prediction")
 
     @property
     def looks_across_tasks(self) -> bool:
-        """Whether the value of a task depends on the other tasks of its batch."""
+        """Returns whether a task's value depends on the other tasks of the batch."""
         return self.inter_task_loss is not None and self.lambda_weight != 0
 
     def __call__(
@@ -133,7 +147,7 @@ class RapidGeneralizationLoss(keras.losses.Loss):
             if sample_weight is not None:
                 sample_weight = _of_tasks(tf.cast(sample_weight, self.dtype), y_pred)
             if not self.looks_across_tasks and self.reduction not in (None, "none"):
-                # Reduced like the intra loss itself, so that not one bit differs.
+                # Same reduction as the intra-task loss, for bitwise equal results.
                 values = self._example_values(y_true, y_pred)
                 _compat.add_keras_mask(values, mask)
                 return reduce(values, values, sample_weight)
@@ -163,24 +177,28 @@ class RapidGeneralizationLoss(keras.losses.Loss):
         task_similarity: tf.Tensor | None = None,
         representations: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """`intra_t + lambda * inter` of each task.
+        """Computes `intra_t + lambda * inter` for each task.
 
         Args:
-            y_true: targets, `[T, N, ...]`.
-            y_pred: predictions, `[T, N, ...]`.
-            sample_weight: `[T, N]`; `intra_t` is the mean over N of weight times loss.
-            mask: `[T, N]`, false for what does not count in any mean.
-            task_similarity: `[T, T]`, for terms that take it.
-            representations: `[T, D]`, for terms that need it; without it the mean
-                prediction over the examples of weight above zero.
+            y_true: Targets, `[T, N, ...]`.
+            y_pred: Predictions, `[T, N, ...]`.
+            sample_weight: Weights of examples, `[T, N]`. `intra_t` is the mean over N
+                of weight times loss. Defaults to `None`.
+            mask: `[T, N]`, false for examples that are left out of all means. Defaults
+                to `None`.
+            task_similarity: Matrix `[T, T]` for inter-task terms that use it. Defaults
+                to `None`.
+            representations: One vector per task, `[T, D]`, for inter-task terms that
+                use it. Defaults to `None`, which uses the mean prediction over examples
+                with nonzero weight.
 
         Returns:
-            Tensor `[T]`.
+            Tensor of shape `[T]`.
         """
         y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
         values = self._example_values(y_true, y_pred)
         _compat.add_keras_mask(values, mask)
-        mask = _compat.keras_mask(values)  # also false for what `ignore_class` says
+        mask = _compat.keras_mask(values)  # also false for `ignore_class`
         if mask is not None:
             sample_weight = _masked(sample_weight, tf.cast(mask, values.dtype))
         if sample_weight is not None:
@@ -204,12 +222,13 @@ class RapidGeneralizationLoss(keras.losses.Loss):
     def _example_values(self, y_true, y_pred):
         if y_pred.shape.rank is not None and y_pred.shape.rank < 2:
             raise ValueError(
-                "Expected predictions with a leading task axis, [T, N, ...]. Received: "
+                "Invalid value for argument `y_pred`. Expected predictions with a "
+                "leading task axis, [T, N, ...]. Received: "
                 f"y_pred.shape={tuple(y_pred.shape)}"
             )
         values = self.intra_task_loss.call(*with_missing_axis(y_true, y_pred))
         if values.shape.rank < 2:
-            # A loss that averages the last axis of predictions [T, N].
+            # The loss has averaged over the last axis of predictions [T, N].
             values = values[:, tf.newaxis]
         return values
 
@@ -231,7 +250,7 @@ class RapidGeneralizationLoss(keras.losses.Loss):
         inter = tf.cast(inter, intra.dtype)
         if inter.shape.rank not in (0, 1):
             raise ValueError(
-                "Expected `inter_task_loss` to return a scalar or one value a task. "
+                "Expected `inter_task_loss` to return a scalar or one value per task. "
                 f"Received: a result of shape {tuple(inter.shape)}"
             )
         return inter
@@ -242,7 +261,11 @@ class RapidGeneralizationLoss(keras.losses.Loss):
         return tf.cast(self.lambda_weight(tf.convert_to_tensor(self.step)), dtype)
 
     def set_step(self, step: Any) -> None:
-        """Tells a scheduled `lambda_weight` how many updates the optimizer has made."""
+        """Sets the step of a scheduled `lambda_weight`.
+
+        Args:
+            step: Number of updates made by the optimizer.
+        """
         if self.step is not None:
             self.step.assign(tf.cast(step, "int64"))
 
@@ -273,7 +296,7 @@ class RapidGeneralizationLoss(keras.losses.Loss):
 
 
 def _of_tasks(weight, y_pred):
-    """Weights `[T, 1, ...]` of tasks with several examples as `[T]`."""
+    """Returns weights `[T, 1, ...]` of tasks with several examples as `[T]`."""
     several = y_pred.shape.rank > 1 and y_pred.shape[1] != 1
     if weight.shape.rank > 1 and several and set(weight.shape[1:]) == {1}:
         return tf.reshape(weight, [-1])
@@ -281,7 +304,7 @@ def _of_tasks(weight, y_pred):
 
 
 def _masked(weight, mask):
-    """Weights `[T, N, ...]`, 0 where the mask is; tasks keep their means."""
+    """Returns weights `[T, N, ...]`, 0 outside the mask, that keep task means."""
     axes = list(range(1, mask.shape.rank))
     mask = tf.math.divide_no_nan(mask, tf.reduce_mean(mask, axis=axes, keepdims=True))
     if weight is None:
@@ -292,11 +315,11 @@ def _masked(weight, mask):
 
 
 def _mean_predictions(y_pred, sample_weight):
-    """Mean `[T, D]` over the examples that count."""
+    """Returns mean predictions `[T, D]` over examples with nonzero weight."""
     counts = tf.cast(sample_weight != 0, y_pred.dtype)
     counts = tf.reshape(counts, tf.concat([tf.shape(counts)[:2], [-1]], 0))
     flat = tf.reshape(y_pred, tf.concat([tf.shape(y_pred)[:2], [-1]], 0))
-    # Weights of single outputs do not divide a prediction.
+    # An example counts once, even if its weights have one entry per output.
     counts = tf.reduce_max(counts, axis=-1, keepdims=True)
     return tf.math.divide_no_nan(
         tf.reduce_sum(flat * counts, axis=1), tf.reduce_sum(counts, axis=1)
@@ -304,7 +327,7 @@ def _mean_predictions(y_pred, sample_weight):
 
 
 class _Reduction(keras.losses.Loss):
-    """Keras's own reduction, weights and replica scaling for values at hand."""
+    """Keras's reduction, sample weighting and replica scaling of given values."""
 
     def call(self, y_true, y_pred):
         return y_pred

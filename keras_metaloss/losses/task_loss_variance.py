@@ -1,4 +1,4 @@
-"""Variance of the loss over tasks."""
+"""Variance of the losses of tasks."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ __all__ = ["TaskLossVariance"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class TaskLossVariance(InterTaskLoss):
-    """Variance of the losses of the tasks: asks for tasks solved equally well.
+    """Variance of the losses of tasks: penalizes unequal performance across tasks.
 
     `inter = (1 / T) sum_t (l_t - mean(l))^2`, the risk variance; 0 for one task. Its
-    unit is that of the loss squared.
+    unit is that of the squared loss.
+
+    Input shape:
+        Task losses of shape `[T]`.
+
+    Output shape:
+        A scalar.
 
     Example:
 

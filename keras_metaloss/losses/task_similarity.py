@@ -1,4 +1,4 @@
-"""Dissimilarity of tasks, by their predictions or gradients."""
+"""Dissimilarity of the predictions or gradients of tasks."""
 
 from __future__ import annotations
 
@@ -15,31 +15,48 @@ __all__ = ["TaskSimilarityLoss"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class TaskSimilarityLoss(InterTaskLoss):
-    """Pulls tasks towards each other in a space where each is one vector.
+    """Dissimilarity of tasks, each represented by one vector `r_t`.
 
-    Without a similarity matrix, one minus the mean cosine over pairs of tasks:
-    `inter = 1 - mean_{i != j} cos(r_i, r_j)`, in [0, 2].
-    With a matrix S, the graph Laplacian form, which pulls only what S calls similar:
-    `inter = mean_{i != j} S_ij ||r_i - r_j||^2`.
-    Either is 0 for a single task.
+    Without a similarity matrix, the term is one minus the mean cosine over pairs of
+    tasks, between 0 and 2: `inter = 1 - mean_{i != j} cos(r_i, r_j)`.
+
+    With a similarity matrix S, the term is the graph Laplacian form, which affects only
+    pairs with nonzero similarity: `inter = mean_{i != j} S_ij ||r_i - r_j||^2`.
+
+    Both are 0 for a single task.
 
     Args:
-        representation: what `r_t` is: `"prediction"`, the mean prediction of the task
-            over its examples; `"gradient"`, the gradient of its support loss at the
-            initialisation, which `kml.MetaModel` supplies.
-        task_similarity: matrix S `[T, T]` for batches of exactly T tasks in a fixed
-            order, or `None`. A matrix given to the call of the loss wins.
+        representation: Vector `r_t` of a task. `"prediction"` is the mean prediction
+            over its examples. `"gradient"` is the gradient of its support loss at the
+            initialization, which only `kml.MetaModel` supplies. Defaults to
+            `"prediction"`.
+        task_similarity: Similarity matrix S, `[T, T]`, for batches of exactly T tasks
+            in a fixed order. A matrix passed to the call of the loss takes precedence.
+            Defaults to `None`.
+
+    Call arguments:
+        task_losses: Loss of each task, `[T]`. Not used.
+        y_true: Targets, `[T, N, ...]`. Not used.
+        y_pred: Predictions, `[T, N, ...]`.
+        representations: Vectors `r_t`, `[T, D]`. Defaults to `None`, which uses the
+            mean predictions.
+        task_similarity: Similarity matrix S, `[T, T]`. Defaults to `None`, which uses
+            the matrix passed to the constructor.
+
+    Returns:
+        A scalar.
 
     Raises:
-        ValueError: if `representation` is unknown or S is no square matrix of finite
-            numbers.
+        ValueError: If `representation` is unknown, if S is not a square matrix of
+            finite numbers or has other than one row per task of the batch, or if
+            gradients are needed but not supplied.
 
     Example:
 
     >>> import keras_metaloss as kml
     >>> loss = kml.losses.RapidGeneralizationLoss(
     ...     "mse", kml.losses.TaskSimilarityLoss(), lambda_weight=1.0)
-    >>> y = [[[1.0, 0.0]], [[0.0, 1.0]]]                  # two tasks at a right angle
+    >>> y = [[[1.0, 0.0]], [[0.0, 1.0]]]                  # orthogonal predictions
     >>> round(float(loss(y, y)), 4)
     1.0
 
@@ -87,9 +104,10 @@ class TaskSimilarityLoss(InterTaskLoss):
             mean = tf.reduce_mean(y_pred, axis=1)
             return tf.reshape(mean, [tf.shape(mean)[0], -1])
         raise ValueError(
-            'A `TaskSimilarityLoss(representation="gradient")` needs the gradients of '
-            "tasks, which only `kml.MetaModel` has: compile such a model with it, for "
-            "all outputs together. Received: representations=None"
+            'A `TaskSimilarityLoss(representation="gradient")` requires the gradients '
+            "of tasks, which only `kml.MetaModel` supplies. Pass the loss to "
+            "`kml.MetaModel.compile` as a single loss for all outputs. Received: "
+            "representations=None"
         )
 
     def get_config(self) -> dict[str, Any]:
@@ -101,7 +119,7 @@ class TaskSimilarityLoss(InterTaskLoss):
 
 
 def _mean_over_pairs(values):
-    """Mean of the entries off the diagonal of `[T, T]`; 0 for one task."""
+    """Returns the mean of the off-diagonal entries of `[T, T]`; 0 for one task."""
     count = tf.shape(values)[0]
     off_diagonal = values * (1.0 - tf.eye(count, dtype=values.dtype))
     pairs = tf.cast(count * (count - 1), values.dtype)
@@ -109,14 +127,14 @@ def _mean_over_pairs(values):
 
 
 def _of_the_batch(matrix, squares):
-    """The matrix, if it has a row and a column for each task."""
+    """Validates that the matrix has one row and one column per task."""
     if not matrix.shape.is_compatible_with(squares.shape) or matrix.shape.rank != 2:
         raise ValueError(
-            "Invalid value for argument `task_similarity`. Expected a matrix [T, T], "
-            f"one row a task of the batch, here of {squares.shape[0]} tasks. Received: "
-            f"task_similarity of shape {tuple(matrix.shape)}"
+            "Invalid value for argument `task_similarity`. Expected a matrix [T, T] "
+            f"with one row per task of the batch, here {squares.shape[0]} tasks. "
+            f"Received: task_similarity of shape {tuple(matrix.shape)}"
         )
-    # A batch of unknown size is looked at when it is there.
+    # If the batch size is unknown, the shape is checked at run time.
     return tf.ensure_shape(matrix, squares.shape)
 
 

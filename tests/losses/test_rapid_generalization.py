@@ -1,4 +1,4 @@
-"""`RapidGeneralizationLoss` and its terms between tasks."""
+"""`RapidGeneralizationLoss` and its inter-task terms."""
 
 from __future__ import annotations
 
@@ -36,30 +36,30 @@ TERMS = {
 }
 
 
-def test_config():
+def test_config_of_all_arguments():
     schedule = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.9)
     loss = Loss("mse", Similarity(), schedule, name="mine", reduction="sum")
-    twin = Loss.from_config(loss.get_config())
-    assert twin.get_config() == loss.get_config()
-    assert (twin.name, twin.reduction) == ("mine", "sum")
-    assert isinstance(twin.inter_task_loss, Similarity)
-    assert twin.lambda_weight.get_config() == schedule.get_config()
+    restored = Loss.from_config(loss.get_config())
+    assert restored.get_config() == loss.get_config()
+    assert (restored.name, restored.reduction) == ("mine", "sum")
+    assert isinstance(restored.inter_task_loss, Similarity)
+    assert restored.lambda_weight.get_config() == schedule.get_config()
 
 
 @pytest.mark.parametrize("term", TERMS)
 def test_config_round_trip_keeps_the_value(term):
     loss = Loss(keras.losses.Huber(), TERMS[term], 0.3)
-    twin = keras.saving.deserialize_keras_object(
+    restored = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(loss)
     )
-    assert float(twin(*random_batch())) == float(loss(*random_batch()))
+    assert float(restored(*random_batch())) == float(loss(*random_batch()))
 
 
 def test_unweighted():
     assert float(Loss("mse", Variance(), 0.5)(Y_TRUE, Y_PRED)) == 3.0 + 0.5 * 4.0
 
 
-def test_no_reduction_gives_one_value_a_task():
+def test_no_reduction_gives_one_value_per_task():
     loss = Loss("mse", Variance(), 0.5, reduction=None)
     np.testing.assert_allclose(loss(Y_TRUE, Y_PRED), [3.0, 7.0])
     np.testing.assert_allclose(loss.call(Y_TRUE, Y_PRED), [3.0, 7.0])
@@ -79,14 +79,14 @@ def test_task_weighted():
 
 
 def test_example_weighted():
-    # Task losses become 1 and 1: no variance is left.
+    # The weighted task losses are 1 and 1, with no variance.
     weight = np.array([[1.0, 1.0], [2.0, 0.0]])
     assert float(Loss("mse", Variance(), 0.5)(Y_TRUE, Y_PRED, weight)) == 1.0
 
 
 @pytest.mark.parametrize("mse", ["mse", keras.losses.MeanSquaredError()])
 @pytest.mark.parametrize("term", [None, Variance()])
-def test_targets_without_the_axis_of_predictions(mse, term):
+def test_targets_may_lack_the_last_axis_of_predictions(mse, term):
     random = np.random.default_rng(0)
     y_true, y_pred = random.normal(size=(2, 3, 4)).astype("float32")
     weight = random.uniform(size=(3, 4)).astype("float32")
@@ -95,7 +95,7 @@ def test_targets_without_the_axis_of_predictions(mse, term):
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
-def test_weights_of_tasks_with_further_axes():
+def test_task_weights_may_have_additional_axes():
     loss = Loss("mse", Variance(), 0.5)
     for weight in ([0.0, 1.0], [[0.0], [1.0]]):
         value = loss(Y_TRUE, Y_PRED, np.array(weight, "float32"))
@@ -106,7 +106,7 @@ def test_weights_of_tasks_with_further_axes():
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
-def test_masked_examples_count_nothing(weight):
+def test_masked_examples_do_not_change_the_loss(weight):
     y_pred = tf.constant([[[1.0], [9.0]], [[1.0], [3.0]]])
     y_pred._keras_mask = tf.constant([[True, False], [True, True]])
     value = float(Loss("mse", Variance(), weight)(Y_TRUE, y_pred))
@@ -117,7 +117,7 @@ def test_masked_examples_count_nothing(weight):
         assert value == float(plain(Y_TRUE, y_pred)) == pytest.approx(11 / 3)
 
 
-def test_weights_of_tasks_with_a_mask_leave_the_losses_that_are_compared():
+def test_task_weights_with_a_mask_do_not_change_the_variance():
     y_pred = tf.constant([[[1.0], [9.0]], [[1.0], [3.0]]])
     y_pred._keras_mask = tf.constant([[True, False], [True, True]])
     loss = Loss("mse", Variance(), 0.5)  # of task losses 1 and 5
@@ -130,14 +130,14 @@ def test_zero_weighted():
 
 @pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean"])
 @pytest.mark.parametrize("inter", [None, Variance()])
-def test_lambda_zero_is_the_intra_loss_bit_for_bit(reduction, inter):
+def test_zero_lambda_is_bitwise_equal_to_the_intra_loss(reduction, inter):
     y_true, y_pred = random_batch(tasks=7, seed=3)
     intra = keras.losses.MeanSquaredError(reduction=reduction)
     loss = Loss(intra, inter, 0.0, reduction=reduction)
     assert float(loss(y_true, y_pred)) == float(intra(y_true, y_pred))
 
 
-def test_a_schedule_at_zero_gives_no_nan():
+def test_schedule_with_zero_value_gives_finite_loss():
     schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 1.0)
     loss = Loss("mse", Variance(), schedule)
     intra = float(keras.losses.MeanSquaredError()(*random_batch()))
@@ -148,7 +148,7 @@ def test_a_schedule_at_zero_gives_no_nan():
 
 
 @pytest.mark.parametrize("term", ["variance", "cosine", "callable"])
-def test_one_task_has_no_term_between_tasks(term):
+def test_inter_task_term_of_one_task_is_zero(term):
     y_true, y_pred = (tf.constant(v) for v in random_batch(tasks=1))
     loss = Loss("mse", TERMS[term], 10.0)
     with tf.GradientTape() as tape:
@@ -160,7 +160,7 @@ def test_one_task_has_no_term_between_tasks(term):
 
 
 @pytest.mark.parametrize("term", TERMS)
-def test_task_order_does_not_matter(term):
+def test_loss_does_not_depend_on_task_order(term):
     y_true, y_pred = random_batch()
     order = np.array([3, 1, 0, 2])
     loss = Loss("mse", TERMS[term], 0.7)
@@ -170,7 +170,7 @@ def test_task_order_does_not_matter(term):
 
 
 def reference(term, y_true, y_pred):
-    """The term between tasks in NumPy."""
+    """Computes the inter-task term in NumPy."""
     losses = ((y_true - y_pred) ** 2).mean(axis=(1, 2))
     means = y_pred.mean(axis=1)
     pairs = [(i, j) for i in range(len(losses)) for j in range(len(losses)) if i != j]
@@ -185,7 +185,7 @@ def reference(term, y_true, y_pred):
 
 
 @pytest.mark.parametrize("term", TERMS)
-def test_value_and_gradient_against_numpy(term):
+def test_value_and_gradient_match_numpy(term):
     y_true, y_pred = random_batch(dtype="float64")
     loss = Loss("mse", TERMS[term], 0.7, dtype="float64")
 
@@ -217,14 +217,14 @@ def test_eager_graph_and_xla_agree(term):
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
-def test_other_dtypes(dtype):
+def test_loss_has_the_given_dtype(dtype):
     loss = Loss("mse", Variance(), 0.5, dtype=dtype)
     value = loss(Y_TRUE, Y_PRED)
     assert value.dtype.name == dtype
     assert float(value) == 5.0
 
 
-def test_cosine_is_finite_at_zero_and_for_equal_tasks():
+def test_cosine_is_finite_for_zero_and_equal_predictions():
     for y_pred in (np.zeros((3, 2, 2), "float32"), np.ones((3, 2, 2), "float32")):
         y_pred = tf.constant(y_pred)
         with tf.GradientTape() as tape:
@@ -235,7 +235,7 @@ def test_cosine_is_finite_at_zero_and_for_equal_tasks():
 
 
 @pytest.mark.parametrize("matrix", [None, np.ones((4, 4))])
-def test_similarity_by_prediction_leaves_masked_examples_out(matrix):
+def test_prediction_similarity_ignores_examples_of_zero_weight(matrix):
     rng = np.random.default_rng(0)
     y_true, y_pred = rng.normal(size=(2, 4, 5, 2))
     weight = np.ones((4, 5)) * [1, 1, 2, 0, 0]
@@ -249,14 +249,14 @@ def test_similarity_by_prediction_leaves_masked_examples_out(matrix):
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (1, 4), (3, 3)])
-def test_similarity_of_other_tasks_than_those_of_the_batch(shape):
+def test_similarity_matrix_must_match_number_of_tasks(shape):
     loss = kml.losses.RapidGeneralizationLoss("mse", kml.losses.TaskSimilarityLoss())
     y = np.zeros((4, 5, 2))
     with pytest.raises(ValueError, match="`task_similarity`.*4 tasks"):
         loss(y, y, task_similarity=np.ones(shape))
 
 
-def test_the_articles_three_argument_call():
+def test_task_similarity_passed_to_the_call():
     y_true, y_pred = random_batch()
     similarity = np.abs(np.random.default_rng(0).normal(size=(4, 4))).astype("float32")
     loss = Loss("mse", Similarity(), 1.0)
@@ -285,7 +285,7 @@ def plain_model(loss, jit_compile=False):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_in_a_plain_model(jit_compile, tmp_path):
+def test_training_and_saving_in_a_keras_model(jit_compile, tmp_path):
     loss = Loss(keras.losses.MeanSquaredError(), Variance(), 0.5)
     model = plain_model(loss, jit_compile)
     x, y = random_batch(tasks=8)
@@ -298,7 +298,7 @@ def test_in_a_plain_model(jit_compile, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_schedule_in_a_plain_model(tmp_path):
+def test_schedule_in_a_keras_model(tmp_path):
     schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 1.0)
     model = plain_model(Loss("mse", Variance(), schedule))
     x, y = random_batch(tasks=8)
@@ -312,7 +312,7 @@ def test_schedule_in_a_plain_model(tmp_path):
     assert loaded.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
 
 
-def test_gradients_of_tasks_are_not_to_be_had_from_a_plain_model():
+def test_gradient_similarity_requires_meta_model():
     model = plain_model(Loss("mse", Similarity("gradient")))
     with pytest.raises(ValueError, match="kml.MetaModel"):
         model.fit(*random_batch(), verbose=0)
@@ -327,17 +327,17 @@ def test_gradients_of_tasks_are_not_to_be_had_from_a_plain_model():
         ((3.0,), "`intra_task_loss`.*3.0"),
     ],
 )
-def test_wrong_arguments(arguments, message):
+def test_invalid_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         Loss(*arguments)
 
 
-def test_wrong_terms():
+def test_invalid_inter_task_terms():
     with pytest.raises(ValueError, match="`representation`.*'features'"):
         Similarity("features")
     with pytest.raises(ValueError, match="`task_similarity`.*square"):
         Similarity(task_similarity=[[1.0, 2.0]])
-    with pytest.raises(ValueError, match="task axis.*y_pred.shape=\\(3,\\)"):
+    with pytest.raises(ValueError, match="`y_pred`.*task axis.*y_pred.shape=\\(3,\\)"):
         Loss("mse", Variance())(np.zeros(3), np.zeros(3))
-    with pytest.raises(ValueError, match="scalar or one value a task"):
+    with pytest.raises(ValueError, match="scalar or one value per task"):
         Loss("mse", lambda losses, *_: losses[:, None])(Y_TRUE, Y_PRED)

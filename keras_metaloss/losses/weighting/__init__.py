@@ -1,4 +1,4 @@
-"""How the losses of several tasks become one step: for `kml.MultiTaskModel`."""
+"""Task weighting methods for `kml.MultiTaskModel`."""
 
 from keras_metaloss.losses.weighting.base import (
     TaskWeighting,

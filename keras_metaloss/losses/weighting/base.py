@@ -1,4 +1,4 @@
-"""What every way of weighing several tasks has in common."""
+"""Base class of the task weighting methods."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ __all__ = ["TaskWeighting", "TaskWeights", "gradient_products"]
 
 
 class TaskWeights(NamedTuple):
-    """What the gradients of K tasks count in one step.
+    """Weights of the gradients of K tasks in one step.
 
     Attributes:
-        shared: `[K]`; shared parameters get `sum_k shared[k] * grad L_k`.
-        specific: `[K]`; all other parameters get `sum_k specific[k] * grad L_k`.
+        shared: `[K]`. Shared parameters get the gradient `sum_k shared[k] * grad L_k`.
+        specific: `[K]`. All other parameters get the gradient
+            `sum_k specific[k] * grad L_k`.
     """
 
     shared: tf.Tensor
@@ -24,71 +25,87 @@ class TaskWeights(NamedTuple):
 
 
 class TaskWeighting(keras.layers.Layer):
-    """How the losses of several tasks, or their gradients, become one step.
+    """Base class of methods that combine the losses of several tasks in one step.
 
-    Base class of all methods. A method says in `weigh` what each task's gradient counts
-    in the step. Every method here gives a linear combination of the tasks' gradients,
-    with coefficients that depend on the losses and on the inner products of the
-    gradients only, so that is all it is given: `[K]` losses and `[K, K]` products.
+    A method implements `weigh`, which returns the weights of the tasks' gradients, or
+    `objective`, whose derivatives are the weights. Each method uses a linear
+    combination of the tasks' gradients. Its coefficients depend only on the losses,
+    `[K]`, and on the inner products of the gradients, `[K, K]`, so methods do not
+    receive the gradients themselves.
 
-    `kml.MultiTaskModel` calls it; in a training loop of one's own the order is
-    `attach` (once), then for each step `weigh`, `parameter_gradients` and `update`, and
-    `end_epoch` behind each epoch. `weigh`, `objective` and `parameter_gradients` change
-    nothing; `update` and `end_epoch` change state and belong to training only.
+    `kml.MultiTaskModel` calls the methods of this class. A custom training loop calls
+    `attach` once. In each step it calls `weigh`, `parameter_gradients` and `update`,
+    and after each epoch `end_epoch`. `weigh`, `objective` and `parameter_gradients` do
+    not change any state. `update` and `end_epoch` change state and are called only in
+    training.
 
-    Parameters that the optimizer trains are this layer's trainable weights, all other
-    state its non-trainable ones: both are saved with the model.
+    Parameters trained by the optimizer are trainable weights of this layer. All other
+    state is stored in non-trainable weights. Both are saved with the model.
 
     Args:
-        name: name of the layer.
+        name: Name of the layer. Defaults to `None`, which generates one.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> class SumOfSquares(TaskWeighting):
+    ...     def objective(self, losses):
+    ...         return tf.reduce_sum(losses**2)
+    >>> weighting = SumOfSquares()
+    >>> weighting.attach(["a", "b"])
+    >>> print(weighting.weigh(tf.constant([1.0, 3.0])).shared)
+    tf.Tensor([2. 6.], shape=(2,), dtype=float32)
     """
 
-    #: Whether `weigh` needs the inner products of the tasks' gradients.
+    #: `True` if `weigh` needs the inner products of the tasks' gradients.
     needs_gradients = False
 
     def __init__(self, *, name: str | None = None) -> None:
-        # Never half precision: these are a few numbers, and they decide about all.
+        # Full precision, because the task weights affect every gradient.
         dtype = "float64" if keras.config.floatx() == "float64" else "float32"
         super().__init__(name=name, dtype=dtype)
         self.tasks: tuple[str, ...] | None = None
         self.built = True
 
     def attach(self, tasks: Sequence[str]) -> None:
-        """Makes the variables for these tasks. Called once.
+        """Creates the variables for the given tasks. Called once.
 
         Args:
-            tasks: their names, in the order of the losses.
+            tasks: Names of the tasks, in the order of the losses.
 
         Raises:
-            ValueError: if there are fewer than two, a name occurs twice, or the object
-                already belongs to other tasks.
+            ValueError: If there are fewer than two tasks, a name occurs twice, or the
+                object is already attached to other tasks.
         """
         tasks = tuple(tasks)
         if len(tasks) < 2 or len(set(tasks)) < len(tasks):
             raise ValueError(
                 "Invalid value for argument `tasks`. Expected at least two different "
-                f"names. Received: tasks={tasks!r}"
+                f"task names. Received: tasks={tasks!r}"
             )
         if self.tasks == tasks:
             return
         if self.tasks is not None:
             raise ValueError(
-                f"Expected the tasks {self.tasks} that this `{type(self).__name__}` "
-                f"was made for; make a new one for others. Received: tasks={tasks!r}"
+                "Invalid value for argument `tasks`. This "
+                f"`{type(self).__name__}` is already attached to the tasks "
+                f"{self.tasks}. Create a new object for other tasks. Received: "
+                f"tasks={tasks!r}"
             )
         self.tasks = tasks
         self.create_variables()
 
     def create_variables(self) -> None:
-        """Adds the variables of the method; `self.tasks` is known."""
+        """Creates the variables of the method. `self.tasks` is already set."""
 
     def objective(self, losses: tf.Tensor) -> tf.Tensor:
-        """What is minimised, where there is such a thing; else the sum of losses.
+        """Computes the objective that is minimized. Defaults to the sum of the losses.
 
-        Shown as `loss` in training and evaluation.
+        `kml.MultiTaskModel` reports it as `loss` in training and evaluation. Methods
+        that do not minimize an objective keep the sum of the losses.
 
         Args:
-            losses: `[K]`.
+            losses: Unweighted losses, `[K]`.
 
         Returns:
             A scalar.
@@ -98,12 +115,15 @@ class TaskWeighting(keras.layers.Layer):
     def weigh(
         self, losses: tf.Tensor, products: tf.Tensor | None = None
     ) -> TaskWeights:
-        """What each task's gradient counts. By default the gradient of `objective`.
+        """Computes the weights of the tasks' gradients.
+
+        By default these are the derivatives of `objective` with respect to the losses.
 
         Args:
-            losses: `[K]`, not weighted.
-            products: `[K, K]`, inner products of the tasks' gradients of the shared
-                parameters, as `gradient_products` gives them.
+            losses: Unweighted losses, `[K]`.
+            products: Inner products `[K, K]` of the tasks' gradients with respect to
+                the shared parameters, as returned by `gradient_products`. Required if
+                `needs_gradients` is `True`. Defaults to `None`.
 
         Returns:
             `TaskWeights`.
@@ -115,7 +135,14 @@ class TaskWeighting(keras.layers.Layer):
         return TaskWeights(weights, weights)
 
     def parameter_gradients(self, losses: tf.Tensor) -> list[tf.Tensor]:
-        """Gradients of `objective` with respect to this layer's trainable weights."""
+        """Computes the gradients of `objective` for this layer's trainable weights.
+
+        Args:
+            losses: Unweighted losses, `[K]`.
+
+        Returns:
+            One gradient per trainable weight, in the order of `trainable_weights`.
+        """
         variables = self.trainable_weights
         if not variables:
             return []
@@ -124,10 +151,17 @@ class TaskWeighting(keras.layers.Layer):
         return tape.gradient(value, variables)
 
     def update(self, losses: tf.Tensor, products: tf.Tensor | None = None) -> None:
-        """Changes the state after one training step; arguments as of `weigh`."""
+        """Updates the state after one training step. Does nothing by default.
+
+        Args:
+            losses: Unweighted losses of the step, `[K]`.
+            products: Inner products `[K, K]` of the tasks' gradients with respect to
+                the shared parameters. Required if `needs_gradients` is `True`. Defaults
+                to `None`.
+        """
 
     def end_epoch(self) -> None:
-        """Changes the state after one epoch of training."""
+        """Updates the state after one training epoch. Does nothing by default."""
 
     def add_state(
         self,
@@ -136,7 +170,18 @@ class TaskWeighting(keras.layers.Layer):
         value: float = 0.0,
         dtype: str | None = None,
     ) -> keras.Variable:
-        """Adds state that no optimizer trains, the same on every replica."""
+        """Adds a non-trainable weight that has the same value on all replicas.
+
+        Args:
+            name: Name of the weight.
+            shape: Shape of the weight.
+            value: Initial value of all entries. Defaults to `0.0`.
+            dtype: Data type of the weight. Defaults to `None`, which uses the layer's
+                variable data type.
+
+        Returns:
+            The variable.
+        """
         return self.add_weight(
             name=name,
             shape=shape,
@@ -151,15 +196,16 @@ class TaskWeighting(keras.layers.Layer):
 
 
 def gradient_products(gradients: Sequence[Sequence[Any]]) -> tf.Tensor:
-    """Inner products of the tasks' gradients.
+    """Computes the inner products of the tasks' gradients.
 
-    `P_ij = sum_v <g_iv, g_jv>` over parameters v.
+    `P_ij = sum_v <g_iv, g_jv>`, with the sum over all parameters v.
 
     Args:
-        gradients: for each of K tasks its gradients of the same parameters.
+        gradients: For each of K tasks, the list of its gradients with respect to the
+            same parameters.
 
     Returns:
-        `[K, K]`.
+        Inner products, `[K, K]`.
 
     Example:
 
@@ -172,7 +218,7 @@ def gradient_products(gradients: Sequence[Sequence[Any]]) -> tf.Tensor:
     total = None
     for of_variable in zip(*gradients, strict=True):
         rows = tf.stack([tf.reshape(g, [-1]) for g in of_variable])
-        # Not a matmul: on GPUs that rounds to 10 bits (TF32) unless told otherwise.
+        # By default, `tf.matmul` on GPUs rounds its inputs to 10 bits (TF32).
         products = tf.stack(
             [tf.reduce_sum(rows * row, axis=1) for row in tf.unstack(rows)]
         )

@@ -1,4 +1,4 @@
-"""The mean gradient, turned towards the task that gains least."""
+"""Conflict-averse gradient descent (CAGrad)."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ __all__ = ["CAGrad"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class CAGrad(TaskWeighting):
-    """Follows the mean gradient, but helps the task that gains least from it.
+    """Conflict-averse gradient descent: favors the task that improves least.
 
-    Shared parameters get the d that maximises `min_k d . g_k` within
+    Shared parameters get the d that maximizes `min_k d . g_k` subject to
     `|d - g_0| <= c |g_0|`, with `g_0` the mean of the gradients. By duality
-    `d = g_0 + c |g_0| / |g_w| g_w` with `g_w = sum_k w_k g_k` and w the minimum of
-    `g_w . g_0 + c |g_0| |g_w|` over the simplex. Specific parameters get `1 / K` of
-    their task's gradient, so that `c = 0` is descent on the mean of the losses; for
-    `c < 1` the method converges to a minimum of that mean.
+    `d = g_0 + c |g_0| / |g_w| g_w` with `g_w = sum_k w_k g_k`, where w minimizes
+    `g_w . g_0 + c |g_0| |g_w|` over the simplex. Specific parameters get `1 / K` times
+    the gradient of their task, so that `c = 0` is gradient descent on the mean of the
+    losses. For `c < 1` the method converges to a minimum of that mean.
 
-    A task whose gradient is exactly zero (a batch with no label for it) is left out of
-    `g_w`.
+    A task whose gradient is exactly zero (a batch without labels for the task) is left
+    out of `g_w`.
 
     Args:
-        c: how far to turn: 0 not at all; as it grows, ever closer to `kml.MGDA`'s
-            direction.
-        name: name of the layer.
+        c: Non-negative radius of the constraint, relative to the norm of the mean
+            gradient. `0` gives the mean gradient. As `c` grows, the direction
+            approaches that of `kml.losses.weighting.MGDA`. Defaults to `0.5`.
+        name: Name of the layer. Defaults to `None`, which generates one.
 
     Raises:
-        ValueError: if `c` is negative or not a number.
+        ValueError: If `c` is negative or not a finite number.
 
     Example:
 
@@ -48,8 +49,8 @@ class CAGrad(TaskWeighting):
 
     Reference:
         Liu, Liu, Jin, Stone, Liu: Conflict-averse gradient descent for multi-task
-        learning, NeurIPS 2021, equations 3 and 4, algorithm 1. The division by
-        `1 + c^2` in the authors' code is not made.
+        learning, NeurIPS 2021, equations 3 and 4, algorithm 1. The authors' code
+        divides d by `1 + c^2`; this implementation does not.
     """
 
     needs_gradients = True
@@ -69,14 +70,14 @@ class CAGrad(TaskWeighting):
         return {**super().get_config(), "c": self.c}
 
 
-# Compiled, for outside of XLA a loop over single numbers costs a hundred times as much.
+# Compiled, because without XLA a loop of scalar operations takes 100 times as long.
 @tf.function(jit_compile=True, autograph=False)
 def conflict_averse_turn(products: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
-    """What CAGrad adds to the weights of the mean gradient, `c |g_0| / |g_w| w`.
+    """Computes what CAGrad adds to the weights `1 / K`: `c |g_0| / |g_w| w`.
 
     Args:
         products: `[K, K]`, inner products of the gradients.
-        c: how far to turn.
+        c: Radius of the constraint, relative to `|g_0|`.
 
     Returns:
         `[K]`.
@@ -96,8 +97,9 @@ def conflict_averse_turn(products: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
         return with_mean + length / norm(w) * tf.linalg.matvec(products, w)
 
     def line_search(w, d):
-        # Along d the function is a + b t + length sqrt(p + 2 q t + r t^2); where its
-        # derivative is zero, u = q + r t fulfils u = -b sqrt(D / (length^2 r - b^2)).
+        # Along d the objective is a + b t + length sqrt(p + 2 q t + r t^2). Where its
+        # derivative is zero, u = q + r t satisfies
+        # u = -b sqrt((p r - q^2) / (length^2 r - b^2)).
         b = tf.tensordot(d, with_mean, 1)
         p = tf.square(norm(w))
         q = tf.tensordot(d, tf.linalg.matvec(products, w), 1)
@@ -106,7 +108,7 @@ def conflict_averse_turn(products: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
         room = length * length * r - b * b
         u = -b * tf.sqrt(bend / tf.maximum(room, tiny(dtype)))
         inner = (u - q) / tf.maximum(r, tiny(dtype))
-        # Without room the slope keeps its sign, and it is known to fall.
+        # If `room <= 0`, the objective decreases for all t.
         return tf.where(room > 0, tf.maximum(inner, 0.0), float("inf"))
 
     weights = minimize_on_simplex(

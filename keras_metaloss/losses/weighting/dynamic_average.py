@@ -1,4 +1,4 @@
-"""Weights from how fast each task's loss falls, epoch by epoch."""
+"""Dynamic weight averaging: weights from the rate at which each loss falls."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ __all__ = ["DynamicWeightAverage"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class DynamicWeightAverage(TaskWeighting):
-    """More weight for tasks whose loss falls slower than others.
+    """Dynamic weight averaging: larger weights for tasks whose loss falls more slowly.
 
     `w_k(t) = K softmax_k(r_k(t - 1) / T)` with `r_k(t - 1) = L_k(t - 1) / L_k(t - 2)`,
-    where `L_k(t)` is the mean over epoch t of the task's loss, not weighted. Weights
-    are one in the first two epochs and add up to K.
+    where `L_k(t)` is the mean of the task's unweighted loss over epoch t. In the first
+    two epochs all weights are 1. The weights sum to K.
 
-    An epoch is one of `fit`; in a training loop of one's own call `end_epoch()`. Steps
-    in which a task's loss is exactly zero (no label for it) do not count for its mean.
+    `fit` defines the epochs. A custom training loop calls `end_epoch()`. Steps in which
+    a task's loss is exactly zero (no labels for the task) are left out of its mean.
 
     Args:
-        temperature: `T > 0`; the larger, the more even the weights.
-        name: name of the layer.
+        temperature: Positive number T. Larger values give more uniform weights.
+            Defaults to `2.0`.
+        name: Name of the layer. Defaults to `None`, which generates one.
 
     Raises:
-        ValueError: if `temperature` is not a positive number.
+        ValueError: If `temperature` is not a positive finite number.
 
     Example:
 
     >>> import tensorflow as tf
     >>> weighting = DynamicWeightAverage()
     >>> weighting.attach(["a", "b"])
-    >>> for losses in ([1.0, 1.0], [0.5, 1.0]):           # only the first falls
+    >>> for losses in ([1.0, 1.0], [0.5, 1.0]):           # only the first loss falls
     ...     weighting.update(tf.constant(losses))
     ...     weighting.end_epoch()
     >>> print(weighting.weigh(tf.constant([0.5, 1.0])).shared)
@@ -52,15 +53,15 @@ class DynamicWeightAverage(TaskWeighting):
         self.temperature = check_non_negative("temperature", temperature)
         if self.temperature == 0:
             raise ValueError(
-                "Invalid value for argument `temperature`. Expected a number above "
-                f"zero. Received: temperature={temperature!r}"
+                "Invalid value for argument `temperature`. Expected a positive "
+                f"number. Received: temperature={temperature!r}"
             )
 
     def create_variables(self) -> None:
         shape = (len(self.tasks),)
         self.epoch_sum = self.add_state("epoch_sum", shape)
         self.epoch_count = self.add_state("epoch_count", shape)
-        # Zero: not known yet.
+        # Zero means not yet known.
         self.last_mean = self.add_state("last_mean", shape)
         self.mean_before = self.add_state("mean_before", shape)
 

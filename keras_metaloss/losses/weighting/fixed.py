@@ -1,4 +1,4 @@
-"""Weights that do not change."""
+"""Constant task weights."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ __all__ = ["FixedWeighting"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class FixedWeighting(TaskWeighting):
-    """A constant weight for each task.
+    """Constant weight for each task.
 
-    `L = sum_k w_k L_k`, as `loss_weights` in Keras.
+    `L = sum_k w_k L_k`, like `loss_weights` in Keras.
 
     Args:
-        weights: a number not below zero for each task, by name; `None` is 1 for all.
-        name: name of the layer.
+        weights: Dictionary with one non-negative weight per task, by task name.
+            Defaults to `None`, which gives each task the weight 1.
+        name: Name of the layer. Defaults to `None`, which generates one.
 
     Raises:
-        ValueError: if a weight is negative or not a number; on use, if the names are
-            not those of the tasks.
+        ValueError: If `weights` is not a dictionary, or if a weight is negative or not
+            a finite number. `attach` raises it if the names are not those of the tasks.
 
     Example:
 
@@ -45,7 +46,7 @@ class FixedWeighting(TaskWeighting):
             if not isinstance(weights, Mapping):
                 raise ValueError(
                     "Invalid value for argument `weights`. Expected a dictionary of "
-                    f"numbers by task name, or None. Received: weights={weights!r}"
+                    f"weights by task name, or None. Received: weights={weights!r}"
                 )
             weights = {
                 key: check_non_negative("weights", value)

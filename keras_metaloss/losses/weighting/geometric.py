@@ -1,4 +1,4 @@
-"""The geometric mean of the losses."""
+"""Geometric mean of the losses."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["GeometricLossStrategy"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class GeometricLossStrategy(TaskWeighting):
-    """The geometric mean of the losses, which their scales do not change.
+    """Geometric mean of the losses, which is independent of their relative scales.
 
-    `L = (prod_k L_k)^(1/K)`, so that task k has the weight `L / (K L_k)`: what counts
-    is by which factor a loss falls.
+    `L = (prod_k L_k)^(1/K)`, so that task k has the weight `L / (K L_k)`. A step
+    depends on the relative changes of the losses only.
 
-    Losses must be positive, a negative one gives NaN. A loss of exactly zero (a batch
-    with no label for the task) is left out of the mean. A loss that goes towards zero
-    takes all the weight.
+    Losses must be positive; a negative loss gives NaN. A loss of exactly zero (a batch
+    without labels for the task) is left out of the mean. As a loss approaches zero, its
+    weight dominates all others.
 
     Args:
-        name: name of the layer.
+        name: Name of the layer. Defaults to `None`, which generates one.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Weights trained until all tasks' gradients have fitting lengths."""
+"""GradNorm: task weights trained to balance the norms of the tasks' gradients."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ __all__ = ["GradNorm"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class GradNorm(TaskWeighting):
-    """Trains the weights so that tasks learn at similar rates.
+    """Gradient normalization: trains the weights so that tasks learn at similar rates.
 
     `L_grad = sum_k | w_k n_k - m r_k^alpha |`, with `n_k` the norm of task k's gradient
-    of the shared parameters, `m` the mean of `w_k n_k` over tasks, and
-    `r_k = (L_k / L_k(0)) / mean_j (L_j / L_j(0))` how far the task is behind the
-    others; `m r_k^alpha` counts as a constant. After each training step
-    `w <- w - learning_rate * grad L_grad / m`, then w is scaled to add up to K.
-    Dividing by m makes the step independent of the scale of the losses; the paper
-    leaves open how the gradient is used.
+    with respect to the shared parameters, `m` the mean of `w_k n_k` over tasks, and
+    `r_k = (L_k / L_k(0)) / mean_j (L_j / L_j(0))` the task's inverse training rate
+    relative to the other tasks. `m r_k^alpha` is treated as a constant. After each
+    training step `w <- w - learning_rate * grad L_grad / m`; then w is scaled to sum to
+    K. The division by m makes the step independent of the scale of the losses. The
+    paper does not specify the optimizer of the weights.
 
-    The paper compares gradients of the last shared layer only, which is cheaper:
-    `kml.MultiTaskModel(..., shared=["name_of_layer"])`. `L_k(0)` is the first batch's
-    loss. A task whose gradient is exactly zero (a batch with no label for it) keeps its
-    weight up to the scaling.
+    The paper compares only the gradients of the last shared layer, which is cheaper:
+    `kml.MultiTaskModel(..., shared=["name_of_layer"])`. `L_k(0)` is the loss of the
+    first batch with labels for the task. If a task's gradient is exactly zero (a batch
+    without labels for the task), its weight changes only by the scaling.
 
     Args:
-        alpha: strength of pulling back tasks that learn faster; 0 makes all norms
-            equal.
-        learning_rate: of the weights.
-        name: name of the layer.
+        alpha: Non-negative strength with which tasks that learn faster are slowed down.
+            `0` makes all gradient norms equal. Defaults to `1.5`.
+        learning_rate: Non-negative learning rate of the weights. Defaults to `0.025`.
+        name: Name of the layer. Defaults to `None`, which generates one.
 
     Raises:
-        ValueError: if an argument is negative or not a number.
+        ValueError: If `alpha` or `learning_rate` is negative or not a finite number.
 
     Example:
 
@@ -47,7 +47,7 @@ class GradNorm(TaskWeighting):
     >>> weighting.attach(["a", "b"])
     >>> losses, norms = tf.constant([1.0, 1.0]), tf.constant([3.0, 1.0])
     >>> weighting.update(losses, tf.linalg.diag(norms**2))
-    >>> print(weighting.weigh(losses).shared)             # from (0.85, 1.05)
+    >>> print(weighting.weigh(losses).shared)             # scaled (0.85, 1.05)
     tf.Tensor([0.8947... 1.1052...], shape=(2,), dtype=float32)
 
     Reference:
@@ -57,7 +57,7 @@ class GradNorm(TaskWeighting):
 
     needs_gradients = True
 
-    #: Weights do not fall below this part of an equal share.
+    #: Lower bound of the weights before they are scaled to sum to K.
     floor = 1e-3
 
     def __init__(
@@ -74,7 +74,7 @@ class GradNorm(TaskWeighting):
     def create_variables(self) -> None:
         shape = (len(self.tasks),)
         self.task_weights = self.add_state("task_weights", shape, 1.0)
-        # Zero: not seen yet.
+        # Zero means that the task has had no labels yet.
         self.initial_losses = self.add_state("initial_losses", shape)
 
     def weigh(
@@ -86,7 +86,7 @@ class GradNorm(TaskWeighting):
     def update(self, losses: tf.Tensor, products: tf.Tensor | None = None) -> None:
         weights = tf.convert_to_tensor(self.task_weights)
         norms = gradient_norms(products)
-        # Losses scaled for half precision may overflow for a step.
+        # With loss scaling, gradients in half precision may overflow in a step.
         finite = tf.reduce_all(tf.math.is_finite(norms))
         present = tf.logical_and(norms > 0, finite)
         norms = tf.where(present, norms, 0.0)
@@ -113,6 +113,6 @@ class GradNorm(TaskWeighting):
 
 
 def _mean(values, present):
-    """Mean over the tasks that are there."""
+    """Returns the mean over the tasks that are present."""
     count = tf.reduce_sum(tf.cast(present, values.dtype))
     return tf.reduce_sum(tf.where(present, values, 0.0)) / tf.maximum(count, 1.0)

@@ -1,4 +1,4 @@
-"""Equal losses, equal projections: impartial weights."""
+"""Impartial multi-task learning (IMTL)."""
 
 from __future__ import annotations
 
@@ -18,32 +18,36 @@ _BALANCES = ("both", "loss", "gradient")
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class IMTL(TaskWeighting):
-    """Brings losses to one scale, and gradients to equal projections.
+    """Impartial multi-task learning: equal loss scales and equal gradient projections.
 
-    `balance="loss"` (IMTL-L): `L = sum_k exp(s_k) L_k - s_k`, with `s_k` trained from
-    zero by the model's optimizer; at its best `exp(s_k) L_k = 1` for each task.
+    `balance="loss"` (IMTL-L): `L = sum_k exp(s_k) L_k - s_k`, with `s_k` initialized to
+    zero and trained by the model's optimizer. At the minimum `exp(s_k) L_k = 1` for
+    each task.
 
     `balance="gradient"` (IMTL-G): shared parameters get `g = sum_k a_k g_k` with
-    `sum_k a_k = 1` and the same projection `g . g_k / |g_k|` on each task's gradient;
-    specific parameters get the gradient of their own task.
+    `sum_k a_k = 1` and equal projections `g . g_k / |g_k|` on the tasks' gradients.
+    Specific parameters get the gradient of their own task.
 
-    `balance="both"`: the first over the second: gradients are those of `exp(s_k) L_k`.
+    `balance="both"`: IMTL-G applied to the gradients of the scaled losses
+    `exp(s_k) L_k` of IMTL-L.
 
-    The closed form of the paper is solved as `a_k = b_k / |g_k|`, `C b = 1`, with C the
-    cosines between gradients (regularised in its last digits, for parallel gradients
-    make it singular). From three tasks on `a_k` may be negative; were the sum of
-    `b_k / |g_k|` negative too, the paper's constraint would turn the step uphill for
-    every task, and here the absolute value of the sum is used. Tasks whose gradient
-    or loss is exactly zero (a batch with no label for them) are left out.
+    The closed form of the paper is computed as `a_k = b_k / |g_k|`, `C b = 1`, with C
+    the cosines between gradients. Parallel gradients make C singular, so a multiple of
+    the identity of the order of the floating-point precision is added. With three or
+    more tasks `a_k` may be negative. If the sum of `b_k / |g_k|` is negative too, the
+    paper's constraint gives a direction that increases every loss; this implementation
+    divides by the absolute value of the sum. Tasks whose gradient or loss is exactly
+    zero (a batch without labels for them) are left out.
 
     Losses must be positive for `"loss"` and `"both"`.
 
     Args:
-        balance: `"both"`, `"loss"` or `"gradient"`.
-        name: name of the layer.
+        balance: Quantities to balance, one of `"both"`, `"loss"` or `"gradient"`.
+            Defaults to `"both"`.
+        name: Name of the layer. Defaults to `None`, which generates one.
 
     Raises:
-        ValueError: if `balance` is another one.
+        ValueError: If `balance` is not one of these values.
 
     Example:
 
@@ -97,12 +101,12 @@ class IMTL(TaskWeighting):
 
 
 def _equal_projections(products):
-    """Coefficients that add up to one and give equal projections."""
+    """Returns coefficients that sum to 1 and give equal projections, `[K]`."""
     norms = gradient_norms(products)
     present = norms > 0
     safe = tf.where(present, norms, 1.0)
     cosines = products / (safe[:, tf.newaxis] * safe)
-    # A gradient of zero gets a row of the unit matrix and the right side zero.
+    # A zero gradient gets a row of the identity matrix and the right-hand side zero.
     cosines = tf.linalg.set_diag(cosines, tf.ones_like(norms))
     count = norms.shape[0]
     ridge = tf.constant(10 * count * epsilon(norms.dtype), norms.dtype)

@@ -1,4 +1,4 @@
-"""The shortest convex combination of the tasks' gradients."""
+"""Multiple-gradient descent (MGDA)."""
 
 from __future__ import annotations
 
@@ -19,25 +19,28 @@ _NORMALIZATIONS = (None, "l2", "loss", "loss+")
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class MGDA(TaskWeighting):
-    """Steps along the shortest convex combination of the gradients.
+    """Multiple-gradient descent: the shortest convex combination of the gradients.
 
-    Shared parameters get `sum_k a_k g_k` with `a` the minimum of `|sum_k a_k g_k|^2`
-    over `a_k >= 0`, `sum_k a_k = 1`: a direction in which no task's loss rises, or zero
-    where there is none. Specific parameters get the gradient of their own task.
+    Shared parameters get `sum_k a_k g_k`, where `a` minimizes `|sum_k a_k g_k|^2`
+    subject to `a_k >= 0` and `sum_k a_k = 1`. A small step in the opposite direction
+    increases no task's loss; the combination is zero if no common descent direction
+    exists. Specific parameters get the gradient of their own task.
 
-    Small gradients decide about the shortest combination, so that tasks of different
-    scale are usually normalised first: `g_k / c_k` with `c_k = |g_k|` ("l2"), `L_k`
-    ("loss") or `L_k |g_k|` ("loss+"). Shared parameters then get `sum_k a_k g_k / c_k`.
+    Small gradients dominate the shortest combination. If the tasks have different
+    scales, their gradients are therefore usually normalized to `g_k / c_k`, with
+    `c_k = |g_k|` (`"l2"`), `L_k` (`"loss"`) or `L_k |g_k|` (`"loss+"`). Shared
+    parameters then get `sum_k a_k g_k / c_k`.
 
-    A task whose gradient is exactly zero (a batch with no label for it) is left out;
-    otherwise nobody would take a step.
+    A task whose gradient is exactly zero (a batch without labels for the task) is left
+    out. Otherwise the shortest combination would be zero.
 
     Args:
-        normalization: `None`, `"l2"`, `"loss"` or `"loss+"`.
-        name: name of the layer.
+        normalization: Normalization of the gradients, one of `None`, `"l2"`, `"loss"`
+            or `"loss+"`. Defaults to `None`.
+        name: Name of the layer. Defaults to `None`, which generates one.
 
     Raises:
-        ValueError: if `normalization` is another one.
+        ValueError: If `normalization` is not one of these values.
 
     Example:
 
@@ -50,9 +53,9 @@ class MGDA(TaskWeighting):
 
     Reference:
         Sener, Koltun: Multi-task learning as multi-objective optimization, NeurIPS
-        2018, equation 3 and algorithm 2 (whose Frank-Wolfe is the pairwise one here);
-        Desideri: Multiple-gradient descent algorithm, 2012. The normalisations are
-        those of the first paper's code.
+        2018, equation 3 and algorithm 2 (here with the pairwise variant of
+        Frank-Wolfe); Desideri: Multiple-gradient descent algorithm, 2012. The
+        normalizations are those of the first paper's code.
     """
 
     needs_gradients = True
@@ -84,13 +87,13 @@ class MGDA(TaskWeighting):
         return {**super().get_config(), "normalization": self.normalization}
 
 
-# Compiled, for outside of XLA a loop over single numbers costs a hundred times as much.
+# Compiled, because without XLA a loop of scalar operations takes 100 times as long.
 @tf.function(jit_compile=True, autograph=False)
 def shortest_combination(products: tf.Tensor) -> tf.Tensor:
-    """Weights `[K]` of the shortest convex combination of K vectors.
+    """Computes the weights `[K]` of the shortest convex combination of K vectors.
 
     Args:
-        products: `[K, K]`, their inner products. Vectors of length zero are left out.
+        products: `[K, K]`, inner products of the vectors. Zero vectors are left out.
     """
     squares = tf.linalg.diag_part(products)
     products /= tf.maximum(tf.reduce_max(squares), tiny(products.dtype))
@@ -106,7 +109,7 @@ def shortest_combination(products: tf.Tensor) -> tf.Tensor:
     return minimize_on_simplex(
         gradient,
         line_search,
-        # Below the floor is rounding of the products.
+        # Squared lengths below this bound are rounding errors of `products`.
         scale=lambda w: tf.maximum(
             tf.tensordot(w, gradient(w), 1), epsilon(products.dtype) ** 0.5
         ),

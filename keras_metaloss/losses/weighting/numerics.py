@@ -1,4 +1,4 @@
-"""Small numerical helpers that several weighting methods share."""
+"""Numerical helpers of the task weighting methods."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ __all__ = ["epsilon", "gradient_norms", "step_uniform", "tiny"]
 
 
 def epsilon(dtype: tf.DType) -> float:
-    """Distance from one to the next number."""
+    """Returns the distance from 1 to the next larger number."""
     return float(np.finfo(dtype.as_numpy_dtype).eps)
 
 
 def tiny(dtype: tf.DType) -> tf.Tensor:
-    """The smallest number that may safely stand in a denominator."""
+    """Returns a lower bound for denominators."""
     return tf.constant(1e-30, dtype)
 
 
 def gradient_norms(products: tf.Tensor) -> tf.Tensor:
-    """Norms of K gradients, from their products `[K, K]`."""
+    """Returns the norms `[K]` of K gradients with inner products `[K, K]`."""
     return tf.sqrt(tf.linalg.diag_part(products))
 
 
 def step_uniform(seed: int, step: Any, shape: tuple[int, ...]) -> tf.Tensor:
-    """Uniform numbers of one step, the same on every replica and with XLA.
+    """Draws uniform numbers for one step, identical on all replicas and with XLA.
 
     Args:
-        seed: seed of the stream.
-        step: number of the step.
-        shape: shape of the result.
+        seed: Seed of the stream.
+        step: Index of the step.
+        shape: Shape of the result.
 
     Returns:
-        float64 numbers above 0 and below 1.
+        float64 numbers greater than 0 and less than 1.
     """
-    # Whole 32-bit numbers: XLA makes other fractions than TensorFlow from one seed.
+    # Draws 32-bit integers, because XLA and TensorFlow give different floating-point
+    # numbers for the same seed.
     bits = tf.random.stateless_uniform(
         shape,
         seed=tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)]),

@@ -1,4 +1,4 @@
-"""Gradients of tasks, each freed of what works against the others."""
+"""Gradient surgery: projection of conflicting gradients (PCGrad)."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ __all__ = ["PCGrad"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class PCGrad(TaskWeighting):
-    """Projects conflicting gradients onto each other's normal planes.
+    """Gradient surgery: projects conflicting gradients onto each other's normal planes.
 
-    For each task i, `p_i = g_i`; then for the other tasks j in random order, wherever
+    For each task i, `p_i = g_i`. Then, for the other tasks j in random order, if
     `p_i . g_j < 0`: `p_i <- p_i - (p_i . g_j) / |g_j|^2 g_j`. Shared parameters get
-    `sum_i p_i`, specific ones the gradient of their own task. Without conflict this is
-    the gradient of the sum of losses.
+    `sum_i p_i`, specific parameters the gradient of their own task. Without conflicts
+    this is the gradient of the sum of the losses.
 
-    Each `p_i` is a linear combination of the gradients, so the inner products are all
-    that is needed to find it.
+    Each `p_i` is a linear combination of the gradients. Its coefficients depend only on
+    their inner products.
 
     Args:
-        seed: seed of the random orders, an integer not below zero.
-        name: name of the layer.
+        seed: Seed of the random orders, a non-negative integer. Defaults to `0`.
+        name: Name of the layer. Defaults to `None`, which generates one.
+
+    Raises:
+        ValueError: If `seed` is not a non-negative integer.
 
     Example:
 
@@ -69,14 +72,15 @@ class PCGrad(TaskWeighting):
 
 
 def project_conflicts(products: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
-    """Projects each gradient on the normal planes of those it conflicts with.
+    """Projects each gradient onto the normal planes of the gradients it conflicts with.
 
     Args:
         products: `[K, K]`, inner products of the gradients.
-        order: `[K, K]`, row i the order in which gradient i meets the others.
+        order: `[K, K]`. Row i is the order in which gradient i is compared with the
+            others.
 
     Returns:
-        `[K, K]`: row i has the coefficients of `p_i` in the gradients.
+        `[K, K]`. Row i has the coefficients of `p_i` as a combination of the gradients.
     """
     count = products.shape[0]
     squares = tf.linalg.diag_part(products)

@@ -1,4 +1,4 @@
-"""Random weights, drawn anew in every step."""
+"""Random task weights, drawn in every step."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ __all__ = ["RandomLossWeighting"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class RandomLossWeighting(TaskWeighting):
-    """Random weights in every step, a baseline that any method should beat.
+    """Random weights, drawn independently in every step. A baseline for other methods.
 
-    `w = softmax(z)` with `z_k` standard normal: the weights add up to one.
+    `w = softmax(z)` with standard normal `z_k`, so that the weights sum to 1.
 
     Args:
-        seed: seed of the random numbers, an integer not below zero.
-        name: name of the layer.
+        seed: Seed of the random numbers, a non-negative integer. Defaults to `0`.
+        name: Name of the layer. Defaults to `None`, which generates one.
+
+    Raises:
+        ValueError: If `seed` is not a non-negative integer.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Convex functions minimised over the simplex, in TensorFlow."""
+"""Minimization of convex functions over the simplex."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ def minimize_on_simplex(
     allowed: tf.Tensor,
     dtype: tf.DType,
 ) -> tf.Tensor:
-    """Minimises a convex function over `w >= 0, sum w = 1`.
+    """Minimizes a convex function over `w >= 0, sum w = 1`.
 
-    Pairwise Frank-Wolfe: each iteration moves weight from the worst entry that has some
-    to the best one, as far as an exact line search says. Plain Frank-Wolfe needs some
-    `1 / accuracy` iterations, this one a
-    multiple of its logarithm.
+    Uses the pairwise Frank-Wolfe method. Each iteration moves weight from the entry
+    with the largest slope among the positive ones to the entry with the smallest slope,
+    with an exact line search. The number of iterations is of the order of
+    `log(1 / accuracy)`, compared to `1 / accuracy` for plain Frank-Wolfe.
 
     Args:
-        gradient: gradient `[K]` of the function at w.
-        line_search: the step length not below zero that is best from w along d, an
-            infinite one allowed.
-        scale: what counts as large at w: stops once a move gains next to nothing of
-            it, so that w itself is right to some three quarters of its digits.
+        gradient: Function that returns the gradient `[K]` at w.
+        line_search: Function that returns the best non-negative step length from w
+            along d. The length may be infinite.
+        scale: Function that returns the magnitude of the objective at w. The iteration
+            stops when the decrease of a step is at most `epsilon ** 1.5` times this
+            magnitude, so that w is accurate to about three quarters of its digits.
         allowed: `[K]`, false for entries that must stay zero.
-        dtype: of w.
+        dtype: Data type of w.
 
     Returns:
-        `[K]`; all zeros where nothing is allowed.
+        `[K]`; all zeros if no entry is allowed.
 
     Reference:
         Lacoste-Julien, Jaggi: On the global linear convergence of Frank-Wolfe
@@ -53,7 +54,7 @@ def minimize_on_simplex(
         most = tf.tensordot(w, away, 1)
         length = tf.clip_by_value(line_search(w, direction), 0.0, most)
         fall = -tf.tensordot(slope, direction, 1)
-        # A move that empties an entry may be short and yet not the last.
+        # A short step that sets an entry to zero does not indicate convergence.
         gained = tf.where(length < most, length * fall, infinity)
         gained = tf.where(fall > 0, gained, 0.0)
         return w + length * direction, gained
@@ -64,6 +65,6 @@ def minimize_on_simplex(
         lambda w, gained: gained > epsilon(dtype) ** 1.5 * scale(w),
         move,
         (start, tf.constant(infinity, dtype)),
-        # Nearly opposing vectors beside a short one take hundreds.
+        # Nearly opposing vectors with a short one take hundreds of iterations.
         maximum_iterations=1000 * count,
     )[0]

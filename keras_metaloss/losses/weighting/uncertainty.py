@@ -1,4 +1,4 @@
-"""Weights learned as the noise of each task."""
+"""Task weights from learned noise variances."""
 
 from __future__ import annotations
 
@@ -15,30 +15,32 @@ __all__ = ["UncertaintyWeighting"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class UncertaintyWeighting(TaskWeighting):
-    """Learns the noise `sigma_k` of each task, and weighs the task by it.
+    """Uncertainty weighting: learns the noise scale `sigma_k` of each task.
 
     `L = sum_k L_k / (2 sigma_k^2) + log sigma_k` for regression and
-    `L = sum_k L_k / sigma_k^2 + log sigma_k` for classification; trained is
-    `s_k = log sigma_k^2`, from zero, by the model's own optimizer.
+    `L = sum_k L_k / sigma_k^2 + log sigma_k` for classification, with natural
+    logarithms. The parameters are `s_k = log sigma_k^2`, initialized to zero and
+    trained by the model's optimizer.
 
     The two denominators come from a Gaussian likelihood with `L_k` the squared error,
     and from a softmax whose logits are divided by `sigma_k^2` with `L_k` the
-    cross-entropy (there an approximation, exact at `sigma_k = 1`). Which one is used
-    matters little: at the best `s_k` the weight of a task is `1 / (2 L_k)` with either,
-    and only `s_k` itself differs, by log 2.
+    cross-entropy (an approximation, exact at `sigma_k = 1`). At the optimal `s_k` the
+    weight of a task is `1 / (2 L_k)` with either denominator; only `s_k` differs, by
+    log 2.
 
     Losses should be positive. `L` is a negative log-likelihood up to a constant and
-    falls below zero as the losses get small. A loss of exactly zero (a batch with no
-    label for the task) leaves its `s_k` alone. An optimizer with weight decay should
-    leave it out: `optimizer.exclude_from_weight_decay(var_names=["log_variance"])`.
+    becomes negative for small losses. A loss of exactly zero (a batch without labels
+    for the task) does not change its `s_k`. Exclude the parameters from weight decay:
+    `optimizer.exclude_from_weight_decay(var_names=["log_variance"])`.
 
     Args:
-        classification: names of the tasks with the denominator of classification; all
-            others have that of regression.
-        name: name of the layer.
+        classification: Names of the classification tasks. All other tasks use the
+            denominator of regression. Defaults to `()`.
+        name: Name of the layer. Defaults to `None`, which generates one.
 
     Raises:
-        ValueError: on use, if `classification` names a task that is not there.
+        ValueError: If `classification` is not a list of task names. `attach` raises it
+            if `classification` contains an unknown task.
 
     Example:
 
@@ -70,9 +72,9 @@ class UncertaintyWeighting(TaskWeighting):
         unknown = sorted(set(self.classification) - set(self.tasks))
         if unknown:
             raise ValueError(
-                "Invalid value for argument `classification`. Expected names among the "
-                f"tasks {self.tasks}. Received: classification="
-                f"{list(self.classification)!r}, of which {unknown} are unknown"
+                "Invalid value for argument `classification`. Expected names of "
+                f"the tasks {self.tasks}. Received: classification="
+                f"{list(self.classification)!r} with the unknown names {unknown}"
             )
         self.log_variance = self.add_weight(
             name="log_variance",
@@ -83,9 +85,9 @@ class UncertaintyWeighting(TaskWeighting):
     def objective(self, losses: tf.Tensor) -> tf.Tensor:
         factors = [1.0 if t in self.classification else 0.5 for t in self.tasks]
         log_variance = tf.convert_to_tensor(self.log_variance)
-        misfit = tf.constant(factors, losses.dtype) * tf.exp(-log_variance) * losses
+        weighted = tf.constant(factors, losses.dtype) * tf.exp(-log_variance) * losses
         barrier = tf.where(tf.not_equal(losses, 0), 0.5 * log_variance, 0.0)
-        return tf.reduce_sum(misfit + barrier)
+        return tf.reduce_sum(weighted + barrier)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "classification": list(self.classification)}

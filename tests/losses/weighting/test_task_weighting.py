@@ -1,4 +1,4 @@
-"""Each weighting method against its definition, written independently in NumPy."""
+"""Task weighting methods match independent NumPy and SciPy references."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def attached(weighting, count=3):
 
 
 def random_gradients(count=3, size=5, seed=0, conflict=False):
-    """Gradients `[K, P]` of different lengths; with conflict the last opposes."""
+    """Returns gradients `[K, P]`; with `conflict` the last opposes the others."""
     rng = np.random.default_rng(seed)
     gradients = rng.normal(size=(count, size)) * np.geomspace(0.3, 3.0, count)[:, None]
     if conflict:
@@ -70,24 +70,24 @@ def test_geometric_weights_are_the_derivative_of_the_geometric_mean():
     mean = np.prod(losses) ** (1 / 3)
     assert float(weighting.objective(tf.constant(losses))) == pytest.approx(mean)
     weights = weighting.weigh(tf.constant(losses)).shared
-    # LibMTL's GLS minimises the same mean; its reported weight is another thing.
+    # LibMTL's GLS minimizes the same mean but reports a different weight.
     np.testing.assert_allclose(weights, mean / (3 * losses), rtol=1e-12)
     scaled = weighting.weigh(tf.constant(losses * [1, 100, 1e-3]))
     step = scaled.shared * losses * [1, 100, 1e-3]
     np.testing.assert_allclose(step / tf.reduce_sum(step), np.full(3, 1 / 3))
 
 
-# Uncertainty
-
-
-def test_a_geometric_mean_of_a_negative_loss_is_nan():
+def test_geometric_mean_of_negative_loss_is_nan():
     weighting = attached(W.GeometricLossStrategy())
     assert np.isnan(weighting.objective(tf.constant([1.0, -1.0, 2.0])))
     assert np.isnan(weighting.weigh(tf.constant([1.0, -1.0, 2.0])).shared).any()
 
 
+# Uncertainty
+
+
 @pytest.mark.parametrize("classification", [(), ("a", "b", "c"), ("b",)])
-def test_uncertainty_is_best_at_the_closed_form(float64, classification):
+def test_uncertainty_optimum_matches_closed_form(float64, classification):
     losses = tf.constant([0.2, 1.0, 30.0], "float64")
     weighting = attached(W.UncertaintyWeighting(classification))
     factor = np.array([1.0 if t in classification else 0.5 for t in NAMES[:3]])
@@ -103,12 +103,12 @@ def test_uncertainty_is_best_at_the_closed_form(float64, classification):
     np.testing.assert_allclose(
         weighting.parameter_gradients(losses)[0], np.zeros(3), atol=1e-12
     )
-    # Whatever the denominator, the weight at the best is 1 / (2 L).
+    # At the optimum the weight is 1 / (2 L) with either denominator.
     np.testing.assert_allclose(weighting.weigh(losses).shared, 1 / (2 * losses))
 
 
-def test_uncertainty_as_in_libmtl():
-    # LibMTL: sum_k L_k / (2 exp(s_k)) + s_k / 2, the form of regression.
+def test_uncertainty_matches_libmtl():
+    # LibMTL's regression form: sum_k L_k / (2 exp(s_k)) + s_k / 2.
     losses, s = np.array([0.2, 1.0, 3.0]), np.array([-0.5, 0.1, 0.7])
     weighting = attached(W.UncertaintyWeighting())
     weighting.log_variance.assign(s)
@@ -120,10 +120,10 @@ def test_uncertainty_as_in_libmtl():
 # Dynamic weight average
 
 
-def test_dynamic_weight_average_by_hand():
+def test_dynamic_weight_average_matches_formula():
     weighting = attached(W.DynamicWeightAverage(temperature=2.0))
     epochs = [
-        [[1.0, 2.0, 8.0], [3.0, 2.0, 0.0]],  # means 2, 2, 8: a zero is no label
+        [[1.0, 2.0, 8.0], [3.0, 2.0, 0.0]],  # means 2, 2, 8; zero means no label
         [[1.0, 2.0, 4.0], [1.0, 4.0, 4.0]],  # means 1, 3, 4
         [[0.5, 3.0, 5.0]],
     ]
@@ -144,7 +144,7 @@ def test_dynamic_weight_average_by_hand():
         weighting.end_epoch()
 
 
-def test_dynamic_weight_average_keeps_what_it_knows_of_an_epoch_without_labels():
+def test_dynamic_weight_average_ignores_epochs_without_labels():
     weighting = attached(W.DynamicWeightAverage(), 2)
     for losses in ([1.0, 4.0], [0.5, 4.0], [0.25, 0.0]):
         weighting.update(tf.constant(losses))
@@ -157,7 +157,7 @@ def test_dynamic_weight_average_keeps_what_it_knows_of_an_epoch_without_labels()
 # GradNorm
 
 
-def test_grad_norm_steps_by_hand(float64):
+def test_grad_norm_steps_match_numerical_gradient(float64):
     alpha, rate = 1.5, 0.1
     weighting = attached(W.GradNorm(alpha, rate))
     gradients = random_gradients()
@@ -183,7 +183,7 @@ def test_grad_norm_steps_by_hand(float64):
         np.testing.assert_array_equal(found.shared, found.specific)
 
 
-def test_grad_norm_makes_norms_equal_at_equal_rates():
+def test_grad_norm_equalizes_norms_at_equal_training_rates():
     weighting = attached(W.GradNorm(alpha=1.5, learning_rate=0.01))
     losses, norms = tf.constant([1.0, 1.0, 1.0]), np.array([0.5, 1.0, 4.0])
     update = tf.function(weighting.update)
@@ -193,7 +193,7 @@ def test_grad_norm_makes_norms_equal_at_equal_rates():
     np.testing.assert_allclose(scaled, np.full(3, np.mean(scaled)), rtol=0.1)
 
 
-def test_grad_norm_holds_still_where_a_gradient_overflows_or_is_missing():
+def test_grad_norm_ignores_overflowing_and_missing_gradients():
     weighting = attached(W.GradNorm(learning_rate=0.1))
     losses = tf.constant([1.0, 1.0, 1.0])
     weighting.update(losses, tf.constant(np.diag([1.0, np.inf, 1.0]), "float32"))
@@ -208,7 +208,7 @@ def test_grad_norm_holds_still_where_a_gradient_overflows_or_is_missing():
 
 
 @pytest.mark.parametrize("count", [2, 3, 6])
-def test_imtl_gives_equal_projections(float64, count):
+def test_imtl_gradient_gives_equal_projections(float64, count):
     gradients = random_gradients(count, size=9, seed=count)
     found = weigh(attached(W.IMTL("gradient"), count), np.ones(count), gradients)
     weights = found.shared.numpy()
@@ -216,7 +216,7 @@ def test_imtl_gives_equal_projections(float64, count):
     unit = gradients / np.linalg.norm(gradients, axis=1, keepdims=True)
     projections = unit @ (weights @ gradients)
     np.testing.assert_allclose(projections, projections[0], rtol=1e-9)
-    # The paper's closed form, as LibMTL has it.
+    # The paper's closed form, as implemented in LibMTL.
     differences = gradients[:1] - gradients[1:]
     units = unit[:1] - unit[1:]
     rest = gradients[0] @ units.T @ np.linalg.inv(differences @ units.T)
@@ -224,7 +224,7 @@ def test_imtl_gives_equal_projections(float64, count):
     np.testing.assert_array_equal(found.specific, np.ones(count))
 
 
-def test_imtl_of_losses_is_best_at_equal_losses(float64):
+def test_imtl_loss_is_optimal_at_equal_scaled_losses(float64):
     weighting = attached(W.IMTL("loss"))
     losses = tf.constant([0.1, 1.0, 20.0], "float64")
     weighting.log_scale.assign(-np.log(losses))
@@ -239,7 +239,7 @@ def test_imtl_of_losses_is_best_at_equal_losses(float64):
     )
 
 
-def test_imtl_of_both_is_imtl_g_on_scaled_gradients(float64):
+def test_imtl_both_is_imtl_gradient_on_scaled_gradients(float64):
     gradients, s = random_gradients(), np.array([0.3, -1.0, 0.8])
     both, alone = attached(W.IMTL("both")), attached(W.IMTL("gradient"))
     both.log_scale.assign(s)
@@ -249,8 +249,8 @@ def test_imtl_of_both_is_imtl_g_on_scaled_gradients(float64):
     np.testing.assert_allclose(found.specific, np.exp(s))
 
 
-def test_imtl_goes_downhill_where_the_constraint_of_the_paper_would_go_uphill(float64):
-    # The short first gradient lies between the others and needs a negative share.
+def test_imtl_descends_if_coefficient_sum_is_negative(float64):
+    # The short first gradient lies between the others and needs a negative weight.
     unit = np.array([[0.7, 0.7, 0.14], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     norms = np.array([0.01, 1.0, 1.0])
@@ -265,7 +265,7 @@ def test_imtl_goes_downhill_where_the_constraint_of_the_paper_would_go_uphill(fl
 # PCGrad
 
 
-def test_pcgrad_by_hand():
+def test_pcgrad_of_three_gradients():
     # a and b conflict: a . b = -1, |a|^2 = 1, |b|^2 = 2; c is orthogonal to both.
     gradients = np.array([[1.0, 0.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 2.0]])
     weights = weigh(attached(W.PCGrad()), np.ones(3), gradients).shared.numpy()
@@ -289,7 +289,7 @@ def pcgrad(gradients, order):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_pcgrad_against_the_papers_algorithm(float64, seed):
+def test_pcgrad_matches_algorithm_of_the_paper(float64, seed):
     rng = np.random.default_rng(seed)
     gradients = rng.normal(size=(4, 3))
     order = np.stack([rng.permutation(4) for _ in range(4)])
@@ -301,14 +301,14 @@ def test_pcgrad_against_the_papers_algorithm(float64, seed):
     np.testing.assert_allclose(found @ gradients, expected, atol=1e-12)
 
 
-def test_pcgrad_without_conflict_is_the_sum():
+def test_pcgrad_without_conflicts_is_the_sum():
     gradients = np.abs(random_gradients())
     found = weigh(attached(W.PCGrad()), np.ones(3), gradients)
     np.testing.assert_array_equal(found.shared, np.ones(3))
     np.testing.assert_array_equal(found.specific, np.ones(3))
 
 
-def test_pcgrad_draws_a_new_order_each_step():
+def test_pcgrad_draws_a_new_order_in_each_step():
     gradients = np.random.default_rng(3).normal(size=(4, 3))
     weighting, found = attached(W.PCGrad(), 4), []
     for _ in range(8):
@@ -326,12 +326,12 @@ def test_pcgrad_draws_a_new_order_each_step():
     ("a", "b"),
     [
         ([1.0, 0.0], [0.0, 2.0]),
-        ([1.0, 0.0], [3.0, 0.5]),  # a is the shortest itself
+        ([1.0, 0.0], [3.0, 0.5]),  # a is the shortest combination
         ([3.0, 0.5], [1.0, 0.0]),
         ([1.0, 0.2], [-2.0, 0.1]),
     ],
 )
-def test_mgda_of_two_tasks_is_the_closed_form(a, b):
+def test_mgda_of_two_tasks_matches_closed_form(a, b):
     a, b = np.array(a), np.array(b)
     share = np.clip((b - a) @ b / ((a - b) @ (a - b)), 0, 1)
     weights = weigh(attached(W.MGDA(), 2), np.ones(2), np.stack([a, b])).shared
@@ -339,7 +339,7 @@ def test_mgda_of_two_tasks_is_the_closed_form(a, b):
 
 
 def on_simplex(function, count):
-    """Minimum over the simplex by scipy, from several starts."""
+    """Minimizes a function over the simplex with SciPy from several starts."""
     starts = [np.full(count, 1 / count), *(np.eye(count) * 0.8 + 0.2 / count)]
     results = [
         scipy.optimize.minimize(
@@ -357,7 +357,7 @@ def on_simplex(function, count):
 
 @pytest.mark.parametrize("count", [2, 3, 6])
 @pytest.mark.parametrize("size", [2, 20])
-def test_mgda_against_scipy(float64, count, size):
+def test_mgda_matches_scipy(float64, count, size):
     gradients = random_gradients(count, size, seed=count)
     gradients[0] *= 5
     weights = weigh(attached(W.MGDA(), count), np.ones(count), gradients).shared
@@ -366,7 +366,7 @@ def test_mgda_against_scipy(float64, count, size):
     assert weights.sum() == pytest.approx(1.0) and (weights >= 0).all()
     direction = weights @ gradients
     assert direction @ direction <= best.fun + 1e-9
-    # Optimality: no task's gradient has a smaller product with the direction.
+    # Optimality: all gradients have at least this inner product with the direction.
     assert (gradients @ direction).min() >= direction @ direction - 1e-9
 
 
@@ -378,7 +378,7 @@ def test_mgda_against_scipy(float64, count, size):
         ("loss+", lambda losses, norms: losses * norms),
     ],
 )
-def test_mgda_normalised(float64, normalization, lengths):
+def test_mgda_normalization_scales_gradients(float64, normalization, lengths):
     losses, gradients = np.array([0.5, 2.0, 3.0]), random_gradients()
     scale = 1 / lengths(losses, np.linalg.norm(gradients, axis=1))
     found = weigh(attached(W.MGDA(normalization)), losses, gradients).shared
@@ -392,7 +392,7 @@ def test_mgda_normalised(float64, normalization, lengths):
 @pytest.mark.parametrize("c", [0.1, 0.5, 2.0])
 @pytest.mark.parametrize("count", [2, 3, 6])
 @pytest.mark.parametrize("conflict", [False, True])
-def test_cagrad_against_scipy(float64, c, count, conflict):
+def test_cagrad_matches_scipy(float64, c, count, conflict):
     gradients = random_gradients(count, 7, seed=count, conflict=conflict)
     mean = gradients.mean(axis=0)
     length = c * np.linalg.norm(mean)
@@ -406,14 +406,14 @@ def test_cagrad_against_scipy(float64, c, count, conflict):
     found = weigh(attached(W.CAGrad(c), count), np.ones(count), gradients)
     direction = found.shared.numpy() @ gradients
     np.testing.assert_allclose(direction, expected, atol=2e-5 * np.abs(expected).max())
-    # The primal problem: within the ball, and the duality gap is closed.
+    # The constraint of the primal problem holds and the duality gap is zero.
     assert np.linalg.norm(direction - mean) <= length * (1 + 1e-9)
     assert (gradients @ direction).min() == pytest.approx(best.fun, rel=1e-6)
     np.testing.assert_allclose(found.specific, np.full(count, 1 / count))
 
 
 @pytest.mark.parametrize("c", [0.5, 1.5, 3.0])
-def test_cagrad_stays_in_its_ball_where_gradients_nearly_cancel(c):
+def test_cagrad_satisfies_constraint_for_canceling_gradients(c):
     gradients = np.array([[1.0, 1e-4], [-2.0, 1e-4]])
     products = tf.constant(gradients @ gradients.T, tf.float32)
     found = attached(W.CAGrad(c), 2).weigh(tf.ones([2]), products)
@@ -422,7 +422,7 @@ def test_cagrad_stays_in_its_ball_where_gradients_nearly_cancel(c):
     assert np.linalg.norm(turn) <= c * np.linalg.norm(mean) * (1 + 1e-2)
 
 
-def test_cagrad_of_zero_is_the_mean():
+def test_cagrad_with_zero_radius_is_the_mean():
     found = weigh(attached(W.CAGrad(0.0)), np.ones(3), random_gradients(conflict=True))
     np.testing.assert_allclose(found.shared, np.full(3, 1 / 3))
 
@@ -430,7 +430,7 @@ def test_cagrad_of_zero_is_the_mean():
 # Random
 
 
-def test_random_weights_are_softmax_of_normal_numbers():
+def test_random_weights_are_softmax_of_normal_samples():
     weighting = attached(W.RandomLossWeighting(seed=3))
     draws = []
     step = tf.function(weighting.weigh)
@@ -439,7 +439,7 @@ def test_random_weights_are_softmax_of_normal_numbers():
         weighting.update(tf.ones(3))
     draws = np.array(draws)
     np.testing.assert_allclose(draws.sum(axis=1), np.ones(300), rtol=1e-5)
-    # log w_a - log w_b is a difference of normal numbers: variance 2.
+    # log w_a - log w_b is a difference of standard normal numbers (variance 2).
     difference = np.log(draws[:, 0]) - np.log(draws[:, 1])
     assert abs(difference.mean()) < 0.3
     assert difference.var() == pytest.approx(2.0, rel=0.3)
@@ -449,7 +449,7 @@ def test_random_weights_are_softmax_of_normal_numbers():
 
 METHODS = {
     "fixed": W.FixedWeighting,
-    "fixed given": lambda: W.FixedWeighting({"a": 1.0, "b": 2.0, "c": 3.0}),
+    "fixed weights": lambda: W.FixedWeighting({"a": 1.0, "b": 2.0, "c": 3.0}),
     "uncertainty": lambda: W.UncertaintyWeighting(["b"]),
     "dwa": W.DynamicWeightAverage,
     "gradnorm": W.GradNorm,
@@ -466,16 +466,16 @@ METHODS = {
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_config(method):
+def test_config_round_trip(method):
     weighting = METHODS[method]()
-    twin = keras.saving.deserialize_keras_object(
+    restored = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(weighting)
     )
-    assert type(twin) is type(weighting)
-    assert twin.get_config() == weighting.get_config()
-    attached(weighting), attached(twin)
+    assert type(restored) is type(weighting)
+    assert restored.get_config() == weighting.get_config()
+    attached(weighting), attached(restored)
     found = weigh(weighting, [1.0, 2.0, 0.5], random_gradients(conflict=True))
-    again = weigh(twin, [1.0, 2.0, 0.5], random_gradients(conflict=True))
+    again = weigh(restored, [1.0, 2.0, 0.5], random_gradients(conflict=True))
     np.testing.assert_array_equal(found.shared, again.shared)
 
 
@@ -503,9 +503,9 @@ def test_eager_graph_and_xla_agree(method):
         np.testing.assert_allclose(results[0].specific, other.specific, rtol=1e-4)
 
 
-# Those with random numbers depend on the order by construction; pcgrad of two does not.
+# The random methods depend on the order of tasks by construction.
 @pytest.mark.parametrize("method", sorted(set(METHODS) - {"rlw", "pcgrad"}))
-def test_the_order_of_tasks_does_not_matter(method):
+def test_weights_do_not_depend_on_task_order(method):
     gradients, order = random_gradients(conflict=True), np.array([2, 0, 1])
     losses = np.array([1.0, 2.0, 0.5])
     results = []
@@ -523,7 +523,7 @@ def test_the_order_of_tasks_does_not_matter(method):
     np.testing.assert_allclose(results[0][order], results[1], rtol=1e-3, atol=1e-6)
 
 
-def test_pcgrad_of_two_tasks_does_not_depend_on_their_order():
+def test_pcgrad_of_two_tasks_does_not_depend_on_task_order():
     gradients = np.array([[1.0, 0.0], [-1.0, 1.0]])
     one = weigh(attached(W.PCGrad(), 2), np.ones(2), gradients).shared
     other = weigh(attached(W.PCGrad(), 2), np.ones(2), gradients[::-1]).shared
@@ -531,7 +531,7 @@ def test_pcgrad_of_two_tasks_does_not_depend_on_their_order():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_task_without_labels_stops_nobody_else(method):
+def test_task_without_labels_does_not_affect_other_tasks(method):
     gradients, losses = random_gradients(), np.array([1.0, 0.0, 0.5])
     gradients[1] = 0.0
     weighting = attached(METHODS[method]())
@@ -547,7 +547,7 @@ def test_a_task_without_labels_stops_nobody_else(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_all_gradients_zero_or_parallel_is_finite(method):
+def test_zero_or_parallel_gradients_give_finite_weights(method):
     for gradients in (
         np.zeros((3, 4)),
         np.ones((3, 4)),
@@ -557,8 +557,8 @@ def test_all_gradients_zero_or_parallel_is_finite(method):
         assert np.isfinite(found.shared).all() and np.isfinite(found.specific).all()
 
 
-def test_weights_of_parallel_gradients():
-    # The limit of equal projections: each task contributes the same length.
+def test_imtl_weights_of_parallel_gradients():
+    # In the limit of equal projections, all weighted gradients have the same norm.
     found = weigh(attached(W.IMTL("gradient"), 2), np.ones(2), np.array([[1.0], [3.0]]))
     np.testing.assert_allclose(found.shared, [0.75, 0.25], rtol=1e-4)
 
@@ -585,16 +585,19 @@ def test_weights_of_parallel_gradients():
         (lambda: attached(W.UncertaintyWeighting(["z"])), "`classification`.*'z'"),
         (lambda: W.PCGrad().attach(["a"]), "`tasks`.*at least two"),
         (lambda: W.PCGrad().attach(["a", "a"]), "`tasks`.*different"),
-        (lambda: attached(W.PCGrad(), 3).attach(["x", "y"]), "PCGrad.*make a new one"),
+        (
+            lambda: attached(W.PCGrad(), 3).attach(["x", "y"]),
+            "PCGrad.*already attached.*Create a new object",
+        ),
     ],
 )
-def test_wrong_arguments(make, message):
+def test_invalid_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
 def shortest_length(products):
-    """Least `w' P w` over the simplex: the best of the faces' own minima."""
+    """Returns the minimum of `w' P w` over all faces of the simplex."""
     count, found = len(products), []
     for face in range(1, 2**count):
         chosen = [k for k in range(count) if face >> k & 1]
@@ -606,7 +609,7 @@ def shortest_length(products):
 
 
 @pytest.mark.parametrize("size", [1.0, 1e-2, 1e-3])
-def test_the_shortest_combination_of_nearly_opposing_gradients(size):
+def test_shortest_combination_of_nearly_opposing_gradients(size):
     g = np.random.default_rng(0).normal(size=(3, 5))
     g[2] = -g[0] - 0.3 * g[1] + 0.1 * g[2]
     g[1] *= size
