@@ -1,14 +1,14 @@
-"""One network, three tasks on scikit-learn's digits, and what weighing them does.
+"""Compares task weighting methods on three tasks of scikit-learn's digits.
 
     python examples/multi_task.py
 
-The tasks: which digit, whether it is even, and how much ink it has (a regression whose
-loss is given in ink units, so that it is hundreds of times as large as the others).
-Each weighting trains the same small network from the same seeds; the table shows mean
-and standard deviation over seeds on held-out images, beside the plain sum of losses,
-the sum with weights set by hand, and each task trained alone.
+The tasks are the digit, its parity, and the amount of ink (a regression whose loss is
+in squared ink units and therefore hundreds of times as large as the other losses). Each
+method trains the same small network from the same seeds. The table shows mean and
+standard deviation over seeds on held-out images. The baselines are the unweighted sum
+of the losses, the sum with manually chosen weights, and separate training of each task.
 
-Draws `saved_models/multi_task.png`.
+Writes `saved_models/multi_task.png`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 weighting = kml.losses.weighting
-BY_HAND = {"digit": 1.0, "parity": 1.0, "ink": 0.001}
+MANUAL_WEIGHTS = {"digit": 1.0, "parity": 1.0, "ink": 0.001}
 WEIGHTINGS = {
     "plain sum": weighting.FixedWeighting,
-    "by hand": lambda: weighting.FixedWeighting(BY_HAND),
+    "manual": lambda: weighting.FixedWeighting(MANUAL_WEIGHTS),
     "uncertainty": lambda: weighting.UncertaintyWeighting(["digit", "parity"]),
     "DWA": weighting.DynamicWeightAverage,
     "GradNorm": weighting.GradNorm,
@@ -66,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--fast", action="store_true", help="a few steps, to try it")
+    parser.add_argument("--fast", action="store_true", help="run a few steps only")
     parser.add_argument("--out", default="saved_models/multi_task.png")
     arguments = parser.parse_args()
     epochs, seeds = arguments.epochs, arguments.seeds
@@ -78,17 +78,17 @@ def main() -> None:
     results = {}
     header = "".join(f"{title:>22}" for title in COLUMNS.values())
     print(f"{'':<14}{header}   ({seeds} seeds, {epochs} epochs)")
-    for name in [*names, "each alone"]:
+    for name in [*names, "separate"]:
         rows = [run(name, train, test, epochs, seed) for seed in range(seeds)]
         results[name] = np.array([[row[key] for key in COLUMNS] for row in rows])
         print(f"{name:<14}" + "".join(map(cell, results[name].T)), flush=True)
     report(results)
     draw(results, pathlib.Path(arguments.out))
-    print(f"\nPicture: {arguments.out}")
+    print(f"\nFigure: {arguments.out}")
 
 
 def data():
-    """Half of the images to learn from, half to test."""
+    """Loads the digits; half of the images are for training, half for testing."""
     digits = load_digits()
     x = (digits.data / 16.0).astype("float32")
     parts = train_test_split(
@@ -111,7 +111,7 @@ def data():
 
 
 def network(seed: int) -> keras.Model:
-    """Two small layers that all tasks share, and a linear head for each."""
+    """Builds two small shared layers and one linear head per task."""
     keras.utils.set_random_seed(seed)
     pixels = keras.Input((64,))
     hidden = keras.layers.Dense(32, "relu")(pixels)
@@ -123,8 +123,8 @@ def network(seed: int) -> keras.Model:
 
 
 def run(name: str, train, test, epochs: int, seed: int) -> dict[str, float]:
-    """Metrics on the test images of one training."""
-    if name != "each alone":
+    """Trains one model, or one per task; returns metrics on the test images."""
+    if name != "separate":
         return fit(WEIGHTINGS[name](), train, test, epochs, seed)
     scores: dict[str, float] = {}
     for task in LOSSES:
@@ -149,38 +149,40 @@ def cell(values: np.ndarray) -> str:
 
 
 def report(results: dict[str, np.ndarray]) -> None:
-    """Which weightings are better than weights by hand, by more than the noise."""
-    baseline = results.get("by hand", results["plain sum"])
+    """Prints the methods that are significantly better than manual weights."""
+    baseline = results.get("manual", results["plain sum"])
     better = []
     for name, values in results.items():
-        if name in ("by hand", "plain sum", "each alone"):
+        if name in ("manual", "plain sum", "separate"):
             continue
         gain = (values - baseline) * [1.0, 1.0, -1.0]  # paired by seed
         error = gain.std(axis=0, ddof=1) / np.sqrt(len(gain))
         if (gain.mean(axis=0) > 2 * error).all():
             better.append(name)
-    against = "weights by hand" if "by hand" in results else "the plain sum"
-    print(f"\nBetter than {against} on all three tasks, by two standard errors:")
+    against = "manual weights" if "manual" in results else "the plain sum"
+    print(
+        f"\nBetter than {against} on all three tasks by more than two standard errors:"
+    )
     print("  " + (", ".join(better) or "none"))
 
 
 def draw(results: dict[str, np.ndarray], path: pathlib.Path) -> None:
-    """One panel a task: mean and deviation of each weighting."""
+    """Draws one panel per task: mean and standard deviation of each method."""
     figure, axes = plt.subplots(1, 3, figsize=(13, 4.5), sharey=True)
     names, height = list(results), np.arange(len(results))
     for column, (axis, title) in enumerate(zip(axes, COLUMNS.values(), strict=True)):
         means = [results[name][:, column].mean() for name in names]
         spread = [results[name][:, column].std(ddof=1) for name in names]
         colors = [
-            "0.5" if n in ("plain sum", "by hand", "each alone") else "C0"
-            for n in names
+            "0.5" if n in ("plain sum", "manual", "separate") else "C0" for n in names
         ]
         axis.barh(height, means, xerr=spread, color=colors, ecolor="0.2")
         low, high = min(means), max(means)
         if "accuracy" in title:
             axis.set_xlim(max(0.0, low - (high - low) - 1), min(100.0, high + 1))
         axis.set_title(
-            title + (", more is better" if "accuracy" in title else ", less")
+            title
+            + (", higher is better" if "accuracy" in title else ", lower is better")
         )
         axis.set_yticks(height, names)
     axes[0].invert_yaxis()

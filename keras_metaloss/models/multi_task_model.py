@@ -1,4 +1,4 @@
-"""A Keras model with several outputs, trained on all of them at once."""
+"""Keras model with several outputs and adaptive task weights."""
 
 from __future__ import annotations
 
@@ -37,35 +37,44 @@ __all__ = ["MultiTaskModel"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class MultiTaskModel(TracedOnce, keras.Model):
-    """Trains a model of several outputs, with a say in what each task counts.
+    """Trains a model with several outputs, with adaptive task weights.
 
-    `compile` takes a dictionary of losses by output name; an output without a loss is
-    no task. `fit`, `evaluate`, `predict`, callbacks and saving work as for any Keras
-    model, with targets, predictions and sample weights as dictionaries by output name
-    (targets and sample weights also as a list where `model` returns a list).
+    `compile` takes a dictionary of losses by output name. An output without a loss is
+    not a task. `fit`, `evaluate`, `predict`, callbacks and saving work like those of
+    any Keras model. Targets, predictions and sample weights are dictionaries by output
+    name. If `model` returns a list, targets and sample weights may also be lists.
 
-    Training shows `<task>_loss`, not weighted, and `<task>_weight`, what the task's
-    gradient counts for shared parameters. `loss` is `weighting.objective` of the
-    losses, for most methods their plain sum, plus the model's own penalties; so it can
-    be compared between epochs, and in evaluation.
+    Training reports `<task>_loss`, the unweighted loss, and `<task>_weight`, the weight
+    of the task's gradient for shared parameters. `loss` is `weighting.objective` of the
+    losses (for most methods their unweighted sum) plus the model's regularization
+    losses. It can be compared between epochs and with evaluation.
 
-    A label that is missing gets the sample weight 0 and any value that is not NaN. With
+    For a missing label, pass the sample weight 0 and any finite target. With
     `reduction="mean_with_sample_weight"` the loss is the mean over the labels that are
-    there; with Keras's default it is divided by the size of the batch all the same.
+    present. With Keras's default reduction it is divided by the batch size.
 
     Args:
-        model: a built Keras model with several outputs that have names: a dictionary,
-            or the list of a Functional model, whose outputs are named like their
-            layers.
-        weighting: what each task counts, an object of `kml.losses.weighting`; `None`
-            is the plain sum.
-        shared: the parameters whose gradients the weighting compares: names of layers
-            or variables of `model`. `None` finds all that have a gradient from more
-            than one task. All other parameters count as specific.
-        name: name of the model.
+        model: A built Keras model with several named outputs: a dictionary, or the list
+            of a Functional model, whose outputs have the names of their layers.
+        weighting: Task weighting method, an object of `kml.losses.weighting`. Defaults
+            to `None`, which uses the unweighted sum of the losses.
+        shared: Parameters whose gradients the weighting compares: a list of names of
+            layers or of variables of `model`. All other parameters are task-specific.
+            Defaults to `None`, which uses all parameters with a gradient from more than
+            one task.
+        name: Name of the model. Defaults to `None`, which generates one.
+
+    Call arguments:
+        inputs: Inputs of `model`.
+        training: Whether to run in training mode. Defaults to `None`.
+
+    Returns:
+        The outputs of `model`, a dictionary by output name.
 
     Raises:
-        ValueError: if an argument is of the wrong kind.
+        ValueError: If `model` is not a built Keras model with several named outputs, if
+            `weighting` is not a task weighting method or is already attached to tasks,
+            or if `shared` is not a list of layer names or variables of `model`.
 
     Example:
 
@@ -92,13 +101,13 @@ class MultiTaskModel(TracedOnce, keras.Model):
         shared: Sequence[str | keras.Variable] | None = None,
         name: str | None = None,
     ) -> None:
-        # What it wraps casts its own inputs: numbers of categories must stay whole.
+        # No autocast: integer IDs must not be rounded to float16.
         super().__init__(name=name, autocast=False)
         weighting = FixedWeighting() if weighting is None else weighting
         check_parts(model, weighting)
         self.model = model
         self.weighting = weighting
-        # A namespace, because Keras would track and save what is set on the model.
+        # A namespace, because Keras tracks and saves attributes of the model.
         self._own = types.SimpleNamespace(
             shared=None if shared is None else checked_shared(model, shared),
             losses={},
@@ -106,12 +115,20 @@ class MultiTaskModel(TracedOnce, keras.Model):
             weight_metrics={},
             evaluating=False,
         )
-        # Built here, not at the first call: otherwise a model that was only trained
-        # would be saved without the optimizer's moments.
+        # Set before the first call; otherwise Keras would save a model that was only
+        # trained without its optimizer variables.
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Any]:
-        """The model's outputs, by name."""
+        """Computes the outputs of `model`.
+
+        Args:
+            inputs: Inputs of `model`.
+            training: Whether to run in training mode. Defaults to `None`.
+
+        Returns:
+            A dictionary of outputs by output name.
+        """
         return by_name("outputs", self.model(inputs, training=training), self.model)
 
     # Compiling
@@ -123,24 +140,27 @@ class MultiTaskModel(TracedOnce, keras.Model):
         loss_weights: None = None,
         **kwargs: Any,
     ) -> None:
-        """`keras.Model.compile` with a dictionary of losses.
+        """Configures training, with a dictionary of losses.
 
         Args:
-            optimizer: as in Keras.
-            loss: a loss for each task, by output name.
-            loss_weights: not taken: that is what `weighting` is for.
-            **kwargs: as in Keras.
+            optimizer: Name of an optimizer, or a Keras optimizer. Defaults to
+                `"rmsprop"`.
+            loss: Dictionary with one loss per task, by output name. At least two losses
+                are required.
+            loss_weights: Not supported, must be `None`. Use `weighting` instead.
+                Defaults to `None`.
+            **kwargs: Other arguments of `keras.Model.compile`.
 
         Raises:
-            ValueError: if `loss` is no dictionary of at least two losses by output
-                name, or they have parameters of their own; `loss_weights` is given; or
-                the weighting belongs to other tasks.
+            ValueError: If `loss` is not a dictionary of at least two losses by output
+                name, if a loss has trainable parameters, if `loss_weights` is not
+                `None`, or if the weighting is already attached to other tasks.
         """
         losses = checked_losses(loss, self.model)
         if loss_weights is not None:
             raise ValueError(
-                "Invalid value for argument `loss_weights`. Expected None: give them "
-                "as `MultiTaskModel(model, FixedWeighting(loss_weights))`. Received: "
+                "Invalid value for argument `loss_weights`. Expected None. Use "
+                "`MultiTaskModel(model, FixedWeighting(loss_weights))`. Received: "
                 f"loss_weights={loss_weights!r}"
             )
         check_no_parameters(losses, self)
@@ -152,7 +172,7 @@ class MultiTaskModel(TracedOnce, keras.Model):
         own.weight_metrics = {k: keras.metrics.Mean(name=f"{k}_weight") for k in losses}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles as the model was when it was saved."""
+        """Compiles the model as it was compiled when saved."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
@@ -168,17 +188,17 @@ class MultiTaskModel(TracedOnce, keras.Model):
         callbacks: Any = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """`keras.Model.fit`; tells the weighting when an epoch ends."""
+        """Calls `keras.Model.fit`, and `weighting.end_epoch` after each epoch."""
         end_of_epoch = _EndOfEpoch(self.weighting)
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks.append(end_of_epoch)
         else:
-            # The first, so that the others save or look at the state behind the epoch.
+            # First, so that other callbacks save or read the state after the epoch.
             callbacks = [end_of_epoch, *keras.tree.flatten(callbacks or [])]
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """`keras.Model.evaluate`; changes nothing in the weighting."""
+        """Calls `keras.Model.evaluate`, without changing the state of the weighting."""
         self._own.evaluating = True
         try:
             return super().evaluate(*args, **kwargs)
@@ -186,7 +206,7 @@ class MultiTaskModel(TracedOnce, keras.Model):
             self._own.evaluating = False
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """One update of the model and of the weighting."""
+        """Updates the model and the weighting on one batch."""
         x, y, sample_weight = self._unpack(data)
         needs_gradients = self.weighting.needs_gradients
         with tf.GradientTape(persistent=needs_gradients) as tape:
@@ -196,7 +216,7 @@ class MultiTaskModel(TracedOnce, keras.Model):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         scale = self.optimizer.scale_loss(tf.ones((), losses[0].dtype))
         variables = self.model.trainable_weights
-        # Losses come divided by the number of replicas, as everywhere in Keras.
+        # Keras divides each loss by the number of replicas.
         total = sum_over_replicas(tf.stack(losses))
 
         products = None
@@ -234,14 +254,14 @@ class MultiTaskModel(TracedOnce, keras.Model):
         for metric, weight in zip(
             self._own.weight_metrics.values(), tf.unstack(weights.shared), strict=True
         ):
-            # A step that loss scaling skips has none.
+            # Steps skipped by loss scaling have no finite weights.
             is_finite = tf.math.is_finite(weight)
             weight = tf.where(is_finite, weight, tf.zeros_like(weight))
             metric.update_state(weight, tf.cast(is_finite, weight.dtype))
         return self._track(x, y, y_pred, sample_weight, losses, penalty)
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        """Updates losses and metrics, nothing else."""
+        """Updates losses and metrics on one batch, without changing other state."""
         x, y, sample_weight = self._unpack(data)
         y_pred = self(x, training=False)
         losses = self._task_losses(y, y_pred, sample_weight)
@@ -256,7 +276,19 @@ class MultiTaskModel(TracedOnce, keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> tf.Tensor:
-        """The weighting's objective plus the model's penalties, a scalar."""
+        """Computes the weighting's objective plus the model's regularization losses.
+
+        Args:
+            x: Not used. Defaults to `None`.
+            y: Targets by output name. Defaults to `None`.
+            y_pred: Outputs by output name. Defaults to `None`.
+            sample_weight: Sample weights by output name, or one for all outputs.
+                Defaults to `None`.
+            training: Not used. Defaults to `True`.
+
+        Returns:
+            A scalar.
+        """
         losses = self._task_losses(
             self._by_name("y", y), y_pred, self._by_name("sample_weight", sample_weight)
         )
@@ -264,7 +296,7 @@ class MultiTaskModel(TracedOnce, keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Loss, compiled metrics, and each task's loss and weight."""
+        """Loss, compiled metrics, and the loss and weight of each task."""
         own = self._own
         return [
             *super().metrics,
@@ -273,7 +305,7 @@ class MultiTaskModel(TracedOnce, keras.Model):
         ]
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """Results of all metrics; weights in training only."""
+        """Returns the results of all metrics; task weights only in training."""
         results = super().get_metrics_result()
         return self._without_weights(results) if self._own.evaluating else results
 
@@ -287,12 +319,12 @@ class MultiTaskModel(TracedOnce, keras.Model):
         return by_name(argument, value, self.model)
 
     def _task_losses(self, y, y_pred, sample_weight):
-        """The loss of each task, a list of scalars."""
+        """Computes the loss of each task, a list of scalars."""
         for argument, given in (("outputs", y_pred), ("y", y)):
             missing = sorted(set(self._own.losses) - set(given))
             if missing:
                 raise ValueError(
-                    f"Expected `{argument}` with an entry for each task in `loss`. "
+                    f"Expected `{argument}` to have an entry for each task in `loss`. "
                     f"Received: {argument} with the names {sorted(given)}, without "
                     f"{missing}"
                 )
@@ -301,15 +333,16 @@ class MultiTaskModel(TracedOnce, keras.Model):
             value = loss(y[task], y_pred[task], sample_weight.get(task))
             if value.shape.rank != 0:
                 raise ValueError(
-                    f"Expected a loss that gives a scalar for task {task!r}. Received: "
-                    f"loss.reduction={loss.reduction!r}, which gives the shape "
+                    "Invalid value for argument `loss`. Expected a loss that returns a "
+                    f"scalar for task {task!r}. Received: "
+                    f"loss.reduction={loss.reduction!r}, which returns the shape "
                     f"{tuple(value.shape)}"
                 )
             losses.append(tf.cast(value, self.weighting.variable_dtype))
         return losses
 
     def _penalty(self):
-        """Regularisation and `add_loss`, this replica's part; `None` without."""
+        """Computes this replica's share of regularization and `add_loss`, or `None`."""
         penalties = self.model.losses
         if not penalties:
             return None
@@ -318,13 +351,13 @@ class MultiTaskModel(TracedOnce, keras.Model):
         return penalty / tf.distribute.get_strategy().num_replicas_in_sync
 
     def _total(self, losses, penalty):
-        """The objective and the penalty, this replica's part."""
+        """Computes this replica's share of the objective and the penalty."""
         total = self.weighting.objective(sum_over_replicas(tf.stack(losses)))
         total /= tf.distribute.get_strategy().num_replicas_in_sync
         return total if penalty is None else total + penalty
 
     def _candidates(self):
-        """Trainable variables among which the shared ones are."""
+        """Returns the trainable variables that may be shared."""
         variables = self.model.trainable_weights
         if self._own.shared is None:
             return variables
@@ -353,13 +386,13 @@ class MultiTaskModel(TracedOnce, keras.Model):
     # Saving
 
     def export(self, filepath: str, *args: Any, **kwargs: Any) -> Any:
-        """Exports the wrapped model, as `keras.Model.export` does."""
+        """Exports the wrapped model with `keras.Model.export`."""
         return self.model.export(filepath, *args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         shared = self._own.shared
         if shared is not None:
-            # Paths of variables may be others after loading, their order is not.
+            # Loading may change the paths of variables, but not their order.
             order = {id(v): index for index, v in enumerate(self.model.weights)}
             shared = [s if isinstance(s, str) else order[id(s)] for s in shared]
         return {
@@ -392,7 +425,7 @@ class MultiTaskModel(TracedOnce, keras.Model):
 
 
 class _EndOfEpoch(keras.callbacks.Callback):
-    """Tells a weighting that an epoch of training has ended."""
+    """Calls `end_epoch` of a weighting after each training epoch."""
 
     def __init__(self, weighting: TaskWeighting) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Whether what a `MultiTaskModel` is given fits together."""
+"""Validation of the arguments of `MultiTaskModel`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["check_parts", "checked_losses", "checked_shared", "shared_variables"
 
 
 def check_parts(model: keras.Model, weighting: TaskWeighting) -> None:
-    """Raises a `ValueError` unless the two can make a `MultiTaskModel`."""
+    """Raises a `ValueError` unless the model and the weighting are valid."""
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError(
-            "Invalid value for argument `model`. Expected a built Keras model: start "
+            "Invalid value for argument `model`. Expected a built Keras model. Start "
             "it with `keras.Input`, or call it once on a batch of inputs. Received: "
             f"model={model!r}"
         )
@@ -32,39 +32,39 @@ def check_parts(model: keras.Model, weighting: TaskWeighting) -> None:
     if not isinstance(weighting, TaskWeighting):
         raise ValueError(
             "Invalid value for argument `weighting`. Expected an object of "
-            "`kml.losses.weighting`, for instance `kml.losses.weighting.PCGrad()`. "
+            "`kml.losses.weighting`, for example `kml.losses.weighting.PCGrad()`. "
             f"Received: weighting={weighting!r}"
         )
     if weighting.tasks is not None:
         raise ValueError(
-            "Invalid value for argument `weighting`. Expected a new object: this one "
-            "has the state of another model's training. Received: weighting="
-            f"{weighting!r} of the tasks {weighting.tasks}"
+            "Invalid value for argument `weighting`. Expected a new object, because "
+            "this one has the state of another model's training. Received: weighting="
+            f"{weighting!r} attached to the tasks {weighting.tasks}"
         )
 
 
 def checked_losses(loss: Any, model: keras.Model) -> dict[str, keras.losses.Loss]:
-    """Losses by task, sorted by the tasks' names.
+    """Returns losses by task, sorted by task name.
 
     Args:
-        loss: what `compile` got.
-        model: the model whose outputs it names.
+        loss: The `loss` argument of `compile`.
+        model: The model whose output names are the keys of `loss`.
 
     Raises:
-        ValueError: unless it is a dictionary of at least two of them.
+        ValueError: If `loss` is not a dictionary of at least two losses by output name.
     """
     names = output_names(model)
     if not isinstance(loss, dict) or any(isinstance(v, dict) for v in loss.values()):
         raise ValueError(
             "Invalid value for argument `loss`. Expected a dictionary of losses by "
             + "output name"
-            + ("" if names is None else f", with names among {names}")
+            + ("" if names is None else f", with names from {names}")
             + f". Received: loss={loss!r}"
         )
     unknown = [] if names is None else sorted(set(loss) - set(names))
     if unknown:
         raise ValueError(
-            "Invalid value for argument `loss`. Expected names among the model's "
+            "Invalid value for argument `loss`. Expected names of the model's "
             f"outputs {names}. Received: loss with the unknown names {unknown}"
         )
     losses = {k: as_loss("loss", v) for k, v in sorted(loss.items()) if v is not None}
@@ -77,7 +77,7 @@ def checked_losses(loss: Any, model: keras.Model) -> dict[str, keras.losses.Loss
 
 
 def checked_shared(model: keras.Model, shared: Any) -> list[str | keras.Variable]:
-    """Names of layers and variables as a list, or a `ValueError`."""
+    """Returns layer names and variables as a list, or raises a `ValueError`."""
     if isinstance(shared, (str, keras.Variable)):
         raise ValueError(
             "Invalid value for argument `shared`. Expected a list of layer names or "
@@ -90,7 +90,7 @@ def checked_shared(model: keras.Model, shared: Any) -> list[str | keras.Variable
         if isinstance(one, str):
             if one not in layers:
                 raise ValueError(
-                    "Invalid value for argument `shared`. Expected names among the "
+                    "Invalid value for argument `shared`. Expected names of the "
                     f"layers {sorted(layers)}. Received: {one!r}"
                 )
         elif id(one) not in weights:
@@ -104,7 +104,7 @@ def checked_shared(model: keras.Model, shared: Any) -> list[str | keras.Variable
 def shared_variables(
     model: keras.Model, shared: Sequence[str | keras.Variable]
 ) -> list[keras.Variable]:
-    """The variables that names of layers and variables stand for."""
+    """Returns the variables of the given layer names and variables."""
     named = {one for one in shared if isinstance(one, str)}
     variables = [one for one in shared if not isinstance(one, str)]
     for layer in _compat.flatten_layers(model):

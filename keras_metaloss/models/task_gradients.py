@@ -1,4 +1,4 @@
-"""Gradients of several losses: which parameters are shared, and what they get."""
+"""Gradients of several losses for shared and task-specific parameters."""
 
 from __future__ import annotations
 
@@ -26,20 +26,22 @@ def shared_gradients(
     *,
     named: bool,
 ) -> tuple[list[keras.Variable], list[list[tf.Tensor]]]:
-    """The parameters that several tasks share, and each task's gradient of them.
+    """Finds the shared parameters and computes each task's gradients of them.
 
     Args:
-        tape: a persistent tape that has recorded the losses.
+        tape: A persistent tape that has recorded the losses.
         losses: K scalars.
-        variables: trainable variables; all of them, or those the user named.
-        scale: what gradients are multiplied by.
-        named: whether the user named the variables, who may name any with a gradient.
+        variables: Trainable variables: all of them, or those passed by the user.
+        scale: Factor by which gradients are multiplied.
+        named: Whether the user passed the variables. Then a gradient from one task is
+            enough; otherwise gradients from two tasks are required.
 
     Returns:
-        The variables, and for each task its gradients of them, zero where it has none.
+        The shared variables and, for each task, its gradients of them, zero where a
+        task has no gradient.
 
     Raises:
-        ValueError: if there are none.
+        ValueError: If no parameters are shared.
     """
     by_task = [
         tape.gradient(loss, variables, output_gradients=scale) for loss in losses
@@ -52,8 +54,12 @@ def shared_gradients(
             columns.append([_dense(g, variable) for g in column])
     if not shared:
         raise ValueError(
-            "Expected trainable parameters that "
-            + ("a task has a gradient of" if named else "at least two tasks share")
+            "Expected trainable parameters "
+            + (
+                "with a gradient from at least one task"
+                if named
+                else "that at least two tasks share"
+            )
             + f". Received: none among {len(variables)} trainable parameters"
             + (" named in `shared`" if named else "")
         )
@@ -70,17 +76,17 @@ def combined_gradients(
     gradients: Sequence[Sequence[tf.Tensor]],
     scale: tf.Tensor,
 ) -> dict[int, Any]:
-    """Gradients where shared parameters are weighed apart from all others.
+    """Computes gradients with separate weights for shared and specific parameters.
 
     Args:
-        tape: as in `shared_gradients`.
+        tape: A persistent tape that has recorded the losses.
         losses: K scalars.
-        penalty: a loss of no task, which counts once, or `None`.
-        variables: all trainable variables.
-        weights: what the tasks count.
-        shared: variables that tasks share.
-        gradients: for each task its gradients of them, scaled.
-        scale: what gradients are multiplied by.
+        penalty: Loss that belongs to no task and has weight 1, or `None`.
+        variables: All trainable variables.
+        weights: Weights of the tasks.
+        shared: Variables shared by tasks.
+        gradients: For each task, its scaled gradients of the shared variables.
+        scale: Factor by which gradients are multiplied.
 
     Returns:
         Gradients by `id(variable)`.
@@ -113,10 +119,18 @@ def weighted_gradients(
     weights: tf.Tensor,
     scale: tf.Tensor,
 ) -> dict[int, Any]:
-    """Gradients of `sum_k weights[k] * losses[k] + penalty`, in one pass backwards.
+    """Computes gradients of `sum_k weights[k] * losses[k] + penalty` in one pass.
+
+    Args:
+        tape: A tape that has recorded the losses.
+        losses: K scalars.
+        penalty: Loss that belongs to no task and has weight 1, or `None`.
+        variables: Variables of the gradients.
+        weights: Weights of the tasks, `[K]`.
+        scale: Factor by which gradients are multiplied.
 
     Returns:
-        Gradients by `id(variable)`, `None` for those that have none.
+        Gradients by `id(variable)`, `None` for variables without a gradient.
     """
     targets, factors = list(losses), [scale * w for w in tf.unstack(weights)]
     if penalty is not None:
@@ -127,7 +141,7 @@ def weighted_gradients(
 
 
 def sum_over_replicas(tensors: Any) -> Any:
-    """A structure of tensors, each the sum over all replicas."""
+    """Sums each tensor of a structure over all replicas."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return tensors

@@ -1,4 +1,4 @@
-"""Outputs, targets and weights of a model with several outputs, by name."""
+"""Outputs, targets and sample weights of a model by output name."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["by_name", "output_names"]
 
 
 def output_names(model: keras.Model) -> list[str] | None:
-    """Names of the outputs of a Functional model; `None` where they show when called.
+    """Returns the output names of a Functional model, or `None` for other models.
 
     Args:
-        model: a built model.
+        model: A built model.
     """
     if not hasattr(model, "output_names"):
         return None
@@ -23,15 +23,15 @@ def output_names(model: keras.Model) -> list[str] | None:
 
 
 def by_name(argument: str, value: Any, model: keras.Model) -> dict[str, Any]:
-    """What belongs to each output, as a dictionary by the output's name.
+    """Returns the values of all outputs as a dictionary by output name.
 
     Args:
-        argument: what `value` is, for the message.
-        value: a dictionary, or a list where the model returns a list.
-        model: the model.
+        argument: Name of `value` in error messages.
+        value: A dictionary, or a list if the model returns a list.
+        model: The model.
 
     Raises:
-        ValueError: if the names are not known.
+        ValueError: If the output names cannot be determined.
     """
     if isinstance(value, dict) and not any(map(keras.tree.is_nested, value.values())):
         return value
@@ -41,7 +41,7 @@ def by_name(argument: str, value: Any, model: keras.Model) -> dict[str, Any]:
         return dict(zip(names, value, strict=True))
     structure = keras.tree.map_structure(lambda _: "*", value)
     raise ValueError(
-        f"Expected `{argument}` as a dictionary by output name"
+        f"Expected `{argument}` to be a dictionary by output name"
         + (f", or a list in the order {list(names)}" if as_list else "")
-        + f". Received: {argument} of the structure {structure}"
+        + f". Received: {argument} with the structure {structure}"
     )

@@ -1,4 +1,4 @@
-"""Small models of several outputs that the tests of `MultiTaskModel` share."""
+"""Small models with several outputs for the tests of `MultiTaskModel`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WEIGHTINGS = {
 
 
 def batch(size=12, seed=0):
-    """Inputs `[N, 4]` and the targets of three tasks."""
+    """Returns inputs `[N, 4]` and the targets of three tasks."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(size, 4)).astype("float32")
     y = {
@@ -38,7 +38,7 @@ def batch(size=12, seed=0):
 
 
 def network(regularizer=None, trunk_name="trunk"):
-    """A shared layer, a layer that two tasks share, and three heads."""
+    """Builds a trunk, a layer shared by two tasks, and three heads."""
     x = keras.Input((4,))
     h = keras.layers.Dense(6, "tanh", name=trunk_name, kernel_regularizer=regularizer)(
         x
@@ -65,7 +65,7 @@ def losses():
 def multi_task_model(
     weighting, optimizer=None, jit_compile=False, regularizer=None, **arguments
 ):
-    """A compiled `MultiTaskModel`, the same each time."""
+    """Builds a compiled `MultiTaskModel` with a fixed initialization."""
     keras.utils.set_random_seed(1)
     if isinstance(weighting, str):
         weighting = WEIGHTINGS[weighting]()
@@ -86,6 +86,6 @@ def multi_task_model(
 
 
 def all_variables(model):
-    """Everything that training may change, optimizer and weighting included."""
+    """Returns all variables of the model, the weighting and the optimizer."""
     variables = [*model.variables, *model.optimizer.variables]
     return [np.asarray(v) for v in variables]

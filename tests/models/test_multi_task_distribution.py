@@ -1,4 +1,4 @@
-"""Two replicas take the steps that one takes, with every weighting."""
+"""Training on two replicas is equal to training on one replica."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import pytest
 import tensorflow as tf
 from multi_task_cases import WEIGHTINGS, all_variables, batch, multi_task_model
 
-# Evaluation asks the weighting for its objective only: that of a sum, of a parameter
-# and of a product.
+# Evaluation uses only the objective of the weighting. These cases cover a sum, an
+# objective with parameters and a product.
 EVALUATED = ("fixed", "uncertainty", "gls")
-# The two halves of IMTL are in the whole.
+# `balance="both"` covers the two other cases of IMTL.
 TRAINED = sorted(set(WEIGHTINGS) - {"imtl-g", "imtl-l"})
 
 
 def trained(method, strategy, run_eagerly):
-    """History, evaluation and variables after three epochs of two steps."""
+    """Returns history, evaluation and variables after three epochs of two steps."""
     data = tf.data.Dataset.from_tensor_slices(batch(16)).batch(8, drop_remainder=True)
     with strategy.scope():
         model = multi_task_model(
@@ -34,7 +34,7 @@ def trained(method, strategy, run_eagerly):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", TRAINED)
-def test_two_replicas_take_the_steps_of_one(method, mirrored):
+def test_two_replicas_match_one_replica(method, mirrored):
     one = trained(method, tf.distribute.get_strategy(), run_eagerly=True)
     two = trained(method, mirrored, run_eagerly=False)
     for a, b in zip(one[:2], two[:2], strict=True):

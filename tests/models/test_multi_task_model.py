@@ -1,4 +1,4 @@
-"""`MultiTaskModel`: what it trains, shows, keeps, and refuses."""
+"""`MultiTaskModel`: training, logs, saving and invalid arguments."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ TASKS = ("kind", "sign", "size")  # sorted
 
 
 def some_slow(*quick):
-    """All weightings; those not named count as slow, for they take the same path."""
+    """Returns all weightings; those not named are marked as slow."""
     return [m if m in quick else pytest.param(m, marks=SLOW) for m in WEIGHTINGS]
 
 
 def task_gradients(model, x, y):
-    """Each task's gradient of each trainable variable of the network, by name."""
+    """Computes each task's gradients of the network's trainable variables."""
     result = {}
     for task in TASKS:
         loss = keras.losses.get(losses()[task])
@@ -42,7 +42,7 @@ def task_gradients(model, x, y):
 
 
 def sgd_change(model, x, y):
-    """Minus the gradient that one step used, for each variable of the network."""
+    """Returns the negative change of each network variable after one step."""
     before = [v.numpy() for v in model.model.trainable_variables]
     model.train_on_batch(x, y)
     return [
@@ -52,11 +52,11 @@ def sgd_change(model, x, y):
 
 
 @pytest.mark.parametrize("method", sorted(set(WEIGHTINGS) - {"rlw", "pcgrad"}))
-def test_one_step_is_the_weighted_sum_of_the_tasks_gradients(method):
+def test_step_is_the_weighted_sum_of_task_gradients(method):
     x, y = batch()
     model = multi_task_model(method, keras.optimizers.SGD(1.0), run_eagerly=True)
     gradients = task_gradients(model, x, y)
-    # Trunk and the layer of two tasks are shared, the heads are not.
+    # The trunk and the layer of two tasks are shared; the heads are not.
     shared = [
         i for i, v in enumerate(model.model.trainable_variables) if "head" not in v.path
     ]
@@ -77,9 +77,9 @@ def test_one_step_is_the_weighted_sum_of_the_tasks_gradients(method):
         float(np.mean(keras.losses.get(losses()[t])(y[t], model.model(x)[t])))
         for t in TASKS
     ]
-    twin = WEIGHTINGS[method]()
-    twin.attach(TASKS)
-    weights = twin.weigh(
+    reference = WEIGHTINGS[method]()
+    reference.attach(TASKS)
+    weights = reference.weigh(
         tf.constant(values, "float32"), tf.constant(matrix @ matrix.T, "float32")
     )
     change = sgd_change(model, x, y)
@@ -95,7 +95,7 @@ def test_one_step_is_the_weighted_sum_of_the_tasks_gradients(method):
         )
 
 
-def test_equal_weights_train_like_plain_keras():
+def test_equal_weights_match_keras_training():
     x, y = batch(32)
     model = multi_task_model(None, regularizer=True)
     keras.utils.set_random_seed(1)
@@ -114,7 +114,7 @@ def test_equal_weights_train_like_plain_keras():
 
 
 @pytest.mark.parametrize("method", WEIGHTINGS)
-def test_evaluation_changes_nothing(method):
+def test_evaluation_does_not_change_state(method):
     x, y = batch()
     model = multi_task_model(method, run_eagerly=True)
     model.fit(x, y, verbose=0)
@@ -135,7 +135,7 @@ def test_evaluation_changes_nothing(method):
 
 
 @pytest.mark.parametrize("method", some_slow("dwa", "gradnorm", "imtl", "rlw"))
-def test_training_goes_on_exactly_after_a_reload(method, tmp_path):
+def test_training_after_loading_is_bitwise_equal(method, tmp_path):
     x, y = batch()
     model = multi_task_model(method, run_eagerly=method != "imtl")
     model.fit(x, y, batch_size=6, epochs=2, verbose=0)
@@ -171,7 +171,7 @@ def test_eager_graph_and_xla_agree(method):
 
 
 @pytest.mark.parametrize("method", some_slow("gls", "gradnorm", "mgda"))
-def test_every_weighting_learns_every_task(method):
+def test_every_weighting_reduces_every_loss(method):
     x, y = batch(32)
     model = multi_task_model(method, keras.optimizers.Adam(0.05), run_eagerly=True)
     first = model.test_on_batch(x, y, return_dict=True)
@@ -184,7 +184,7 @@ def test_every_weighting_learns_every_task(method):
         assert np.isfinite(logs[f"{task}_weight"])
 
 
-def test_dynamic_weight_average_follows_the_epochs_of_fit():
+def test_dynamic_weight_average_uses_epochs_of_fit():
     x, y = batch(24)
     model = multi_task_model("dwa")
     history = model.fit(x, y, batch_size=8, epochs=4, validation_data=(x, y), verbose=0)
@@ -204,7 +204,7 @@ def test_dynamic_weight_average_follows_the_epochs_of_fit():
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_a_checkpoint_of_the_end_of_an_epoch_goes_on_like_the_original(tmp_path):
+def test_checkpoint_at_end_of_epoch_resumes_training(tmp_path):
     x, y = batch(24)
     path = str(tmp_path / "{epoch}.keras")
     model = multi_task_model("dwa")
@@ -216,7 +216,7 @@ def test_a_checkpoint_of_the_end_of_an_epoch_goes_on_like_the_original(tmp_path)
         np.testing.assert_array_equal(a, b)
 
 
-def test_gradnorm_on_the_named_last_layer():
+def test_gradnorm_uses_the_named_shared_layer():
     x, y = batch()
     model = multi_task_model("gradnorm", keras.optimizers.SGD(0.1), shared=["trunk"])
     gradients = task_gradients(model, x, y)
@@ -240,7 +240,7 @@ def test_shared_parameters_can_be_named(by, tmp_path):
     model.compile(keras.optimizers.SGD(1.0), losses())
     gradients = task_gradients(model, x, y)
     change = sgd_change(model, x, y)
-    # The layer of two tasks now counts as specific: the plain sum.
+    # The layer of two tasks is now specific and gets the unweighted sum.
     index = [v.path for v in model.model.trainable_variables].index("both/kernel")
     expected = gradients["kind"][index] + gradients["size"][index]
     np.testing.assert_allclose(change[index], expected, rtol=1e-4, atol=1e-6)
@@ -251,7 +251,7 @@ def test_shared_parameters_can_be_named(by, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_frozen_parameters_stay():
+def test_frozen_parameters_do_not_change():
     x, y = batch()
     model = multi_task_model("pcgrad")
     model.model.get_layer("both").trainable = False
@@ -262,11 +262,11 @@ def test_frozen_parameters_stay():
         np.testing.assert_array_equal(a, b)
 
 
-# Weights of examples
+# Sample weights
 
 
 @pytest.mark.parametrize("method", WEIGHTINGS)
-def test_missing_labels(method):
+def test_missing_labels_do_not_change_the_head(method):
     x, y = batch()
     weight = {task: np.ones(12, "float32") for task in TASKS}
     weight["size"][:] = 0.0
@@ -281,7 +281,7 @@ def test_missing_labels(method):
     assert all(np.isfinite(v).all() for v in all_variables(model))
 
 
-def test_sample_weights_by_task_and_for_all():
+def test_sample_weights_per_task_and_for_all_tasks():
     x, y = batch()
     rng = np.random.default_rng(0)
     weight = {task: rng.uniform(size=12).astype("float32") for task in TASKS}
@@ -300,12 +300,12 @@ def test_sample_weights_by_task_and_for_all():
     )
 
 
-# Kinds of models
+# Model types
 
 
 @keras.saving.register_keras_serializable(package="tests")
 class TwoHeads(keras.Model):
-    """Subclassed, with a dictionary of outputs and no `training` argument."""
+    """Subclassed model with a dictionary of outputs and no `training` argument."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -363,7 +363,7 @@ def test_functional_model_with_a_list_of_outputs():
     assert sorted(model.predict(x, verbose=0)) == ["kind", "size"]
 
 
-def test_an_output_without_a_loss_is_no_task():
+def test_output_without_a_loss_is_not_a_task():
     x, y = batch()
     model = kml.MultiTaskModel(network(), W.MGDA())
     model.compile("sgd", {"kind": losses()["kind"], "size": "mse", "sign": None})
@@ -381,7 +381,7 @@ def test_an_output_without_a_loss_is_no_task():
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("method", ["uncertainty", "gradnorm", "pcgrad", "cagrad"])
-def test_mixed_precision(method, policy):
+def test_mixed_precision_reduces_the_loss(method, policy):
     keras.config.set_dtype_policy(policy)
     x, y = batch()
     model = multi_task_model(method, keras.optimizers.SGD(0.01), run_eagerly=True)
@@ -406,7 +406,7 @@ def test_loss_scaling_does_not_change_the_step():
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_float64():
+def test_training_in_float64():
     keras.config.set_floatx("float64")
     x, y = batch()
     model = multi_task_model("cagrad")
@@ -414,7 +414,7 @@ def test_float64():
     assert model.model.trainable_variables[0].dtype == "float64"
 
 
-def test_export(tmp_path):
+def test_exported_model_matches_predict(tmp_path):
     x, y = batch()
     model = multi_task_model("pcgrad")
     model.train_on_batch(x, y)
@@ -473,7 +473,7 @@ def used():
         (lambda: compiled("mse"), "`loss`.*dictionary.*loss='mse'"),
         (lambda: compiled(["mse"] * 3), "`loss`.*dictionary"),
         (lambda: compiled(None), "`loss`.*dictionary.*loss=None"),
-        (lambda: compiled({"kind": "mse", "colour": "mse"}), "unknown names.*colour"),
+        (lambda: compiled({"kind": "mse", "color": "mse"}), "unknown names.*color"),
         (lambda: compiled({"kind": "mse"}), "`loss`.*at least two"),
         (lambda: compiled({**losses(), "kind": 3}), "`loss`.*loss=3"),
         (
@@ -502,12 +502,12 @@ def used():
         ),
     ],
 )
-def test_wrong_arguments(make, message):
+def test_invalid_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_errors_at_the_first_batch():
+def test_invalid_first_batch_raises():
     x, y = batch()
     targets = {"a": y["size"], "b": y["sign"]}
     mse = {"a": "mse", "b": "mse"}
@@ -516,7 +516,7 @@ def test_errors_at_the_first_batch():
     with pytest.raises(ValueError, match="`y`.*each task.*without.*'sign'"):
         y_less = {k: v for k, v in y.items() if k != "sign"}
         compiled(losses()).train_on_batch(x, y_less)
-    with pytest.raises(ValueError, match="`y` as a dictionary by output name"):
+    with pytest.raises(ValueError, match="`y` to be a dictionary by output name"):
         compiled(losses()).train_on_batch(x, [y["kind"], y["size"], y["sign"]])
     net = TwoHeads()
     net(x)
@@ -525,7 +525,9 @@ def test_errors_at_the_first_batch():
             x, {**targets, "c": y["size"]}
         )
     vector = {**losses(), "size": keras.losses.MeanSquaredError(reduction=None)}
-    with pytest.raises(ValueError, match="scalar for task 'size'.*reduction='?None"):
+    with pytest.raises(
+        ValueError, match="`loss`.*scalar for task 'size'.*reduction='?None"
+    ):
         compiled(vector).train_on_batch(x, y)
     model = kml.MultiTaskModel(network(), W.PCGrad(), shared=["sign_head"])
     model.model.get_layer("sign_head").trainable = False
@@ -534,14 +536,14 @@ def test_errors_at_the_first_batch():
         model.train_on_batch(x, y)
 
 
-def test_a_loss_with_parameters_of_its_own_is_refused():
+def test_loss_with_trainable_parameters_raises():
     focal = kml.losses.SparseCategoricalFocalLoss("learned", from_logits=True)
     model = kml.MultiTaskModel(network(), kml.losses.weighting.PCGrad())
     with pytest.raises(ValueError, match="`loss`.*MultiTaskModel.*raw_gamma"):
         model.compile(loss={**losses(), "kind": focal})
 
 
-def test_a_lambda_as_loss():
+def test_lambda_as_loss():
     model = kml.MultiTaskModel(network(), kml.losses.weighting.PCGrad())
     model.compile("sgd", {**losses(), "size": lambda t, p: tf.abs(t - p)})
     assert np.isfinite(model.train_on_batch(*batch())).all()
