@@ -27,8 +27,8 @@ class Problem(NamedTuple):
         test: Test set `(x, (y_a, y_b))`.
         networks: Creates the two networks with new initial weights.
         losses: Loss of each task.
-        heads: Distributions that the outputs represent, the argument `heads` of
-            `kml.losses.MutualInformationLoss`.
+        output_kinds: Distributions that the outputs represent, the argument
+            `output_kinds` of `kml.losses.MutualInformationLoss`.
         score: Function from the outputs and targets of both tasks to scores by name.
     """
 
@@ -37,7 +37,7 @@ class Problem(NamedTuple):
     test: tuple[Any, tuple[np.ndarray, np.ndarray]]
     networks: Callable[[], tuple[keras.Model, keras.Model]]
     losses: tuple[Any, Any]
-    heads: dict[str, Any] | None
+    output_kinds: dict[str, Any] | None
     score: Callable[[Any, Any], dict[str, float]]
 
 
@@ -118,7 +118,9 @@ def _alone(data, fit, learning_rate):
 
 def _together(data, beta, fit, learning_rate, callbacks):
     model = kml.JointModel(*data.networks())
-    loss = kml.losses.MutualInformationLoss(*data.losses, beta=beta, heads=data.heads)
+    loss = kml.losses.MutualInformationLoss(
+        *data.losses, beta=beta, output_kinds=data.output_kinds
+    )
     model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=loss)
     model.fit(
         *data.train,

@@ -9,15 +9,16 @@ from typing import Any
 import keras
 import keras.src.backend
 import tensorflow as tf
-from keras.src.backend.common import name_scope
+from keras.src.trainers.compile_utils import CompileLoss
 from tensorflow.python.eager import record
 from tensorflow.python.ops import control_flow_util
 
-from keras_metaloss.dtypes import wide_dtype
+from keras_metaloss._utils.dtypes import wide_dtype
 
 __all__ = [
     "add_keras_mask",
     "added_losses_kept",
+    "CompileLoss",
     "axis_of_loss",
     "calls_replaced",
     "compiled_loss_weights",
@@ -28,14 +29,17 @@ __all__ = [
     "is_injective",
     "is_made_of_logits",
     "keras_mask",
-    "loss_is_being_trained",
+    "is_recording",
+    "map_compiled_losses",
     "loss_tracker",
     "outside_of_the_graph",
     "own_weights",
     "plain_bias_of_images",
+    "replace_compiled_loss",
     "set_keras_mask",
     "trusted_layers",
     "unscale_loss_for_distribution",
+    "update_metrics",
 ]
 
 
@@ -118,10 +122,60 @@ def keras_mask(tensor: tf.Tensor) -> tf.Tensor | None:
     return keras.src.backend.get_keras_mask(tensor)
 
 
-def loss_is_being_trained() -> bool:
-    """Returns whether a compiled loss is being computed under a gradient tape."""
-    in_compiled_loss = "compile_loss" in name_scope.current_path().split("/")
-    return in_compiled_loss and record.could_possibly_record()
+def is_recording() -> bool:
+    """Returns whether a gradient tape records the operations of this thread."""
+    return record.could_possibly_record()
+
+
+def replace_compiled_loss(model: keras.Model, cls: type[CompileLoss]) -> None:
+    """Rebuilds the compiled loss of a model as an object of another class."""
+    compiled = model._compile_loss
+    if compiled is not None:
+        model._compile_loss = cls(
+            compiled._user_loss,
+            compiled._user_loss_weights,
+            output_names=compiled.output_names,
+        )
+
+
+def map_compiled_losses(compiled: CompileLoss, function: Callable) -> None:
+    """Replaces each loss of a built `CompileLoss` by `function(loss, path)`."""
+    compiled._flat_losses = [
+        one._replace(loss=function(one.loss, one.path)) for one in compiled._flat_losses
+    ]
+
+
+def update_metrics(
+    metrics: keras.metrics.Metric,
+    y_true: Any,
+    y_pred: Any,
+    weight: tf.Tensor,
+    sample_weight: Any,
+) -> None:
+    """Updates compiled metrics with weights for the unweighted ones too.
+
+    Args:
+        metrics: built result of `compiled_metrics`.
+        y_true: targets, or a structure of them.
+        y_pred: predictions, or a structure of them.
+        weight: weights for `metrics` of `compile`, for each output.
+        sample_weight: weights for `weighted_metrics`, one or a structure of them.
+    """
+    y_true, y_pred = metrics._flatten_y(y_true), metrics._flatten_y(y_pred)
+    weights = metrics._flatten_y(sample_weight)
+    weights = weights * len(y_true) if len(weights) == 1 else weights
+    for plain, weighted, target, output, w in zip(
+        metrics._flat_metrics,
+        metrics._flat_weighted_metrics,
+        y_true,
+        y_pred,
+        weights,
+        strict=True,
+    ):
+        if plain:
+            plain.update_state(target, output, weight)
+        if weighted:
+            weighted.update_state(target, output, w)
 
 
 def compiled_loss_weights(model: keras.Model) -> Any:

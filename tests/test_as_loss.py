@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_metaloss as kml
-from keras_metaloss.as_loss import as_loss
+from keras_metaloss.losses._core.standardize import standardize_loss
 
 rng = np.random.default_rng(0)
 
@@ -23,7 +23,9 @@ def test_missing_axis_is_added_as_in_keras(shapes):
     model = keras.Sequential([keras.Input(shapes[1][1:]), keras.layers.Identity()])
     model.compile(loss=square)
     expected = model.evaluate(y_pred, y_true, batch_size=16, verbose=0)
-    assert float(as_loss("loss", square)(y_true, y_pred)) == pytest.approx(expected)
+    assert float(standardize_loss("loss", square)(y_true, y_pred)) == pytest.approx(
+        expected
+    )
 
 
 def test_other_ranks_are_passed_to_the_function():
@@ -31,7 +33,7 @@ def test_other_ranks_are_passed_to_the_function():
     function = keras.losses.sparse_categorical_crossentropy
     expected = keras.losses.SparseCategoricalCrossentropy(reduction=None)
     np.testing.assert_allclose(
-        as_loss("loss", function).call(labels, tf.nn.softmax(logits)),
+        standardize_loss("loss", function).call(labels, tf.nn.softmax(logits)),
         expected(labels, tf.nn.softmax(logits)),
         rtol=1e-6,
     )

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_metaloss.as_loss import FunctionLoss, as_loss
-from keras_metaloss.per_example import CLASSES, class_of, is_per_example
+from keras_metaloss.losses._core.standardize import FunctionLoss, standardize_loss
+from keras_metaloss.losses._core.traits import KERAS_LOSSES, keras_function, traits_of
 
 rng = np.random.default_rng(0)
+CLASSES = {function: entry.cls for function, entry in KERAS_LOSSES.items()}
 IDS = [cls.__name__ for cls in CLASSES.values()]
 
 
@@ -27,7 +28,8 @@ def test_class_and_function_match(function, cls):
     np.testing.assert_allclose(
         cls().call(y_true, y_pred), function(y_true, y_pred), rtol=1e-6
     )
-    assert class_of(as_loss("loss", function)) is cls
+    assert keras_function(standardize_loss("loss", function)) is function
+    assert keras_function(cls()) is function
 
 
 @pytest.mark.parametrize("cls", CLASSES.values(), ids=IDS)
@@ -40,12 +42,12 @@ def test_values_do_not_depend_on_other_examples(cls):
 
 @pytest.mark.parametrize("loss", ["mse", "log_cosh", keras.losses.Huber()])
 def test_per_example_losses_are_recognized(loss):
-    assert is_per_example(as_loss("loss", loss))
+    assert traits_of(standardize_loss("loss", loss)).per_example
 
 
 @pytest.mark.parametrize("loss", ["circle", "dice", keras.losses.Tversky(), max])
 def test_other_losses_are_not_per_example(loss):
-    assert not is_per_example(as_loss("loss", loss))
+    assert not traits_of(standardize_loss("loss", loss)).per_example
 
 
 def test_unhashable_callable_is_a_function_loss():
@@ -55,4 +57,6 @@ def test_unhashable_callable_is_a_function_loss():
         def __call__(self, y_true, y_pred):
             return keras.ops.square(y_true - y_pred)
 
-    assert class_of(as_loss("loss", Mine())) is FunctionLoss
+    loss = standardize_loss("loss", Mine())
+    assert isinstance(loss, FunctionLoss)
+    assert keras_function(loss) is None

@@ -275,7 +275,7 @@ def test_checker_rejects_question_words_at_the_start(word, sample):
     [
         ('"""Returns whether x is set.\n\nWhether x is set.\n"""\n', ".py"),
         ("# Sets x,\n# whether or not it is set.\n", ".py"),
-        ("class_numbers = weigh(colour, normalise)\n", ".py"),
+        ("integer_labels = weigh(colour, normalise)\n", ".py"),
         (
             '"""Calls `weigh(x)` and ``anew`` of class_index.\n\n>>> weigh(1)\n"""\n',
             ".py",

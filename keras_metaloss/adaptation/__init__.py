@@ -1,30 +1,35 @@
 """Methods that adapt a learner to one task."""
 
 from keras_metaloss.adaptation import distances, inner_optimizers
-from keras_metaloss.adaptation.anil import ANIL
-from keras_metaloss.adaptation.base import Adaptation, Adapted, Task
-from keras_metaloss.adaptation.cavia import CAVIA
-from keras_metaloss.adaptation.gradient import GradientAdaptation
-from keras_metaloss.adaptation.implicit_maml import ImplicitMAML
-from keras_metaloss.adaptation.maml import MAML
-from keras_metaloss.adaptation.maml_plus_plus import MAMLPlusPlus
-from keras_metaloss.adaptation.matching import MatchingNetwork
-from keras_metaloss.adaptation.meta_opt_net import MetaOptNet
-from keras_metaloss.adaptation.meta_sgd import MetaSGD
-from keras_metaloss.adaptation.metric import MetricAdaptation
-from keras_metaloss.adaptation.prototypes import PrototypicalNetwork
-from keras_metaloss.adaptation.relation import RelationNetwork
-from keras_metaloss.adaptation.reptile import Reptile
-from keras_metaloss.adaptation.siamese import SiameseNetwork
+from keras_metaloss.adaptation._core.adaptation import Adaptation
+from keras_metaloss.adaptation._core.task import Adapted, Task, TaskResult
+from keras_metaloss.adaptation.gradient_based import (
+    ANIL,
+    CAVIA,
+    MAML,
+    GradientAdaptation,
+    ImplicitMAML,
+    MAMLPlusPlus,
+    MetaSGD,
+    Reptile,
+)
+from keras_metaloss.adaptation.metric_based import (
+    MatchingNetwork,
+    MetaOptNet,
+    MetricAdaptation,
+    PrototypicalNetwork,
+    RelationNetwork,
+    SiameseNetwork,
+)
 
 __all__ = [
     "ANIL",
-    "CAVIA",
-    "MAML",
     "Adaptation",
     "Adapted",
+    "CAVIA",
     "GradientAdaptation",
     "ImplicitMAML",
+    "MAML",
     "MAMLPlusPlus",
     "MatchingNetwork",
     "MetaOptNet",
@@ -35,6 +40,7 @@ __all__ = [
     "Reptile",
     "SiameseNetwork",
     "Task",
+    "TaskResult",
     "distances",
     "inner_optimizers",
 ]

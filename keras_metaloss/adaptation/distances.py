@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_metaloss.checks import check_non_negative
+from keras_metaloss._utils.checks import check_non_negative
 
 __all__ = ["Cosine", "Mahalanobis", "SquaredEuclidean", "get"]
 

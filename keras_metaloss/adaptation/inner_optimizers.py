@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_metaloss.checks import check_non_negative
+from keras_metaloss._utils.checks import check_non_negative
 
 __all__ = ["InnerOptimizer", "adam", "adamw", "clipped", "from_keras", "rmsprop", "sgd"]
 

@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_metaloss.checks import check_positive_integer
+from keras_metaloss._utils.checks import check_positive_integer
 from keras_metaloss.information import joint_density, mutual_information_terms
-from keras_metaloss.information.predicted.engine import Options
+from keras_metaloss.information.predicted._engine import Options
 
 __all__ = ["JointDistributionPlot"]
 

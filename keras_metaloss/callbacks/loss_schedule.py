@@ -6,16 +6,17 @@ from typing import Any
 
 import keras
 
+from keras_metaloss.losses._core.meta_loss import set_loss_steps
+
 __all__ = ["LossSchedule"]
 
 
 class LossSchedule(keras.callbacks.Callback):
     """Updates the step of losses that have a scheduled weight.
 
-    Calls `set_step(optimizer.iterations)` of each loss at the start of training and
-    after each training batch, not in evaluation. Not needed for `kml.JointModel`, nor
-    for a `kml.losses.RapidGeneralizationLoss` in `kml.MetaModel`: these models update
-    the step themselves.
+    Sets the step of each `kml.losses.MetaLoss` to `optimizer.iterations` at the start
+    of training and after each training batch, not in evaluation. Only plain Keras
+    models need it: the models of this package update the step themselves.
 
     Example:
 
@@ -32,14 +33,9 @@ class LossSchedule(keras.callbacks.Callback):
     """
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._tell()
+        set_loss_steps(self.model.loss, self.model.optimizer.iterations)
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        self._tell()
-
-    def _tell(self):
-        for loss in keras.tree.flatten(self.model.loss):
-            if hasattr(loss, "set_step"):
-                loss.set_step(self.model.optimizer.iterations)
+        set_loss_steps(self.model.loss, self.model.optimizer.iterations)

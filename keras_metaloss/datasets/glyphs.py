@@ -41,7 +41,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_metaloss.checks import check_positive_integer, check_seed
+from keras_metaloss._utils.checks import check_positive_integer, check_seed
 from keras_metaloss.datasets._class_labels import with_labels
 
 __all__ = ["load_data"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keras_metaloss import tasks
-from keras_metaloss.checks import check_seed
+from keras_metaloss._utils.checks import check_seed
 
 __all__ = ["load_data"]
 

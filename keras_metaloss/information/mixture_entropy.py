@@ -8,7 +8,11 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_metaloss.checks import check_choice, check_positive_integer, check_seed
+from keras_metaloss._utils.checks import (
+    check_choice,
+    check_positive_integer,
+    check_seed,
+)
 
 __all__ = ["entropy_mixture"]
 

@@ -1,6 +1,8 @@
 """Keras layers for adaptation methods."""
 
 from keras_metaloss.layers.context_vector import ContextVector
-from keras_metaloss.layers.max_pool_2d import MaxPool2D
+from keras_metaloss.layers.twice_differentiable_max_pool_2d import (
+    TwiceDifferentiableMaxPool2D,
+)
 
-__all__ = ["ContextVector", "MaxPool2D"]
+__all__ = ["ContextVector", "TwiceDifferentiableMaxPool2D"]

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_metaloss.checks import check_positive_integer
+from keras_metaloss._utils.checks import check_positive_integer
 
 __all__ = ["ContextVector"]
 

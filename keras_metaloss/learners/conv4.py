@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from keras_metaloss.layers import MaxPool2D
+from keras_metaloss.layers import TwiceDifferentiableMaxPool2D
 
 __all__ = ["conv4"]
 
@@ -73,7 +73,7 @@ def conv4(
             keras.layers.ReLU(),
         ]
         if halves and not strided:
-            layers.append(MaxPool2D(2))
+            layers.append(TwiceDifferentiableMaxPool2D(2))
     if not feature_map:
         layers.append(
             keras.layers.GlobalAveragePooling2D() if strided else keras.layers.Flatten()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import keras
 
-from keras_metaloss.layers import MaxPool2D
+from keras_metaloss.layers import TwiceDifferentiableMaxPool2D
 
 __all__ = ["resnet12"]
 
@@ -71,7 +71,7 @@ def _block(x, filters):
         if last:
             x = keras.layers.Add()([x, shortcut])
         x = keras.layers.LeakyReLU(_SLOPE)(x)
-    return MaxPool2D(2)(x)
+    return TwiceDifferentiableMaxPool2D(2)(x)
 
 
 def _normalized(x):

@@ -1,20 +1,17 @@
-"""Losses across tasks, losses that adapt to examples, and trainable losses."""
+"""Keras losses that compare tasks, weight examples, or have trained parameters."""
 
 from keras_metaloss.losses import weighting
-from keras_metaloss.losses.ada_loss import AdaLoss, ada_loss
-from keras_metaloss.losses.focal import (
-    BinaryFocalLoss,
-    CategoricalFocalLoss,
-    SparseCategoricalFocalLoss,
+from keras_metaloss.losses._core.loss_context import LossContext
+from keras_metaloss.losses._core.meta_loss import MetaLoss
+from keras_metaloss.losses._core.trainable_loss import TrainableLoss
+from keras_metaloss.losses.ada import AdaLoss, ada_loss
+from keras_metaloss.losses.cross_task import (
+    InterTaskLoss,
+    RapidGeneralizationLoss,
+    TaskLossVariance,
+    TaskSimilarityLoss,
 )
-from keras_metaloss.losses.focal_functions import (
-    binary_focal_loss,
-    categorical_focal_loss,
-    sparse_categorical_focal_loss,
-)
-from keras_metaloss.losses.general_robust_loss import general_robust_loss
-from keras_metaloss.losses.inter_task import InterTaskLoss
-from keras_metaloss.losses.metric import (
+from keras_metaloss.losses.embedding import (
     ContrastiveLoss,
     MultiSimilarityLoss,
     NPairLoss,
@@ -24,17 +21,21 @@ from keras_metaloss.losses.metric import (
     n_pair_loss,
     triplet_loss,
 )
-from keras_metaloss.losses.mutual_information import MutualInformationLoss
-from keras_metaloss.losses.negative_log_likelihood import NegativeLogLikelihood
+from keras_metaloss.losses.focal import (
+    BinaryFocalLoss,
+    CategoricalFocalLoss,
+    SparseCategoricalFocalLoss,
+    binary_focal_loss,
+    categorical_focal_loss,
+    sparse_categorical_focal_loss,
+)
+from keras_metaloss.losses.joint import MutualInformationLoss, NegativeLogLikelihood
 from keras_metaloss.losses.one_vs_rest import OneVsRest
-from keras_metaloss.losses.rapid_generalization import RapidGeneralizationLoss
 from keras_metaloss.losses.robust import (
     AdaptiveRobustLoss,
+    general_robust_loss,
     robust_negative_log_likelihood,
 )
-from keras_metaloss.losses.task_loss_variance import TaskLossVariance
-from keras_metaloss.losses.task_similarity import TaskSimilarityLoss
-from keras_metaloss.losses.trainable_loss import TrainableLoss
 
 __all__ = [
     "AdaLoss",
@@ -43,6 +44,8 @@ __all__ = [
     "CategoricalFocalLoss",
     "ContrastiveLoss",
     "InterTaskLoss",
+    "LossContext",
+    "MetaLoss",
     "MultiSimilarityLoss",
     "MutualInformationLoss",
     "NPairLoss",

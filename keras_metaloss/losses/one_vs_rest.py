@@ -8,13 +8,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_metaloss.as_loss import as_loss
+from keras_metaloss.losses._core.loss_context import LossContext
+from keras_metaloss.losses._core.meta_loss import MetaLoss, loss_values
+from keras_metaloss.losses._core.standardize import standardize_loss
+from keras_metaloss.losses._core.traits import traits_of
 
 __all__ = ["OneVsRest"]
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
-class OneVsRest(keras.losses.Loss):
+class OneVsRest(MetaLoss):
     """Applies a binary loss to each class score and averages over classes.
 
     `L(y, z) = mean_k loss(1[y = k], g(z_k))` with an activation g. With binary
@@ -57,12 +60,19 @@ class OneVsRest(keras.losses.Loss):
         *,
         reduction: str | None = "sum_over_batch_size",
         name: str = "one_vs_rest",
+        dtype: Any = None,
     ) -> None:
-        super().__init__(reduction=reduction, name=name)
-        self.loss = as_loss("loss", loss)
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.loss = standardize_loss("loss", loss)
         self.activation = keras.activations.get(activation)
 
-    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    @property
+    def per_example(self) -> bool:
+        return traits_of(self.loss).per_example
+
+    def values(
+        self, y_true: tf.Tensor, y_pred: tf.Tensor, context: LossContext
+    ) -> tf.Tensor:
         y_true = tf.convert_to_tensor(y_true)
         y_pred = self.activation(tf.convert_to_tensor(y_pred))
         classes = tf.shape(y_pred)[-1]
@@ -71,7 +81,9 @@ class OneVsRest(keras.losses.Loss):
         if y_true.shape.rank < y_pred.shape.rank:
             y_true = tf.one_hot(tf.cast(y_true, tf.int32), classes, dtype=y_pred.dtype)
         # Keras losses average over the last axis; this one has length 1.
-        values = self.loss.call(y_true[..., tf.newaxis], y_pred[..., tf.newaxis])
+        values = loss_values(
+            self.loss, y_true[..., tf.newaxis], y_pred[..., tf.newaxis], context
+        )
         return tf.reduce_mean(values, axis=-1)
 
     def get_config(self) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Keras metrics: mutual information, and confidence intervals over tasks."""
 
+from keras_metaloss.metrics.confidence_interval import ConfidenceInterval
 from keras_metaloss.metrics.mutual_information import (
     MutualInformation,
     NormalizedMutualInformation,
 )
-from keras_metaloss.metrics.task_interval import TaskInterval
 
-__all__ = ["MutualInformation", "NormalizedMutualInformation", "TaskInterval"]
+__all__ = ["MutualInformation", "NormalizedMutualInformation", "ConfidenceInterval"]

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_metaloss.checks import check_positive_integer
-from keras_metaloss.information._samples import check_same_length
-from keras_metaloss.information.entropy import entropy_plug_in
+from keras_metaloss._utils.checks import check_positive_integer
+from keras_metaloss.information.samples._validation import check_same_length
+from keras_metaloss.information.samples.entropy import entropy_plug_in
 
 __all__ = ["MutualInformation", "NormalizedMutualInformation"]
 

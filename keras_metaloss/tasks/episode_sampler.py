@@ -9,16 +9,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_metaloss.checks import check_positive_integer, check_seed
-from keras_metaloss.tasks.pipeline import batches_dataset
-from keras_metaloss.tasks.sources import (
+from keras_metaloss._utils.checks import check_positive_integer, check_seed
+from keras_metaloss.tasks._pipeline import batches_dataset
+from keras_metaloss.tasks._sources import (
     ArraySource,
     CallableSource,
     DatasetSource,
     RotatedSource,
     Source,
 )
-from keras_metaloss.tasks.structures import pad_to, stack
+from keras_metaloss.tasks._structures import pad_to, stack
 
 __all__ = ["EpisodeSampler"]
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_metaloss.checks import (
+from keras_metaloss._utils.checks import (
     check_choice,
     check_non_negative,
     check_positive_integer,
     check_seed,
 )
-from keras_metaloss.tasks.pipeline import batches_dataset
+from keras_metaloss.tasks._pipeline import batches_dataset
 
 __all__ = ["FunctionTasks", "sinusoid"]
 

@@ -16,6 +16,7 @@ from model_cases import (
 )
 
 import keras_metaloss as kml
+from keras_metaloss.models.meta._episodes import batch_tensors
 
 A = kml.adaptation
 
@@ -71,7 +72,7 @@ def test_meta_gradient_matches_finite_differences(name):
 
     @tf.function
     def loss():
-        result = model._adapt_and_predict(x, training=True)
+        result = model._run(batch_tensors(x), training=True)
         return model._outer_loss(x, tf.constant(y), result, None)
 
     rng = np.random.default_rng(0)
@@ -212,7 +213,7 @@ def test_reptile_moves_towards_mean_adapted_weights():
 
 
 def test_reptile_batches_contain_each_example_once_per_epoch():
-    from keras_metaloss.adaptation.reptile import _Batches
+    from keras_metaloss.adaptation.gradient_based.reptile import _Batches
 
     x = tf.range(6.0)[:, tf.newaxis]
     task = A.Task(x, x, x, None, None, tf.constant(3))
@@ -234,7 +235,7 @@ def test_reptile_batches_contain_each_example_once_per_epoch():
 
 
 def test_reptile_batches_exclude_padded_examples():
-    from keras_metaloss.adaptation.reptile import _Batches
+    from keras_metaloss.adaptation.gradient_based.reptile import _Batches
 
     x = tf.range(7.0)[:, tf.newaxis]
     mask = tf.constant([True, False, True, False, True, True, False])
@@ -295,7 +296,9 @@ def test_implicit_gradient_matches_closed_form_of_quadratic():
 
 
 def test_conjugate_gradients_converge_and_then_stay_constant():
-    from keras_metaloss.adaptation.implicit_maml import conjugate_gradients
+    from keras_metaloss.adaptation.gradient_based.implicit_maml import (
+        conjugate_gradients,
+    )
 
     rng = np.random.default_rng(0)
     factor = rng.normal(size=(5, 5))
@@ -370,7 +373,7 @@ def pooling_model(pooling, adaptation):
 
 def test_keras_max_pooling_warns_under_xla_with_second_order():
     model = pooling_model(keras.layers.MaxPooling2D(name="pool"), A.MAML())
-    with pytest.warns(UserWarning, match="pool.*MaxPool2D"):
+    with pytest.warns(UserWarning, match="pool.*TwiceDifferentiableMaxPool2D"):
         model.make_train_function()
 
 
@@ -379,7 +382,7 @@ def test_keras_max_pooling_warns_under_xla_with_second_order():
     [
         (keras.layers.MaxPooling2D, A.MAML(first_order=True)),
         (keras.layers.MaxPooling2D, A.Reptile()),
-        (kml.layers.MaxPool2D, A.MAML()),
+        (kml.layers.TwiceDifferentiableMaxPool2D, A.MAML()),
     ],
 )
 def test_pooling_with_correct_gradients_does_not_warn(pooling, adaptation):

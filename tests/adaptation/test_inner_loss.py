@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_metaloss.adaptation.inner_loss import InnerLoss
+from keras_metaloss.adaptation._core.inner_loss import InnerLoss
 
 Y_TRUE = tf.zeros([3, 1])
 Y_PRED = tf.constant([[1.0], [2.0], [3.0]])

@@ -130,7 +130,7 @@ def test_xla_requires_the_number_of_classes():
 
 
 def test_logit_and_gradient_of_distant_class_are_finite():
-    from keras_metaloss.adaptation.matching import class_logsumexp
+    from keras_metaloss.adaptation.metric_based.matching_network import class_logsumexp
 
     scores = tf.constant([[[0.0, -500.0]]])
     with tf.GradientTape() as tape:

@@ -9,7 +9,7 @@ import tensorflow as tf
 import truths
 
 import keras_metaloss as kml
-from keras_metaloss.information.estimator import _BOUNDS
+from keras_metaloss.information.variational.estimator import _BOUNDS
 
 Estimator = kml.information.MutualInformationEstimator
 Separable = kml.information.SeparableCritic

@@ -12,8 +12,8 @@ from information_cases import integrated, normal, panels, predictions
 from scipy import integrate, special, stats
 
 import keras_metaloss as kml
-from keras_metaloss.information.predicted.heads import head_of
-from keras_metaloss.information.predicted.pairwise import divergences
+from keras_metaloss.information.predicted._outputs import head_of
+from keras_metaloss.information.predicted._pairwise import divergences
 
 tfd = tfp.distributions
 mutual_information = kml.information.mutual_information

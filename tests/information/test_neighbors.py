@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from scipy.spatial.distance import cdist
 
-from keras_metaloss.information import _neighbors as search
+from keras_metaloss.information.samples import _neighbors as search
 
 RNG = np.random.default_rng(0)
 SETS = {

@@ -10,6 +10,9 @@ import tensorflow as tf
 
 import keras_metaloss as kml
 
+# For gradients by the parameters of a loss.
+TRAINS = kml.losses.LossContext(trains_parameters=True)
+
 Binary = kml.losses.BinaryFocalLoss
 Categorical = kml.losses.CategoricalFocalLoss
 Sparse = kml.losses.SparseCategoricalFocalLoss
@@ -285,7 +288,7 @@ def test_learned_gamma_follows_overconfidence(scale):
     loss = Sparse("learned", from_logits=True)
     assert loss.gamma == pytest.approx(2.0, rel=1e-6)
     with tf.GradientTape() as tape:
-        value = loss(labels, scale * logits)
+        value = loss(labels, scale * logits, context=TRAINS)
     slope = tape.gradient(value, loss.trainable_variables)[0]
     fixed = Sparse(2.0, from_logits=True)(labels, scale * logits)
     assert float(value) == pytest.approx(float(fixed), rel=1e-6)
@@ -322,7 +325,7 @@ def test_gradient_of_gamma_matches_numpy_likelihood():
         (Binary(**shared), hot, binary),
     ):
         with tf.GradientTape() as tape:
-            value = loss(targets, tf.constant(logits))
+            value = loss(targets, tf.constant(logits), context=TRAINS)
         slope = float(tape.gradient(value, loss.trainable_variables)[0])
         numeric = (exact(raw0 + 1e-5) - exact(raw0 - 1e-5)) / 2e-5
         assert slope == pytest.approx(numeric, rel=1e-6)
@@ -340,7 +343,7 @@ def test_gamma_gradient_of_a_large_uniform_batch(dtype, error, jit_compile):
     @tf.function(jit_compile=jit_compile)
     def slope(labels, logits, weight):
         with tf.GradientTape() as tape:
-            value = loss(labels, logits, sample_weight=weight)
+            value = loss(labels, logits, sample_weight=weight, context=TRAINS)
         return tape.gradient(value, [v.value for v in loss.trainable_variables])[0]
 
     weight = np.full(label.shape, 0.5), np.full(labels.shape, 0.5)
@@ -360,7 +363,9 @@ def test_gamma_gradient_uses_sample_weights(place):
     for where in (slice(None), slice(place, place + 1)):
         loss = Sparse("learned", from_logits=True, reduction="sum", dtype="float64")
         with tf.GradientTape() as tape:
-            value = loss(labels[:, where], logits[:, where], weight[:, where])
+            value = loss(
+                labels[:, where], logits[:, where], weight[:, where], context=TRAINS
+            )
         slopes.append(float(tape.gradient(value, loss.trainable_variables)[0]))
     assert slopes[0] == pytest.approx(slopes[1], rel=1e-6)
 
@@ -378,7 +383,7 @@ def test_subsample_represents_the_batch(cls):
     slopes = []
     for batch in ((targets, logits), *zip(targets, logits, strict=True)):
         with tf.GradientTape() as tape:
-            value = loss(*batch)
+            value = loss(*batch, context=TRAINS)
         slopes.append(float(tape.gradient(value, loss.trainable_variables)[0]))
     whole, *parts = slopes  # the parts are too small for subsampling
     assert whole == pytest.approx(np.mean(parts), rel=0.1)
@@ -501,7 +506,7 @@ def test_logit_of_minus_infinity(gamma):
     loss = kml.losses.SparseCategoricalFocalLoss(gamma, from_logits=True)
     logits = tf.constant([[1.0, 2.0, -np.inf]])
     with tf.GradientTape() as tape:
-        value = loss([0], logits)
+        value = loss([0], logits, context=TRAINS)
     p = 1 / (1 + np.e)
     assert float(value) == pytest.approx(-((1 - p) ** 2) * np.log(p), rel=1e-5)
     assert np.isfinite(tape.gradient(value, loss.trainable_variables)).all()

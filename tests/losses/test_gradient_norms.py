@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_metaloss.losses.gradient_norms import values_and_gradient_norms
+from keras_metaloss.losses.ada._gradient_norms import values_and_gradient_norms
 
 MSE = keras.losses.MeanSquaredError
 Sparse = keras.losses.SparseCategoricalCrossentropy

@@ -8,6 +8,11 @@ import pytest
 import tensorflow as tf
 from loss_cases import CASES
 
+import keras_metaloss as kml
+
+# For gradients of losses with trained parameters.
+TRAINS = kml.losses.LossContext(trains_parameters=True)
+
 pytestmark = pytest.mark.parametrize("name", CASES)
 
 
@@ -31,7 +36,7 @@ def tensors(batch, dtype="float64"):
 def value_and_gradient(loss, y_true, y_pred):
     with tf.GradientTape() as tape:
         tape.watch(y_pred)
-        value = loss(y_true, y_pred)
+        value = loss(y_true, y_pred, context=TRAINS)
     return value, tape.gradient(value, y_pred)
 
 
@@ -104,7 +109,9 @@ def test_every_reduction_with_sample_weight(case, batch):
 
 def test_zero_sample_weight(case, batch):
     value, gradient = value_and_gradient(
-        lambda *pair: case.make(dtype="float64")(*pair, sample_weight=0.0),
+        lambda *pair, **context: case.make(dtype="float64")(
+            *pair, sample_weight=0.0, **context
+        ),
         *tensors(batch),
     )
     assert float(value) == 0.0

@@ -10,8 +10,8 @@ import tensorflow_probability as tfp
 from joint_cases import CROSS_ENTROPY, normal
 
 import keras_metaloss as kml
-from keras_metaloss.as_loss import as_loss
-from keras_metaloss.losses.missing_labels import labelled_loss
+from keras_metaloss.losses._core.standardize import standardize_loss
+from keras_metaloss.losses.joint._missing_labels import labeled_loss
 
 Loss = kml.losses.MutualInformationLoss
 Likelihood = kml.losses.NegativeLogLikelihood
@@ -124,10 +124,10 @@ def test_missing_labels_of_wrapped_and_embedding_losses():
         kml.losses.AdaLoss(CROSS_ENTROPY),
         kml.losses.TripletLoss(mining="all"),
     ):
-        loss = Loss(wrapped, "mse", beta=0, heads={"a": "logits"})
-        part = loss.parts(y_true, y_pred).losses["a"]
+        loss = Loss(wrapped, "mse", beta=0, output_kinds={"a": "logits"})
+        part = loss.compute_terms(y_true, y_pred).losses["a"]
         fewer = {name: values[1:] for name, values in y_pred.items()}
-        expected = loss.parts(known, fewer).losses["a"].mean
+        expected = loss.compute_terms(known, fewer).losses["a"].mean
         assert float(part.mean) == pytest.approx(float(expected), rel=1e-5)
 
 
@@ -137,7 +137,9 @@ def test_missing_labels_of_time_steps(mse):
     random = np.random.default_rng(0)
     y_true, y_pred = random.normal(size=(2, 4, 3)).astype("float32")
     y_true[0, 1] = np.nan
-    part = labelled_loss(as_loss("loss", mse), y_true, tf.constant(y_pred[..., None]))
+    part = labeled_loss(
+        standardize_loss("loss", mse), y_true, tf.constant(y_pred[..., None])
+    )
     assert float(part.count) == 11
     expected = np.nanmean((y_true - y_pred) ** 2)
     assert float(part.mean) == pytest.approx(expected, rel=1e-6)
@@ -200,7 +202,7 @@ def test_config_round_trip():
         {"x": CROSS_ENTROPY, "y": "mse", "z": Likelihood(normal)},
         beta=keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.9),
         estimator={"num_points": 99},
-        heads={"y": "value"},
+        output_kinds={"y": "value"},
         pairs=[("x", "z")],
         name="mine",
         reduction="sum",
@@ -239,8 +241,12 @@ BAD = {
     "`method`": ("mse", "mse", {"estimator": "ksg"}),
     "`loss_b`": ("mse", None, {}),
     "at least two": ({"a": "mse"}, None, {}),
-    "`heads`. Expected an entry for task 'b'": ("mse", keras.losses.Dice(), {}),
-    "`heads`. Expected a dictionary": ("mse", "mse", {"heads": {"c": "value"}}),
+    "`output_kinds`. Expected an entry for task 'b'": ("mse", keras.losses.Dice(), {}),
+    "`output_kinds`. Expected a dictionary": (
+        "mse",
+        "mse",
+        {"output_kinds": {"c": "value"}},
+    ),
     "`pairs`": ("mse", "mse", {"pairs": [("a", "a")]}),
 }
 

@@ -10,6 +10,8 @@ import tensorflow as tf
 import keras_metaloss as kml
 
 Loss = kml.losses.RapidGeneralizationLoss
+Context = kml.losses.LossContext
+Context = kml.losses.LossContext
 Variance = kml.losses.TaskLossVariance
 Similarity = kml.losses.TaskSimilarityLoss
 
@@ -241,7 +243,7 @@ def test_prediction_similarity_ignores_examples_of_zero_weight(matrix):
     weight = np.ones((4, 5)) * [1, 1, 2, 0, 0]
     term = kml.losses.TaskSimilarityLoss(task_similarity=matrix)
     means = y_pred[:, :3].mean(axis=1)
-    expected = term.call(None, None, tf.constant(means[:, np.newaxis]))
+    expected = term.call(None, None, tf.constant(means[:, np.newaxis]), Context())
     loss = kml.losses.RapidGeneralizationLoss("mse", term, lambda_weight=1.0)
     plain = kml.losses.RapidGeneralizationLoss("mse", None, lambda_weight=1.0)
     inter = float(loss(y_true, y_pred, weight) - plain(y_true, y_pred, weight))
@@ -253,7 +255,7 @@ def test_similarity_matrix_must_match_number_of_tasks(shape):
     loss = kml.losses.RapidGeneralizationLoss("mse", kml.losses.TaskSimilarityLoss())
     y = np.zeros((4, 5, 2))
     with pytest.raises(ValueError, match="`task_similarity`.*4 tasks"):
-        loss(y, y, task_similarity=np.ones(shape))
+        loss(y, y, context=Context(task_similarity=np.ones(shape)))
 
 
 def test_task_similarity_passed_to_the_call():
@@ -270,9 +272,9 @@ def test_task_similarity_passed_to_the_call():
         ]
     )
     expected = ((y_true - y_pred) ** 2).mean() + inter
-    assert float(loss(y_true, y_pred, task_similarity=similarity)) == pytest.approx(
-        expected, rel=1e-5
-    )
+    context = Context(task_similarity=similarity)
+    value = float(loss(y_true, y_pred, context=context))
+    assert value == pytest.approx(expected, rel=1e-5)
 
 
 def plain_model(loss, jit_compile=False):

@@ -10,8 +10,11 @@ import scipy.stats
 import tensorflow as tf
 
 import keras_metaloss as kml
-from keras_metaloss.losses.general_robust_loss import log_partition, robust_energy
-from keras_metaloss.losses.robust_kernel import learned_energy
+from keras_metaloss.losses.robust._kernels import learned_energy
+from keras_metaloss.losses.robust.functions import log_partition, robust_energy
+
+# For gradients by the parameters of a loss.
+TRAINS = kml.losses.LossContext(trains_parameters=True)
 
 Robust = kml.losses.AdaptiveRobustLoss
 
@@ -200,7 +203,7 @@ def fitted(sample, **arguments):
     @tf.function
     def step():
         with tf.GradientTape() as tape:
-            value = loss(y_true, y_pred)
+            value = loss(y_true, y_pred, context=TRAINS)
         variables = loss.trainable_variables
         optimizer.apply_gradients(
             zip(tape.gradient(value, variables), variables, strict=True)
@@ -232,7 +235,7 @@ def slopes(loss, y_true, y_pred, weight=None, jit_compile=False):
     def run(y_true, y_pred):
         with tf.GradientTape() as tape:
             tape.watch(y_pred)
-            value = loss(y_true, y_pred, weight)
+            value = loss(y_true, y_pred, weight, context=TRAINS)
         parameters = [v.value for v in loss.trainable_variables]
         return value, *tape.gradient(value, [y_pred, *parameters])
 
@@ -272,7 +275,7 @@ def test_gradient_is_differentiable_by_parameters(jit_compile):
     def slope(y_pred):
         with tf.GradientTape() as tape:
             tape.watch(y_pred)
-            value = loss(y_true, y_pred)
+            value = loss(y_true, y_pred, context=TRAINS)
         return tf.reduce_sum(tape.gradient(value, y_pred))
 
     with tf.GradientTape() as tape:
@@ -290,7 +293,7 @@ def test_gradient_is_differentiable_by_parameters(jit_compile):
 def test_predictions_with_zero_columns():
     loss = Robust(reduction=None)
     with tf.GradientTape() as tape:
-        value = loss(tf.zeros((3, 0)), tf.zeros((3, 0)))
+        value = loss(tf.zeros((3, 0)), tf.zeros((3, 0)), context=TRAINS)
     tape.gradient(value, [v.value for v in loss.trainable_variables])
     assert value.shape == (3,)
 

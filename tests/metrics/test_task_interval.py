@@ -6,12 +6,15 @@ import keras
 import numpy as np
 import pytest
 
-from keras_metaloss.metrics.task_interval import TaskInterval, per_task_results
+from keras_metaloss.metrics.confidence_interval import (
+    ConfidenceInterval,
+    per_task_results,
+)
 
 
 def test_interval_equals_numpy_over_uneven_batches():
     values = np.random.default_rng(0).normal(3.0, 0.01, 101)
-    interval = TaskInterval()
+    interval = ConfidenceInterval()
     for part in np.split(values, [3, 50, 51]):
         interval.update_state(part)
     expected = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
@@ -21,14 +24,14 @@ def test_interval_equals_numpy_over_uneven_batches():
 
 
 def test_interval_of_one_task_is_zero():
-    interval = TaskInterval()
+    interval = ConfidenceInterval()
     interval.update_state([0.7])
     assert float(interval.result()) == 0.0
 
 
 def test_config_round_trip():
-    interval = TaskInterval(name="mine")
-    assert TaskInterval.from_config(interval.get_config()).name == "mine"
+    interval = ConfidenceInterval(name="mine")
+    assert ConfidenceInterval.from_config(interval.get_config()).name == "mine"
 
 
 def test_per_task_results_equal_separate_metrics():

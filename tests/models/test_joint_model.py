@@ -156,10 +156,10 @@ def test_metrics_of_partly_missing_labels():
     model = kml.JointModel(
         {"a": keras.Model(pixels, classes), "b": keras.Model(vectors, box)}
     )
-    heads = {"a": lambda z: tfp.distributions.Categorical(logits=z[:, 0, 0])}
+    kinds = {"a": lambda z: tfp.distributions.Categorical(logits=z[:, 0, 0])}
     losses = {"a": CROSS_ENTROPY, "b": "mse"}
     model.compile(
-        loss=Loss(losses, beta=0, heads=heads),
+        loss=Loss(losses, beta=0, output_kinds=kinds),
         metrics={"a": ["accuracy"], "b": ["mae"]},
         weighted_metrics={"a": ["accuracy"]},
     )
@@ -278,7 +278,7 @@ def test_exported_model_matches_predictions(tmp_path):
         for task, outputs in model(x[:5]).items():
             np.testing.assert_allclose(served[task], outputs, atol=1e-6)
         model = keras.models.load_model(tmp_path / "model.keras")
-    with pytest.raises(ValueError, match="`input_signature`.*has been called"):
+    with pytest.raises(ValueError, match="`input_signature`.*has not seen any"):
         joint_model().export(str(tmp_path / "never"))
 
 

@@ -10,11 +10,11 @@ import tensorflow as tf
 import keras_metaloss as kml
 
 
-class MySequential(kml.models.LossParameters, keras.Sequential):
+class MySequential(kml.models.TrainableLossMixin, keras.Sequential):
     pass
 
 
-class MyFunctional(kml.models.LossParameters, keras.Model):
+class MyFunctional(kml.models.TrainableLossMixin, keras.Model):
     pass
 
 
@@ -32,7 +32,7 @@ class Plain(keras.Model):
 
 
 @keras.saving.register_keras_serializable(package="tests")
-class MySubclass(kml.models.LossParameters, Plain):
+class MySubclass(kml.models.TrainableLossMixin, Plain):
     pass
 
 
@@ -217,7 +217,7 @@ def test_fit_of_a_plain_model_raises(kind):
 def test_plain_model_can_evaluate_but_not_train():
     model = compiled(functional())
     assert np.isfinite(model.evaluate(*data(), verbose=0))
-    with pytest.raises(ValueError, match="kml.models.LossParameters"):
+    with pytest.raises(ValueError, match="kml.models.TrainableLossMixin"):
         model.train_on_batch(*data())
 
 
@@ -234,7 +234,8 @@ def test_custom_training_loop_gets_all_gradients():
     loss, network = focal(), keras.Sequential(layers())
     x, y = data()
     with tf.GradientTape() as tape:
-        value = loss(y, network(x))
+        context = kml.losses.LossContext(trains_parameters=True)
+        value = loss(y, network(x), context=context)
     gradients = tape.gradient(
         value, network.trainable_variables + loss.trainable_variables
     )

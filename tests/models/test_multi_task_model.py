@@ -78,8 +78,8 @@ def test_step_is_the_weighted_sum_of_task_gradients(method):
         for t in TASKS
     ]
     reference = WEIGHTINGS[method]()
-    reference.attach(TASKS)
-    weights = reference.weigh(
+    reference.build_for(TASKS)
+    weights = reference.compute_weights(
         tf.constant(values, "float32"), tf.constant(matrix @ matrix.T, "float32")
     )
     change = sgd_change(model, x, y)

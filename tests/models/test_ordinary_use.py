@@ -100,8 +100,8 @@ def test_masks_of_any_rank_exclude_statistics(shape):
     y_pred = tf.constant(np.random.default_rng(0).normal(size=(4, 3, 2, 5)))
     mask = np.arange(np.prod(shape)).reshape(shape) % 3 > 0
     loss = kml.losses.AdaLoss("mse", alpha="standardized", dtype="float64")
-    with loss._given.masked(tf.constant(mask)):
-        _, statistics = loss._values_and_statistics(tf.zeros_like(y_pred), y_pred)
+    context = kml.losses.LossContext(mask=tf.constant(mask))
+    _, statistics = loss._values_and_statistics(tf.zeros_like(y_pred), y_pred, context)
     alphas = loss.alphas(statistics).numpy()
     kept = alphas[
         np.broadcast_to(mask.reshape(shape + (1,) * (3 - len(shape))), (4, 3, 2))
@@ -163,7 +163,7 @@ def test_mutual_information_loss_supports_ignore_class():
     random = np.random.default_rng(0)
     logits, labels = random.normal(size=(6, 3)), np.array([0, 255, 1, 2, 255, 1])
     joint = kml.losses.MutualInformationLoss(loss, "mse", beta=0.0)
-    value = joint.parts(
+    value = joint.compute_terms(
         {"a": labels, "b": np.zeros(6)},
         {"a": tf.constant(logits), "b": tf.zeros((6, 1))},
     ).losses["a"]

@@ -6,7 +6,7 @@ import keras
 import pytest
 
 import keras_metaloss as kml
-from keras_metaloss.models.outer_loss import is_separable
+from keras_metaloss.models.meta._outer_loss import is_separable
 
 RapidGeneralization = kml.losses.RapidGeneralizationLoss
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_metaloss.information.predicted.engine import Options, Predictions
-from keras_metaloss.information.predicted.tables import joint_table
+from keras_metaloss.information.predicted._engine import Options, Predictions
+from keras_metaloss.information.predicted._tables import joint_table
 
 __all__ = ["JointDensity", "joint_density"]
 

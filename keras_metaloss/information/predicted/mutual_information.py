@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_metaloss.information.predicted.engine import Options, Predictions
+from keras_metaloss.information.predicted._engine import Options, Predictions
 
 __all__ = ["InformationTerms", "mutual_information", "mutual_information_terms"]
 

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_metaloss.checks import check_non_negative
-from keras_metaloss.losses.weighting.base import TaskWeighting, TaskWeights
-from keras_metaloss.losses.weighting.numerics import epsilon, tiny
-from keras_metaloss.losses.weighting.simplex import minimize_on_simplex
+from keras_metaloss._utils.checks import check_non_negative
+from keras_metaloss.losses.weighting._numerics import epsilon, tiny
+from keras_metaloss.losses.weighting._simplex import minimize_on_simplex
+from keras_metaloss.losses.weighting.task_weighting import TaskWeighting, TaskWeights
 
 __all__ = ["CAGrad"]
 
@@ -42,9 +42,9 @@ class CAGrad(TaskWeighting):
 
     >>> import tensorflow as tf
     >>> weighting = CAGrad(c=0.5)
-    >>> weighting.attach(["a", "b"])
+    >>> weighting.build_for(["a", "b"])
     >>> products = tf.constant([[1.0, 0.0], [0.0, 1.0]])
-    >>> print(weighting.weigh(tf.constant([1.0, 1.0]), products).shared)
+    >>> print(weighting.compute_weights(tf.constant([1.0, 1.0]), products).shared)
     tf.Tensor([0.75 0.75], shape=(2,), dtype=float32)
 
     Reference:
@@ -59,7 +59,7 @@ class CAGrad(TaskWeighting):
         super().__init__(name=name)
         self.c = check_non_negative("c", c)
 
-    def weigh(
+    def compute_weights(
         self, losses: tf.Tensor, products: tf.Tensor | None = None
     ) -> TaskWeights:
         mean = tf.fill(losses.shape, tf.constant(1 / len(self.tasks), losses.dtype))

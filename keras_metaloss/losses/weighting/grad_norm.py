@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_metaloss.checks import check_non_negative
-from keras_metaloss.losses.weighting.base import TaskWeighting, TaskWeights
-from keras_metaloss.losses.weighting.numerics import gradient_norms, tiny
+from keras_metaloss._utils.checks import check_non_negative
+from keras_metaloss.losses.weighting._numerics import gradient_norms, tiny
+from keras_metaloss.losses.weighting.task_weighting import TaskWeighting, TaskWeights
 
 __all__ = ["GradNorm"]
 
@@ -44,10 +44,10 @@ class GradNorm(TaskWeighting):
 
     >>> import tensorflow as tf
     >>> weighting = GradNorm(alpha=0.0, learning_rate=0.1)
-    >>> weighting.attach(["a", "b"])
+    >>> weighting.build_for(["a", "b"])
     >>> losses, norms = tf.constant([1.0, 1.0]), tf.constant([3.0, 1.0])
     >>> weighting.update(losses, tf.linalg.diag(norms**2))
-    >>> print(weighting.weigh(losses).shared)             # scaled (0.85, 1.05)
+    >>> print(weighting.compute_weights(losses).shared)        # scaled (0.85, 1.05)
     tf.Tensor([0.8947... 1.1052...], shape=(2,), dtype=float32)
 
     Reference:
@@ -77,7 +77,7 @@ class GradNorm(TaskWeighting):
         # Zero means that the task has had no labels yet.
         self.initial_losses = self.add_state("initial_losses", shape)
 
-    def weigh(
+    def compute_weights(
         self, losses: tf.Tensor, products: tf.Tensor | None = None
     ) -> TaskWeights:
         weights = tf.convert_to_tensor(self.task_weights)

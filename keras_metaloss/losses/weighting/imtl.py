@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_metaloss.checks import check_choice
-from keras_metaloss.losses.weighting.base import TaskWeighting, TaskWeights
-from keras_metaloss.losses.weighting.numerics import epsilon, gradient_norms, tiny
+from keras_metaloss._utils.checks import check_choice
+from keras_metaloss.losses.weighting._numerics import epsilon, gradient_norms, tiny
+from keras_metaloss.losses.weighting.task_weighting import TaskWeighting, TaskWeights
 
 __all__ = ["IMTL"]
 
@@ -53,9 +53,9 @@ class IMTL(TaskWeighting):
 
     >>> import tensorflow as tf
     >>> weighting = IMTL("gradient")
-    >>> weighting.attach(["a", "b"])
+    >>> weighting.build_for(["a", "b"])
     >>> products = tf.constant([[9.0, 0.0], [0.0, 1.0]])     # norms 3 and 1
-    >>> print(weighting.weigh(tf.constant([1.0, 1.0]), products).shared)
+    >>> print(weighting.compute_weights(tf.constant([1.0, 1.0]), products).shared)
     tf.Tensor([0.25 0.75], shape=(2,), dtype=float32)
 
     Reference:
@@ -85,7 +85,7 @@ class IMTL(TaskWeighting):
         barrier = tf.where(tf.not_equal(losses, 0), log_scale, 0.0)
         return tf.reduce_sum(tf.exp(log_scale) * losses - barrier)
 
-    def weigh(
+    def compute_weights(
         self, losses: tf.Tensor, products: tf.Tensor | None = None
     ) -> TaskWeights:
         scale = tf.ones_like(losses)

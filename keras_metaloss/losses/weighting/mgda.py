@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_metaloss.checks import check_choice
-from keras_metaloss.losses.weighting.base import TaskWeighting, TaskWeights
-from keras_metaloss.losses.weighting.numerics import epsilon, gradient_norms, tiny
-from keras_metaloss.losses.weighting.simplex import minimize_on_simplex
+from keras_metaloss._utils.checks import check_choice
+from keras_metaloss.losses.weighting._numerics import epsilon, gradient_norms, tiny
+from keras_metaloss.losses.weighting._simplex import minimize_on_simplex
+from keras_metaloss.losses.weighting.task_weighting import TaskWeighting, TaskWeights
 
 __all__ = ["MGDA"]
 
@@ -46,9 +46,9 @@ class MGDA(TaskWeighting):
 
     >>> import tensorflow as tf
     >>> weighting = MGDA()
-    >>> weighting.attach(["a", "b"])
+    >>> weighting.build_for(["a", "b"])
     >>> products = tf.constant([[1.0, 0.0], [0.0, 3.0]])
-    >>> print(weighting.weigh(tf.constant([1.0, 1.0]), products).shared)
+    >>> print(weighting.compute_weights(tf.constant([1.0, 1.0]), products).shared)
     tf.Tensor([0.75 0.25], shape=(2,), dtype=float32)
 
     Reference:
@@ -68,7 +68,7 @@ class MGDA(TaskWeighting):
             "normalization", normalization, _NORMALIZATIONS
         )
 
-    def weigh(
+    def compute_weights(
         self, losses: tf.Tensor, products: tf.Tensor | None = None
     ) -> TaskWeights:
         scale = 1.0 / self._lengths(losses, gradient_norms(products))

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_metaloss.checks import check_seed
-from keras_metaloss.losses.weighting.base import TaskWeighting, TaskWeights
-from keras_metaloss.losses.weighting.numerics import step_uniform
+from keras_metaloss._utils.checks import check_seed
+from keras_metaloss.losses.weighting._numerics import step_uniform
+from keras_metaloss.losses.weighting.task_weighting import TaskWeighting, TaskWeights
 
 __all__ = ["PCGrad"]
 
@@ -37,9 +37,9 @@ class PCGrad(TaskWeighting):
 
     >>> import tensorflow as tf
     >>> weighting = PCGrad()
-    >>> weighting.attach(["a", "b"])
+    >>> weighting.build_for(["a", "b"])
     >>> products = tf.constant([[1.0, -1.0], [-1.0, 2.0]])
-    >>> print(weighting.weigh(tf.constant([1.0, 1.0]), products).shared)
+    >>> print(weighting.compute_weights(tf.constant([1.0, 1.0]), products).shared)
     tf.Tensor([2.  1.5], shape=(2,), dtype=float32)
 
     Reference:
@@ -55,7 +55,7 @@ class PCGrad(TaskWeighting):
     def create_variables(self) -> None:
         self.step = self.add_state("step", (), dtype="int64")
 
-    def weigh(
+    def compute_weights(
         self, losses: tf.Tensor, products: tf.Tensor | None = None
     ) -> TaskWeights:
         count = len(self.tasks)

@@ -17,7 +17,7 @@ NAMES = ("a", "b", "c", "d", "e", "f")
 
 
 def attached(weighting, count=3):
-    weighting.attach(NAMES[:count])
+    weighting.build_for(NAMES[:count])
     return weighting
 
 
@@ -33,7 +33,7 @@ def random_gradients(count=3, size=5, seed=0, conflict=False):
 def weigh(weighting, losses, gradients):
     losses = tf.constant(losses, weighting.variable_dtype)
     products = tf.constant(gradients @ gradients.T, weighting.variable_dtype)
-    return weighting.weigh(losses, products)
+    return weighting.compute_weights(losses, products)
 
 
 @pytest.fixture
@@ -60,7 +60,9 @@ def test_gradient_products_over_several_parameters():
 def test_fixed_weighting():
     weighting = attached(W.FixedWeighting({"b": 2.0, "a": 0.5, "c": 0.0}))
     losses = tf.constant([3.0, 4.0, 5.0])
-    np.testing.assert_array_equal(weighting.weigh(losses).shared, [0.5, 2.0, 0.0])
+    np.testing.assert_array_equal(
+        weighting.compute_weights(losses).shared, [0.5, 2.0, 0.0]
+    )
     assert float(weighting.objective(losses)) == 9.5
 
 
@@ -69,10 +71,10 @@ def test_geometric_weights_are_the_derivative_of_the_geometric_mean():
     weighting = attached(W.GeometricLossStrategy())
     mean = np.prod(losses) ** (1 / 3)
     assert float(weighting.objective(tf.constant(losses))) == pytest.approx(mean)
-    weights = weighting.weigh(tf.constant(losses)).shared
+    weights = weighting.compute_weights(tf.constant(losses)).shared
     # LibMTL's GLS minimizes the same mean but reports a different weight.
     np.testing.assert_allclose(weights, mean / (3 * losses), rtol=1e-12)
-    scaled = weighting.weigh(tf.constant(losses * [1, 100, 1e-3]))
+    scaled = weighting.compute_weights(tf.constant(losses * [1, 100, 1e-3]))
     step = scaled.shared * losses * [1, 100, 1e-3]
     np.testing.assert_allclose(step / tf.reduce_sum(step), np.full(3, 1 / 3))
 
@@ -80,7 +82,9 @@ def test_geometric_weights_are_the_derivative_of_the_geometric_mean():
 def test_geometric_mean_of_negative_loss_is_nan():
     weighting = attached(W.GeometricLossStrategy())
     assert np.isnan(weighting.objective(tf.constant([1.0, -1.0, 2.0])))
-    assert np.isnan(weighting.weigh(tf.constant([1.0, -1.0, 2.0])).shared).any()
+    assert np.isnan(
+        weighting.compute_weights(tf.constant([1.0, -1.0, 2.0])).shared
+    ).any()
 
 
 # Uncertainty
@@ -104,7 +108,9 @@ def test_uncertainty_optimum_matches_closed_form(float64, classification):
         weighting.parameter_gradients(losses)[0], np.zeros(3), atol=1e-12
     )
     # At the optimum the weight is 1 / (2 L) with either denominator.
-    np.testing.assert_allclose(weighting.weigh(losses).shared, 1 / (2 * losses))
+    np.testing.assert_allclose(
+        weighting.compute_weights(losses).shared, 1 / (2 * losses)
+    )
 
 
 def test_uncertainty_matches_libmtl():
@@ -136,7 +142,7 @@ def test_dynamic_weight_average_matches_formula():
         / np.exp([0.25, 0.5, 0.625]).sum(),  # 0.5/1, 3/3, 5/4
     ]
     for weights, steps in zip(expected, [*epochs, []], strict=True):
-        found = weighting.weigh(tf.constant([1.0, 1.0, 1.0]))
+        found = weighting.compute_weights(tf.constant([1.0, 1.0, 1.0]))
         np.testing.assert_allclose(found.shared, weights, rtol=1e-6)
         np.testing.assert_allclose(found.specific, weights, rtol=1e-6)
         for losses in steps:
@@ -149,7 +155,7 @@ def test_dynamic_weight_average_ignores_epochs_without_labels():
     for losses in ([1.0, 4.0], [0.5, 4.0], [0.25, 0.0]):
         weighting.update(tf.constant(losses))
         weighting.end_epoch()
-    weights = weighting.weigh(tf.constant([1.0, 1.0])).shared
+    weights = weighting.compute_weights(tf.constant([1.0, 1.0])).shared
     expected = 2 * np.exp([0.25, 0.5]) / np.exp([0.25, 0.5]).sum()
     np.testing.assert_allclose(weights, expected, rtol=1e-6)
 
@@ -178,7 +184,7 @@ def test_grad_norm_steps_match_numerical_gradient(float64):
         slope = scipy.optimize.approx_fprime(weights, objective, 1e-7)
         weights = weights - rate * slope / mean
         weights = 3 * weights / weights.sum()
-        found = weighting.weigh(tf.constant(losses))
+        found = weighting.compute_weights(tf.constant(losses))
         np.testing.assert_allclose(found.shared, weights, rtol=1e-5)
         np.testing.assert_array_equal(found.shared, found.specific)
 
@@ -189,7 +195,7 @@ def test_grad_norm_equalizes_norms_at_equal_training_rates():
     update = tf.function(weighting.update)
     for _ in range(300):
         update(losses, tf.constant(np.diag(norms**2), "float32"))
-    scaled = weighting.weigh(losses).shared * norms
+    scaled = weighting.compute_weights(losses).shared * norms
     np.testing.assert_allclose(scaled, np.full(3, np.mean(scaled)), rtol=0.1)
 
 
@@ -228,7 +234,7 @@ def test_imtl_loss_is_optimal_at_equal_scaled_losses(float64):
     weighting = attached(W.IMTL("loss"))
     losses = tf.constant([0.1, 1.0, 20.0], "float64")
     weighting.log_scale.assign(-np.log(losses))
-    found = weighting.weigh(losses)
+    found = weighting.compute_weights(losses)
     np.testing.assert_allclose(found.shared * losses, np.ones(3))
     np.testing.assert_allclose(
         weighting.parameter_gradients(losses)[0], np.zeros(3), atol=1e-12
@@ -416,7 +422,7 @@ def test_cagrad_matches_scipy(float64, c, count, conflict):
 def test_cagrad_satisfies_constraint_for_canceling_gradients(c):
     gradients = np.array([[1.0, 1e-4], [-2.0, 1e-4]])
     products = tf.constant(gradients @ gradients.T, tf.float32)
-    found = attached(W.CAGrad(c), 2).weigh(tf.ones([2]), products)
+    found = attached(W.CAGrad(c), 2).compute_weights(tf.ones([2]), products)
     mean = gradients.mean(axis=0)
     turn = found.shared.numpy().astype(float) @ gradients - mean
     assert np.linalg.norm(turn) <= c * np.linalg.norm(mean) * (1 + 1e-2)
@@ -488,7 +494,7 @@ def test_eager_graph_and_xla_agree(method):
 
         def two_steps(losses, products, weighting=weighting):
             weighting.update(losses, products)
-            return weighting.weigh(2 * losses, products)
+            return weighting.compute_weights(2 * losses, products)
 
         if compiled is not None:
             two_steps = tf.function(two_steps, jit_compile=compiled)
@@ -511,7 +517,7 @@ def test_weights_do_not_depend_on_task_order(method):
     results = []
     for permutation in (np.arange(3), order):
         weighting = METHODS[method]()
-        weighting.attach([NAMES[i] for i in permutation])
+        weighting.build_for([NAMES[i] for i in permutation])
         g = gradients[permutation]
         for scale in (1.0, 0.8, 0.9):
             weighting.update(
@@ -583,10 +589,10 @@ def test_imtl_weights_of_parallel_gradients():
             "`weights`.*each of the tasks",
         ),
         (lambda: attached(W.UncertaintyWeighting(["z"])), "`classification`.*'z'"),
-        (lambda: W.PCGrad().attach(["a"]), "`tasks`.*at least two"),
-        (lambda: W.PCGrad().attach(["a", "a"]), "`tasks`.*different"),
+        (lambda: W.PCGrad().build_for(["a"]), "`tasks`.*at least two"),
+        (lambda: W.PCGrad().build_for(["a", "a"]), "`tasks`.*different"),
         (
-            lambda: attached(W.PCGrad(), 3).attach(["x", "y"]),
+            lambda: attached(W.PCGrad(), 3).build_for(["x", "y"]),
             "PCGrad.*already attached.*Create a new object",
         ),
     ],

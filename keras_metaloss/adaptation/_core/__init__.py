@@ -1,0 +1,1 @@
+"""Base class and helpers of all adaptation methods."""

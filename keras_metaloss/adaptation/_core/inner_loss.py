@@ -1,0 +1,147 @@
+"""Inner loss: a scalar loss of one support set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss import _compat
+from keras_metaloss._utils.dtypes import wide_dtype
+from keras_metaloss._utils.shapes import append_axes
+from keras_metaloss.losses._core.loss_context import LossContext
+from keras_metaloss.losses._core.meta_loss import MetaLoss, loss_values
+from keras_metaloss.losses._core.standardize import standardize_loss
+from keras_metaloss.losses._core.traits import traits_of
+
+__all__ = ["InnerLoss"]
+
+
+class InnerLoss:
+    """Mean loss over the support set, summed over the outputs of the learner.
+
+    `sum_o w_o * mean_n loss_o(y_o[n], f_o(x[n])) + penalties`
+
+    Args:
+        loss: a Keras loss, its name or a function, or a list or dictionary of losses
+            for learners with several outputs.
+        loss_weights: weights of the outputs, with the structure of `loss`. Defaults
+            to `None`.
+        output_names: names of the outputs in order, for a learner that returns a list
+            while `loss` is a dictionary. Defaults to `None`.
+    """
+
+    def __init__(
+        self,
+        loss: Any,
+        loss_weights: Any = None,
+        output_names: list[str] | None = None,
+    ) -> None:
+        self._losses = keras.tree.map_structure(_resolve, loss)
+        self._weights = loss_weights
+        self._output_names = output_names
+
+    def __call__(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        mask: tf.Tensor | None,
+        penalties: list[tf.Tensor],
+    ) -> tf.Tensor:
+        """Computes the scalar inner loss.
+
+        Args:
+            y_true: support targets, `[S, ...]`, or a structure of such tensors.
+            y_pred: predictions with the structure of `y_true`.
+            mask: `[S]`, `True` for real examples. `None` uses all examples.
+            penalties: scalars to add, such as weight regularization losses.
+        """
+        terms = [
+            weight * _mean_loss(loss, target, output, mask)
+            for loss, weight, target, output in self.pairs(y_true, y_pred)
+        ]
+        total = tf.add_n(terms)
+        return tf.add_n([total, *(tf.cast(p, total.dtype) for p in penalties)])
+
+    def pairs(self, y_true: Any, y_pred: Any) -> list[tuple]:
+        """Returns loss, weight, target and prediction of each output with a loss."""
+        outputs = keras.tree.flatten(y_pred)
+        names = self._output_names or []
+        if isinstance(y_true, dict) and isinstance(y_pred, (list, tuple)):
+            # Flattening a dictionary would sort the targets alphabetically.
+            y_true = [y_true[name] for name in names if name in y_true]
+        targets = keras.tree.flatten(y_true)
+        losses = self._per_output(self._losses, y_pred)
+        weights = self._per_output(self._weights, y_pred, default=1.0)
+        if not len(outputs) == len(targets) == len(losses):
+            raise ValueError(
+                "Expected one target in `support_y` and one loss per output. "
+                f"Received: {len(outputs)} outputs, {len(targets)} targets, "
+                f"{len(losses)} losses"
+            )
+        return [
+            pair
+            for pair in zip(losses, weights, targets, outputs, strict=True)
+            if pair[0] is not None
+        ]
+
+    def _per_output(self, values, y_pred, default=None):
+        count = len(keras.tree.flatten(y_pred))
+        if values is None:
+            return [default] * count
+        if not keras.tree.is_nested(values):
+            return [values] * count
+        if isinstance(values, dict):
+            names = sorted(y_pred) if isinstance(y_pred, dict) else self._output_names
+            names = names or list(values)
+            if not set(values) <= set(names):
+                raise ValueError(
+                    "Expected `loss` and `loss_weights` with keys among the output "
+                    f"names {sorted(names)}. Received: {sorted(values)}"
+                )
+            return [values.get(name, default) for name in names]
+        return list(values)
+
+
+def _resolve(loss):
+    """Returns the loss of a single task."""
+    if loss is None:
+        return None
+    loss = standardize_loss("loss", loss)
+    return loss.task_loss() if isinstance(loss, MetaLoss) else loss
+
+
+def _mean_loss(loss, y_true, y_pred, mask):
+    values = _values(loss, y_true, y_pred)
+    counted = _compat.keras_mask(values)  # False for ignored classes.
+    if mask is None and counted is None:
+        return tf.reduce_mean(values)
+    if mask is None:
+        weights = tf.cast(counted, values.dtype)
+    elif counted is None:
+        values = tf.reduce_mean(values, axis=list(range(1, values.shape.rank)))
+        weights = tf.cast(mask, values.dtype)
+    else:
+        real = append_axes(tf.cast(mask, values.dtype), values.shape.rank)
+        weights = tf.cast(counted, values.dtype) * real
+    return tf.math.divide_no_nan(
+        tf.reduce_sum(values * weights), tf.reduce_sum(weights)
+    )
+
+
+def _values(loss, y_true, y_pred):
+    """Computes unreduced losses `[N, ...]` in float32 or float64."""
+    dtype = wide_dtype(y_pred.dtype)
+    if not traits_of(loss).integer_targets:
+        y_true = tf.cast(y_true, dtype)
+    elif not y_true.dtype.is_integer:
+        y_true = tf.cast(y_true, tf.int64)
+    values = loss_values(loss, y_true, tf.cast(y_pred, dtype), LossContext())
+    if values.shape.rank == 0:
+        raise ValueError(
+            "Invalid value for argument `loss`. Expected a loss whose `call` returns "
+            "one value per example, not a scalar. Received: "
+            f"loss={loss}"
+        )
+    return values

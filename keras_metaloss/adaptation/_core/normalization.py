@@ -1,0 +1,135 @@
+"""Statistics used by batch normalization within an episode."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss import _compat
+
+__all__ = ["BatchMoments", "NORMALIZATIONS", "batch_normalizations"]
+
+NORMALIZATIONS = ("support", "batch", "moving", "per_step")
+
+
+def batch_normalizations(
+    learner: keras.Model,
+) -> list[keras.layers.BatchNormalization]:
+    """Returns the batch normalization layers of a learner, including nested ones."""
+    return [
+        layer
+        for layer in _compat.flatten_layers(learner)
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+
+
+class BatchMoments:
+    """Normalizes all rows of a batch with the statistics of selected rows.
+
+    Args:
+        rows: number of leading rows whose statistics are used. `None` uses all rows.
+            Defaults to `None`.
+        mask: `[N]`, `True` for the leading rows to include. `None` includes all.
+            Defaults to `None`.
+        from_batch: `True` always uses the statistics of these rows. `False` uses them
+            in training and moving averages otherwise.
+    """
+
+    def __init__(
+        self,
+        rows: tf.Tensor | None = None,
+        mask: tf.Tensor | None = None,
+        *,
+        from_batch: bool,
+    ) -> None:
+        self.rows = rows
+        self.mask = mask
+        self.from_batch = from_batch
+        self.collected: dict[int, tuple[tf.Tensor, tf.Tensor]] = {}
+
+    @contextlib.contextmanager
+    def applied_to(self, learner: keras.Model) -> Iterator[None]:
+        """Makes the batch normalization layers of `learner` use these statistics."""
+        with _compat.calls_replaced(batch_normalizations(learner), self._call):
+            yield
+
+    def install(self, learner: keras.Model, copy: keras.Model) -> None:
+        """Assigns the statistics of `learner` to the moving averages of a copy."""
+        pairs = zip(
+            batch_normalizations(learner), batch_normalizations(copy), strict=True
+        )
+        for layer, copied in pairs:
+            if id(layer) in self.collected:
+                mean, variance = self.collected[id(layer)]
+                copied.moving_mean.assign(mean)
+                copied.moving_variance.assign(variance)
+
+    def _call(self, layer, inputs, training):
+        if not (layer.trainable and (self.from_batch or training)):
+            return type(layer).call(layer, inputs, training=False)
+        dtype = keras.backend.result_type(inputs.dtype, "float32")
+        inputs = tf.cast(inputs, dtype)
+        if self._fits_fused_operation(layer, inputs):
+            outputs, mean, variance = _fused(layer, inputs)
+        else:
+            mean, variance = self._moments(layer, inputs)
+            outputs = _normalize(layer, inputs, mean, variance)
+        self.collected[id(layer)] = (mean, variance)
+        if training:
+            _follow(layer.moving_mean, mean, layer.momentum)
+            _follow(layer.moving_variance, variance, layer.momentum)
+        return keras.ops.cast(outputs, layer.compute_dtype)
+
+    def _fits_fused_operation(self, layer, inputs):
+        whole_batch = self.rows is None and self.mask is None
+        images = inputs.shape.rank == 4 and layer.axis in (3, -1)
+        plain = layer.scale and layer.center and inputs.dtype == tf.float32
+        return whole_batch and images and plain
+
+    def _moments(self, layer, inputs):
+        rank = len(inputs.shape)
+        axes = [axis for axis in range(rank) if axis != layer.axis % rank]
+        if self.rows is not None:
+            inputs = inputs[: self.rows]
+        if self.mask is None:
+            return keras.ops.moments(inputs, axes)
+        weights = tf.cast(self.mask, inputs.dtype)
+        weights = tf.reshape(weights, [-1] + [1] * (rank - 1))
+        weights = weights / tf.reduce_mean(weights)
+        mean = tf.reduce_mean(weights * inputs, axes, keepdims=True)
+        variance = tf.reduce_mean(weights * tf.square(inputs - mean), axes)
+        return tf.reshape(mean, tf.shape(variance)), variance
+
+
+def _fused(layer, inputs):
+    """Normalizes with one operation that has correct second derivatives."""
+    outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+        inputs,
+        tf.convert_to_tensor(layer.gamma),
+        tf.convert_to_tensor(layer.beta),
+        epsilon=layer.epsilon,
+        is_training=True,
+    )
+    # The operation divides the variance by n - 1; Keras divides by n.
+    count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], variance.dtype)
+    return outputs, mean, variance * (count - 1.0) / count
+
+
+def _normalize(layer, inputs, mean, variance):
+    return keras.ops.batch_normalization(
+        inputs,
+        mean,
+        variance,
+        axis=layer.axis,
+        offset=keras.ops.cast(layer.beta, inputs.dtype) if layer.center else None,
+        scale=keras.ops.cast(layer.gamma, inputs.dtype) if layer.scale else None,
+        epsilon=layer.epsilon,
+    )
+
+
+def _follow(statistic, value, momentum):
+    old = tf.cast(tf.convert_to_tensor(statistic), value.dtype)
+    statistic.assign(old * momentum + value * (1.0 - momentum))

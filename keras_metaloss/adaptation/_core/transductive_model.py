@@ -1,0 +1,43 @@
+"""The adapted model for `normalization="batch"`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_metaloss.adaptation._core.normalization import BatchMoments
+
+__all__ = ["TransductiveModel"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class TransductiveModel(keras.Model):
+    """Predicts with the batch statistics of the batch that it predicts.
+
+    `kml.MetaModel.adapt` returns one for `normalization="batch"`. Predictions depend on
+    the other examples of the batch.
+
+    Args:
+        learner: a built Keras model with batch normalization.
+        name: name of the model; `None` generates one. Defaults to `None`.
+    """
+
+    def __init__(self, learner: keras.Model, name: str | None = None) -> None:
+        # No autocast: integer inputs must not be rounded to half precision.
+        super().__init__(name=name, autocast=False)
+        self.learner = learner
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        with BatchMoments(from_batch=True).applied_to(self.learner):
+            return self.learner(inputs, training=False)
+
+    def get_config(self) -> dict[str, Any]:
+        learner = keras.saving.serialize_keras_object(self.learner)
+        return {"name": self.name, "learner": learner}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> TransductiveModel:
+        learner = keras.saving.deserialize_keras_object(config["learner"])
+        return cls(learner, name=config["name"])

@@ -1,0 +1,282 @@
+"""Base class of methods that adapt by gradient descent on the support set."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss import _compat
+from keras_metaloss._utils.checks import check_non_negative, check_positive_integer
+from keras_metaloss.adaptation import inner_optimizers
+from keras_metaloss.adaptation._core.adaptation import Adaptation
+from keras_metaloss.adaptation._core.functional_learner import Weights
+from keras_metaloss.adaptation._core.inner_loss import InnerLoss
+from keras_metaloss.adaptation._core.task import Adapted, Task
+
+__all__ = ["GradientAdaptation"]
+
+# Prevents underflow of small gradients in float16; a power of two is exact.
+_FLOAT16_SCALE = 1024.0
+
+
+class GradientAdaptation(Adaptation):
+    """Base class of methods that take gradient steps on the support set.
+
+    Subclasses define the adapted weights (`is_adapted`), the update rule (`update`)
+    and the learners evaluated by the outer loss (`outer_path`).
+
+    Args:
+        steps: number of inner steps in training. Defaults to `1`.
+        learning_rate: non-negative inner step size. `None` uses the learning rate of
+            `optimizer`, or `default_learning_rate` without an optimizer. Defaults to
+            `None`.
+        optimizer: Keras optimizer (`SGD`, `RMSprop`, `Adam` or `AdamW`) whose
+            settings define the inner update. `None` uses gradient descent. Defaults
+            to `None`.
+        first_order: whether the outer loop treats inner gradients as constants.
+            Defaults to `False`.
+        evaluation_steps: number of inner steps in `evaluate`, `predict`, `adapt` and
+            `export`. `None` uses `steps`. Defaults to `None`.
+        loss: inner loss: a Keras loss, or a structure of losses for learners with
+            several outputs. `None` uses the loss passed to `compile`. Defaults to
+            `None`.
+        normalization: statistics used by batch normalization: `"support"`, `"batch"`,
+            `"moving"` or `"per_step"`, as defined by `kml.adaptation.Adaptation`.
+            Defaults to `"support"`.
+        name: name of the layer; `None` generates one. Defaults to `None`.
+
+    Raises:
+        ValueError: if an argument is invalid, or if both `learning_rate` and
+            `optimizer` are passed.
+    """
+
+    provides_task_gradients = True
+    #: Default inner step size.
+    default_learning_rate = 0.01
+
+    def __init__(
+        self,
+        steps: int = 1,
+        learning_rate: float | None = None,
+        *,
+        optimizer: keras.optimizers.Optimizer | None = None,
+        first_order: bool = False,
+        evaluation_steps: int | None = None,
+        loss: Any = None,
+        normalization: str = "support",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(loss=loss, normalization=normalization, name=name)
+        self.steps = check_positive_integer("steps", steps)
+        self.first_order = bool(first_order)
+        self.evaluation_steps = evaluation_steps
+        if evaluation_steps is not None:
+            check_positive_integer("evaluation_steps", evaluation_steps)
+        self.learning_rate = _check_rate(
+            learning_rate, optimizer, self.default_learning_rate
+        )
+        self.optimizer = optimizer
+        self.inner_optimizer = (
+            inner_optimizers.sgd(self.learning_rate)
+            if optimizer is None
+            else inner_optimizers.from_keras(optimizer)
+        )
+
+    def build_for(self, learner: keras.Model) -> None:
+        super().build_for(learner)
+        halves = any(
+            layer.compute_dtype == "float16"
+            for layer in _compat.flatten_layers(learner)
+        )
+        self._loss_scale = _FLOAT16_SCALE if halves else 1.0
+
+    @property
+    def differentiates_twice(self) -> bool:
+        return self.outer_rule == "gradient" and not self.first_order
+
+    def adapt(self, task: Task, inner_loss: InnerLoss, *, training: bool) -> Adapted:
+        return self.path(task, inner_loss, training=training)[-1]
+
+    def path(
+        self, task: Task, inner_loss: InnerLoss, *, training: bool
+    ) -> list[Adapted]:
+        """Returns the learner after each inner step."""
+        adapted = self.initial(task)
+        optimizer_state = self.inner_optimizer.init(
+            self.select_adapted(adapted.weights)
+        )
+        path = []
+        for _ in range(self.step_count(training)):
+            adapted, optimizer_state = self.step(
+                adapted, optimizer_state, task, inner_loss, training=training
+            )
+            path.append(adapted)
+        return path
+
+    def step_count(self, training: bool) -> int:
+        """Returns the number of inner steps."""
+        return self.steps if training else self.evaluation_steps or self.steps
+
+    def step(
+        self,
+        adapted: Adapted,
+        optimizer_state: Any,
+        task: Task,
+        inner_loss: InnerLoss,
+        *,
+        training: bool,
+    ) -> tuple[Adapted, Any]:
+        """Takes one inner step."""
+        gradients, state = self.gradients(adapted, task, inner_loss, training=training)
+        weights, optimizer_state = self.update(
+            adapted.steps,
+            gradients,
+            optimizer_state,
+            self.select_adapted(adapted.weights),
+        )
+        stepped = Adapted(
+            self.merge_adapted(adapted.weights, weights),
+            state,
+            adapted.steps + 1,
+            adapted.first_gradients or gradients,
+        )
+        return stepped, optimizer_state
+
+    def gradients(
+        self, adapted: Adapted, task: Task, inner_loss: InnerLoss, *, training: bool
+    ) -> tuple[Weights, Any]:
+        """Returns gradients of the inner loss, and the state after the pass."""
+        adapting = self.select_adapted(adapted.weights)
+        twice = training and self.differentiates_twice
+        bias = _compat.plain_bias_of_images() if twice else contextlib.nullcontext()
+        with tf.GradientTape() as tape:
+            tape.watch(adapting)
+            with bias:
+                output = self.support_pass(task, adapted, training=training)
+            loss = inner_loss(
+                task.support_y, output.outputs, task.support_mask, output.penalties
+            )
+            loss *= tf.cast(self._loss_scale, loss.dtype)
+        gradients = tape.gradient(
+            loss, adapting, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        if self._loss_scale != 1.0:
+            gradients = [g / self._loss_scale for g in gradients]
+        if self.first_order:
+            gradients = [tf.stop_gradient(g) for g in gradients]
+        return gradients, output.state
+
+    def descend(
+        self,
+        task: Task,
+        inner_loss: InnerLoss,
+        *,
+        training: bool,
+        batch: Callable[[tf.Tensor], Task] | None = None,
+        proximal_weight: float = 0.0,
+    ) -> Adapted:
+        """Takes all inner steps in one loop, without gradients through the loop.
+
+        Memory and compilation time do not grow with the number of steps.
+
+        Args:
+            task: support set and queries of one task.
+            inner_loss: loss minimized by the inner loop.
+            training: whether the model is being trained.
+            batch: function from an inner step to the task with the support examples
+                used at that step. `None` uses all of them. Defaults to `None`.
+            proximal_weight: weight of `|w - w_0|^2 / 2` in the inner loss. Defaults to
+                `0.0`.
+
+        Returns:
+            The adapted learner, an `Adapted`.
+        """
+        start = self.initial(task)
+        origin = [tf.stop_gradient(w) for w in start.weights]
+        count = tf.constant(self.step_count(training))
+
+        def body(step, weights, state, optimizer_state):
+            adapted = Adapted(weights, state, step, [])
+            examples = task if batch is None else batch(step)
+            gradients, state = self.gradients(
+                adapted, examples, inner_loss, training=training
+            )
+            adapting = self.select_adapted(weights)
+            if proximal_weight:
+                pairs = zip(
+                    gradients, adapting, self.select_adapted(origin), strict=True
+                )
+                gradients = [g + proximal_weight * (w - o) for g, w, o in pairs]
+            adapting, optimizer_state = self.update(
+                step, gradients, optimizer_state, adapting
+            )
+            merged = self.merge_adapted(weights, adapting)
+            return step + 1, merged, state, optimizer_state
+
+        _, weights, state, _ = tf.while_loop(
+            lambda step, *_: step < count,
+            body,
+            (
+                tf.constant(0),
+                origin,
+                start.state,
+                self.inner_optimizer.init(self.select_adapted(origin)),
+            ),
+            maximum_iterations=count,
+        )
+        weights = [tf.stop_gradient(w) for w in weights]
+        state = tf.nest.map_structure(tf.stop_gradient, state)
+        return Adapted(weights, state, self.step_count(training), [])
+
+    def update(
+        self, step: int, gradients: Weights, optimizer_state: Any, weights: Weights
+    ) -> tuple[Weights, Any]:
+        """Returns new values of the adapted weights and a new optimizer state."""
+        del step
+        updates, optimizer_state = self.inner_optimizer.update(
+            gradients, optimizer_state, weights
+        )
+        new = [w + u for w, u in zip(weights, updates, strict=True)]
+        return new, optimizer_state
+
+    def is_adapted(self) -> list[bool]:
+        """Returns, per trainable variable of the learner, whether it is adapted."""
+        return [True] * len(self._functional.weight_variables)
+
+    def select_adapted(self, weights: Weights) -> Weights:
+        """Selects the adapted weights from `weights`."""
+        pairs = zip(weights, self.is_adapted(), strict=True)
+        return [weight for weight, adapted in pairs if adapted]
+
+    def merge_adapted(self, weights: Weights, adapted: Weights) -> Weights:
+        """Returns `weights` with the adapted ones replaced by `adapted`."""
+        left = iter(adapted)
+        pairs = zip(weights, self.is_adapted(), strict=True)
+        return [next(left) if is_adapted else weight for weight, is_adapted in pairs]
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "steps": self.steps,
+            "learning_rate": self.learning_rate,
+            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
+            "first_order": self.first_order,
+            "evaluation_steps": self.evaluation_steps,
+        }
+
+
+def _check_rate(learning_rate, optimizer, default):
+    if optimizer is None:
+        rate = default if learning_rate is None else learning_rate
+        return check_non_negative("learning_rate", rate)
+    if learning_rate is not None:
+        raise ValueError(
+            "Invalid value for argument `learning_rate`. Pass `learning_rate` or "
+            "`optimizer`, not both. Received: "
+            f"learning_rate={learning_rate!r}"
+        )
+    return None

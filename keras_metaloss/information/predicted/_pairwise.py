@@ -1,0 +1,185 @@
+"""Mutual information from pairwise divergences, for distributions of any dimension.
+
+The entropy of a mixture is approximated by
+`sum_i w_i H_i - sum_i w_i log sum_j w_j exp(-D_ij)` (Kolchinsky and Tracey, 2017).
+The first term cancels in `H(A) + H(B) - H(A,B)`. The divergence of the pair (A, B) is
+the sum of the divergences of A and B.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_metaloss.information.predicted._outputs import (
+    ClassHead,
+    ScalarHead,
+    VectorHead,
+)
+from keras_metaloss.information.predicted._tables import table_entropy
+
+__all__ = ["class_information", "divergences", "mixture_entropy", "vector_information"]
+
+tfd = tfp.distributions
+
+Head = ClassHead | ScalarHead | VectorHead
+_CATEGORICAL = (tfd.Categorical, tfd.OneHotCategorical)
+_SMALLEST_SCALE = 1e-9
+
+
+def divergences(name: str, head: Head, kind: str) -> tf.Tensor:
+    """Computes the divergences between all pairs of rows, `[N, N]`.
+
+    Args:
+        name: name of the argument, for error messages.
+        head: the predicted variable.
+        kind: `"kl"`, divergence of row i from row j, or `"bhattacharyya"`.
+
+    Raises:
+        ValueError: if the divergence has no closed form.
+    """
+    distribution = head.distribution
+    if kind == "bhattacharyya":
+        result = _bhattacharyya(distribution)
+        if result is not None:
+            return result
+    elif _has_normal_components(distribution):
+        return _normal_kl(distribution)
+    try:
+        return _wide(
+            tfd.kl_divergence(distribution[:, tf.newaxis], distribution[tf.newaxis])
+        )
+    except NotImplementedError as error:
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected a distribution whose "
+            "divergence has a closed form in `tensorflow_probability`, such as a "
+            f"normal distribution. Received: {name}={distribution!r}"
+        ) from error
+
+
+def class_information(
+    probs: tf.Tensor, divergence: tf.Tensor, weights: tf.Tensor
+) -> tf.Tensor:
+    """Computes I(A;B) of a categorical variable A and any variable B.
+
+    `H(A) + sum_i w_i sum_a p_i(a) log r_i(a)`, where `r_i` is the mean of the class
+    probabilities of all rows j with weights `w_j exp(-D_ij)`.
+    """
+    decoder = tf.matmul(_affinity(divergence, weights), probs)
+    # `<= 0` is false for NaN, which therefore propagates.
+    logs = tf.math.log(tf.where(decoder <= 0, tf.ones_like(decoder), decoder))
+    each = tf.reduce_sum(probs * logs, axis=1)
+    return table_entropy(probs, weights) + tf.reduce_sum(weights * each)
+
+
+def vector_information(
+    divergence_a: tf.Tensor, divergence_b: tf.Tensor, weights: tf.Tensor
+) -> tf.Tensor:
+    """Computes `I(A;B) = H(A) + H(B) - H(A,B)` from pairwise divergences."""
+    parts = [
+        -tf.reduce_sum(weights * _log_affinity(divergence, weights))
+        for divergence in (divergence_a, divergence_b, divergence_a + divergence_b)
+    ]
+    return parts[0] + parts[1] - parts[2]
+
+
+def mixture_entropy(head: Head, divergence: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Computes the entropy of the mixture of all rows, a scalar."""
+    rows = _wide(head.distribution.entropy())
+    between = -_log_affinity(divergence, weights)
+    return tf.reduce_sum(weights * (rows + between))
+
+
+def _affinity(divergence, weights):
+    return tf.nn.softmax(_log_weights(weights) - divergence, axis=1)
+
+
+def _log_affinity(divergence, weights):
+    return tf.reduce_logsumexp(_log_weights(weights) - divergence, axis=1)
+
+
+def _log_weights(weights):
+    """Computes log weights; a weight of 0 gives a large finite negative value."""
+    return tf.math.log(tf.maximum(weights, 1e-30))
+
+
+def _bhattacharyya(distribution):
+    """Computes `-log integral sqrt(p q)`, or `None` without a closed form."""
+    if _has_normal_components(distribution):
+        return _normal(distribution)
+    if isinstance(distribution, tfd.MultivariateNormalTriL):
+        return _multivariate(distribution)
+    inner = distribution
+    if isinstance(distribution, tfd.Independent):
+        inner = distribution.distribution
+    if isinstance(inner, tfd.Bernoulli):
+        probs = inner.probs_parameter()
+        return _categorical(tf.stack([1 - probs, probs], axis=-1))
+    if isinstance(inner, _CATEGORICAL):
+        return _categorical(inner.probs_parameter())
+    return None
+
+
+def _has_normal_components(distribution):
+    """Returns whether the distribution is normal with independent components."""
+    if isinstance(distribution, tfd.Independent):
+        return isinstance(distribution.distribution, tfd.Normal)
+    return isinstance(distribution, (tfd.Normal, tfd.MultivariateNormalDiag))
+
+
+def _normal_kl(distribution):
+    loc, scale = _loc_and_scale(distribution)
+    difference = (loc[:, tf.newaxis] - loc) / scale
+    log_ratio = tf.math.log(scale[:, tf.newaxis]) - tf.math.log(scale)
+    variances = tf.math.expm1(2 * log_ratio) - 2 * log_ratio
+    return 0.5 * tf.reduce_sum(tf.square(difference) + variances, axis=-1)
+
+
+def _loc_and_scale(distribution):
+    """Returns loc and scale, `[N, D]`, rescaled by the range of the batch.
+
+    The rescaling keeps squares within the range of the dtype.
+    """
+    loc, scale = _wide(distribution.mean()), _wide(distribution.stddev())
+    loc, scale = (tf.reshape(x, [tf.shape(x)[0], -1]) for x in (loc, scale))
+    unit = tf.reduce_max(loc, axis=0) - tf.reduce_min(loc, axis=0)
+    unit = tf.stop_gradient(tf.maximum(unit, tf.reduce_max(scale, axis=0)))
+    return (loc - loc[:1]) / unit, tf.maximum(scale / unit, _SMALLEST_SCALE)
+
+
+def _normal(distribution):
+    loc, scale = _loc_and_scale(distribution)
+    difference = loc[:, tf.newaxis] - loc
+    both = tf.sqrt(tf.square(scale[:, tf.newaxis]) + tf.square(scale))
+    ratio = scale[:, tf.newaxis] / scale
+    spread = 0.5 * tf.math.log(0.5 * (ratio + 1 / ratio))
+    return tf.reduce_sum(0.25 * tf.square(difference / both) + spread, axis=-1)
+
+
+def _multivariate(distribution):
+    loc, covariance = _wide(distribution.loc), _wide(distribution.covariance())
+    mean = tf.linalg.cholesky((covariance[:, tf.newaxis] + covariance) / 2)
+    own = _half_log_det(tf.linalg.cholesky(covariance))
+    difference = (loc[:, tf.newaxis] - loc)[..., tf.newaxis]
+    solved = tf.linalg.triangular_solve(mean, difference)[..., 0]
+    distance = tf.reduce_sum(tf.square(solved), axis=-1) / 8
+    return distance + _half_log_det(mean) - (own[:, tf.newaxis] + own) / 2
+
+
+def _half_log_det(cholesky):
+    return tf.reduce_sum(tf.math.log(tf.linalg.diag_part(cholesky)), axis=-1)
+
+
+def _categorical(probs):
+    """Computes distances of independent classes from probabilities `[N, ..., k]`."""
+    probs = _wide(probs)
+    # The square root has no derivative at 0.
+    roots = tf.sqrt(tf.maximum(probs, 1e-12))
+    roots = tf.reshape(roots, [tf.shape(roots)[0], -1, roots.shape[-1]])
+    overlap = tf.einsum("ida,jda->dij", roots, roots)
+    return -tf.reduce_sum(tf.math.log(tf.clip_by_value(overlap, 1e-12, 1.0)), axis=0)
+
+
+def _wide(x):
+    x = tf.convert_to_tensor(x)
+    return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)

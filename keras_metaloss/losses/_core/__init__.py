@@ -1,0 +1,1 @@
+"""The loss contract: what a loss states and what it receives."""

@@ -1,0 +1,88 @@
+"""The context that a model passes to a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import tensorflow as tf
+
+__all__ = ["ExampleGradients", "GradientStatistics", "LossContext"]
+
+
+class GradientStatistics(NamedTuple):
+    """Statistics of the gradients of the examples of a batch.
+
+    Attributes:
+        norms: norm of the gradient of each example, `[N]`.
+        cosines: cosine of each gradient with the mean gradient of the batch, `[N]`, or
+            `None` if it was not requested.
+        mask: examples that count in means over the batch, `[N]`; `None` counts all.
+    """
+
+    norms: tf.Tensor
+    cosines: tf.Tensor | None = None
+    mask: tf.Tensor | None = None
+
+
+class ExampleGradients(Protocol):
+    """Computes statistics of the gradient of each example by weights of the network."""
+
+    def __call__(
+        self,
+        values: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+        *,
+        weights: str,
+        chunk_size: int,
+        with_cosines: bool,
+    ) -> GradientStatistics:
+        """Differentiates `values` for each example of the batch.
+
+        Args:
+            values: function `(y_true, y_pred) -> [N, ...]`.
+            weights: weights to differentiate by, `"last_layer"` or `"parameters"`.
+            chunk_size: number of examples whose gradients are held at a time.
+            with_cosines: whether to compare the gradients with their mean.
+        """
+
+
+class LossContext(NamedTuple):
+    """Inputs of a loss beyond `(y_true, y_pred)`.
+
+    Models fill in the entries that they have and pass the context to a
+    `kml.losses.MetaLoss`. Missing entries are `None`. A loss names the entries that it
+    requires in `MetaLoss.requires`.
+
+    Attributes:
+        step: number of updates that the optimizer has made, an integer scalar. Supplied
+            by every model of this package, and by `kml.callbacks.LossSchedule` in other
+            models.
+        mask: boolean mask of the predictions, `False` for entries that do not count.
+            `MetaLoss` reads it from the predictions.
+        example_gradients: function that computes statistics of the gradient of each
+            example by weights of the network. Supplied by `kml.AdaptiveLossModel`.
+        task_gradients: gradient of the support loss of each task at the initialization,
+            `[T, P]`. Supplied by `kml.MetaModel`.
+        task_representations: one vector per task, `[T, D]`.
+        task_similarity: similarity of each pair of tasks, `[T, T]`.
+        trains_parameters: whether the caller trains the parameters of the loss. Set it
+            in a custom training loop that updates `loss.trainable_variables`.
+
+    Example:
+
+    >>> import numpy as np, keras_metaloss as kml
+    >>> loss = kml.losses.RapidGeneralizationLoss(
+    ...     "mse", kml.losses.TaskSimilarityLoss(), lambda_weight=1.0)
+    >>> y_true, y_pred = [[[0.0]], [[0.0]]], [[[1.0]], [[2.0]]]
+    >>> context = kml.losses.LossContext(task_similarity=np.ones((2, 2)))
+    >>> float(loss(y_true, y_pred, context=context))    # (1 + 4) / 2 + (2 - 1)^2
+    3.5
+    """
+
+    step: Any = None
+    mask: tf.Tensor | None = None
+    example_gradients: ExampleGradients | None = None
+    task_gradients: tf.Tensor | None = None
+    task_representations: tf.Tensor | None = None
+    task_similarity: Any = None
+    trains_parameters: bool = False

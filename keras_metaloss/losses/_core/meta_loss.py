@@ -1,0 +1,271 @@
+"""The base class of losses that state what they are and what they need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss import _compat
+from keras_metaloss.losses._core.loss_context import LossContext
+from keras_metaloss.losses._core.reduction import reduce_weighted
+
+__all__ = [
+    "MetaLoss",
+    "OutputKind",
+    "call_loss",
+    "loss_values",
+    "nested_losses",
+    "required_context",
+    "set_loss_steps",
+]
+
+#: An output kind of `OUTPUT_KINDS`, or a function from outputs to a TFP distribution.
+OutputKind = str | Callable[[tf.Tensor], Any]
+
+_HOLDERS = (keras.losses.Loss, list, tuple, dict)
+
+# The models that supply an entry of `LossContext`, for error messages.
+_SUPPLIERS = {
+    "example_gradients": "`kml.AdaptiveLossModel` supplies it",
+    "task_gradients": "`kml.MetaModel` supplies it",
+    "step": "call `track_step` in the constructor of the loss",
+}
+
+
+class MetaLoss(keras.losses.Loss):
+    """Base class of losses that models of this package can look into.
+
+    A Keras loss is a function of `(y_true, y_pred)`. A `MetaLoss` also states what it
+    is, by the attributes below, and receives what else it needs in a
+    `kml.losses.LossContext`. Attributes may be set in a class, in a constructor, or be
+    properties. A subclass implements `values` and may override:
+
+    - `per_example`: Whether each value depends on one example alone. `kml.MetaModel`
+      then computes the outer loss task by task, which saves memory. Defaults to
+      `False`.
+    - `integer_targets`: Whether targets are integer labels. They then reach `values` as
+      integers: half precision would round labels above 256. Defaults to `False`.
+    - `output_kind`: Meaning of the predictions: `"logits"`, `"probabilities"`,
+      `"binary_logits"`, `"binary_probabilities"`, `"value"`, or a function from outputs
+      to a TFP distribution. `kml.JointModel` needs it. Defaults to `None`, unknown.
+    - `requires`: Names of the entries of `LossContext` that the loss cannot do without.
+      Defaults to none.
+    - `task_loss()`: Returns the loss of a single task, which an inner loop minimizes.
+      The default returns the loss itself.
+
+    A loss with a schedule calls `track_step` in its constructor and reads
+    `context.step`. Losses with trained parameters inherit from
+    `kml.losses.TrainableLoss`.
+
+    Args:
+        name: name of the loss. Defaults to the class name in snake case.
+        reduction: reduction of the values, as in `keras.losses.Loss`. Defaults to
+            `"sum_over_batch_size"`.
+        dtype: dtype of the computation. Defaults to `keras.config.floatx()`.
+
+    Call arguments:
+        y_true: targets, `[N, ...]`.
+        y_pred: predictions, `[N, ...]`.
+        sample_weight: weights that broadcast to the values. Defaults to `None`.
+        context: A `kml.losses.LossContext`. Defaults to an empty one.
+
+    Raises:
+        ValueError: if the context lacks a required entry.
+
+    Example:
+
+    >>> import keras, keras_metaloss as kml
+    >>> class FadingError(kml.losses.MetaLoss):
+    ...     per_example = True
+    ...     output_kind = "value"
+    ...     def __init__(self, **kwargs):
+    ...         super().__init__(**kwargs)
+    ...         self.track_step()
+    ...     def values(self, y_true, y_pred, context):
+    ...         weight = keras.ops.exp(-keras.ops.cast(context.step, y_pred.dtype))
+    ...         return weight * keras.losses.mean_absolute_error(y_true, y_pred)
+    >>> loss = FadingError()
+    >>> context = kml.losses.LossContext(step=1)
+    >>> round(float(loss([[0.0]], [[2.0]], context=context)), 4)        # 2 / e
+    0.7358
+    """
+
+    per_example: bool = False
+    integer_targets: bool = False
+    output_kind: OutputKind | None = None
+    requires: frozenset[str] = frozenset()
+
+    def __init__(
+        self,
+        name: str | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.step: keras.Variable | None = None
+
+    # Not a property: Keras's saving follows a property that returns the loss forever.
+    def task_loss(self) -> keras.losses.Loss:
+        """Returns the loss of a single task, which an inner loop minimizes."""
+        return self
+
+    def values(self, y_true: Any, y_pred: Any, context: LossContext) -> tf.Tensor:
+        """Computes the values before reduction, `[N, ...]`.
+
+        Args:
+            y_true: targets, `[N, ...]`, in the dtype of the loss, or as integers with
+                `integer_targets`.
+            y_pred: predictions, `[N, ...]`.
+            context: what the caller supplies; see `kml.losses.LossContext`.
+        """
+        raise NotImplementedError
+
+    def __call__(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: Any = None,
+        context: LossContext | None = None,
+    ) -> tf.Tensor:
+        context = self.prepare_context(context, y_pred)
+        with tf.name_scope(self.name):
+            y_pred = keras.ops.convert_to_tensor(y_pred, dtype=self.dtype)
+            values = self.values(self.convert_targets(y_true), y_pred, context)
+            return reduce_weighted(
+                values,
+                sample_weight,
+                mask=context.mask,
+                reduction=self.reduction,
+                dtype=self.dtype,
+            )
+
+    def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
+        """Computes the values before reduction, for callers without a context."""
+        context = self.complete(LossContext(trains_parameters=True))
+        return self.values(y_true, y_pred, context)
+
+    def convert_targets(self, y_true: Any) -> tf.Tensor:
+        """Converts targets to the dtype of the loss, or to integers."""
+        if not self.integer_targets:
+            return keras.ops.convert_to_tensor(y_true, dtype=self.dtype)
+        labels = keras.ops.convert_to_tensor(y_true)
+        return labels if labels.dtype.is_integer else tf.cast(labels, tf.int64)
+
+    def prepare_context(self, context: LossContext | None, y_pred: Any) -> LossContext:
+        """Returns the context of a call, with the Keras mask of the predictions.
+
+        Raises:
+            ValueError: If a required entry is missing.
+        """
+        context = context or LossContext()
+        if context.mask is None and tf.is_tensor(y_pred):
+            # Read before a conversion of the predictions, which drops the mask.
+            context = context._replace(mask=_compat.keras_mask(y_pred))
+        if not _compat.is_recording():
+            # Nothing is trained here, so parameters may be read.
+            context = context._replace(trains_parameters=True)
+        return self.complete(context)
+
+    def complete(self, context: LossContext) -> LossContext:
+        """Returns the context with the step count of this loss.
+
+        Raises:
+            ValueError: If a required entry is missing.
+        """
+        if context.step is None and self.step is not None:
+            context = context._replace(step=tf.convert_to_tensor(self.step))
+        missing = sorted(n for n in self.requires if getattr(context, n) is None)
+        if missing:
+            hints = [f"{n} ({_SUPPLIERS[n]})" for n in missing if n in _SUPPLIERS]
+            raise ValueError(
+                f"The loss {self.name!r} needs entries of `LossContext` that this call "
+                f"lacks: {', '.join(hints or missing)}. Compile a model that supplies "
+                "them with it, or pass them as `loss(y_true, y_pred, context="
+                f"LossContext(...))`. Received: a context without {missing}"
+            )
+        return context
+
+    def track_step(self, name: str = "step") -> None:
+        """Adds a step counter, for losses that depend on the training step.
+
+        Models of this package and `kml.callbacks.LossSchedule` set it after each
+        update; it is saved with the model. `values` finds it in `context.step`.
+
+        Args:
+            name: name of the counter in saved files. Defaults to `"step"`.
+        """
+        self.step = keras.Variable(
+            0,
+            trainable=False,
+            dtype="int64",
+            aggregation="only_first_replica",
+            name=name,
+        )
+
+    def set_step(self, step: Any) -> None:
+        """Sets the step counter, if there is one."""
+        if self.step is not None:
+            self.step.assign(tf.cast(step, "int64"))
+
+    def save_own_variables(self, store: dict[str, Any]) -> None:
+        if self.step is not None:
+            store[self.step.name] = self.step.numpy()
+
+    def load_own_variables(self, store: dict[str, Any]) -> None:
+        # A model compiled with another loss has saved no counter.
+        if self.step is not None and self.step.name in store:
+            self.step.assign(store[self.step.name])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "dtype": self.dtype}
+
+
+def loss_values(
+    loss: keras.losses.Loss, y_true: Any, y_pred: Any, context: LossContext
+) -> tf.Tensor:
+    """Computes the values of any Keras loss before reduction."""
+    if isinstance(loss, MetaLoss):
+        return loss.values(y_true, y_pred, loss.complete(context))
+    return loss.call(y_true, y_pred)
+
+
+def call_loss(
+    loss: keras.losses.Loss,
+    y_true: Any,
+    y_pred: Any,
+    sample_weight: Any,
+    context: LossContext | None,
+) -> tf.Tensor:
+    """Calls any Keras loss, with the context if the loss takes one."""
+    if isinstance(loss, MetaLoss):
+        return loss(y_true, y_pred, sample_weight, context=context)
+    return loss(y_true, y_pred, sample_weight)
+
+
+def nested_losses(loss: Any) -> Iterator[keras.losses.Loss]:
+    """Yields the losses in a structure and the losses that these hold.
+
+    Args:
+        loss: argument `loss` of `compile`.
+    """
+    for part in keras.tree.flatten(loss):
+        if isinstance(part, keras.losses.Loss):
+            yield part
+            held = [v for v in vars(part).values() if isinstance(v, _HOLDERS)]
+            yield from nested_losses(held)
+
+
+def required_context(loss: Any) -> frozenset[str]:
+    """Returns the entries of `LossContext` that a structure of losses requires."""
+    found = (one.requires for one in nested_losses(loss) if isinstance(one, MetaLoss))
+    return frozenset().union(*found)
+
+
+def set_loss_steps(loss: Any, step: Any) -> None:
+    """Sets the step counter of every loss in a structure."""
+    for one in nested_losses(loss):
+        if isinstance(one, MetaLoss):
+            one.set_step(step)

@@ -1,0 +1,82 @@
+"""Gradients of loss parameters, estimated from a subsample of a large batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from keras_metaloss._utils.dtypes import wide_dtype
+
+__all__ = ["with_subsampled_gradient"]
+
+_ENOUGH_PREDICTIONS = 2**15
+_ENOUGH_EXAMPLES = 256
+
+
+def with_subsampled_gradient(
+    values: tf.Tensor,
+    parameters: Sequence[tf.Tensor],
+    likelihood: Callable,
+    examples: Sequence[tf.Tensor],
+    columns: tf.Tensor,
+) -> tf.Tensor:
+    """Returns `values`; parameters get the gradient of `likelihood` instead.
+
+    For batches of at least 65,536 predictions in at least 512 examples, the gradient
+    is computed from a subsample of at least 256 examples, drawn in proportion to their
+    weights in the loss. Every step draws the same positions, so the batch must be
+    shuffled or homogeneous for the subsample to be representative.
+
+    Args:
+        values: losses of all examples, `[...]`.
+        parameters: scalars, or tensors with one element.
+        likelihood: `(*examples, *parameters) -> [M]`, for any subset of the examples.
+        examples: tensors with one row per example, `[N, ...]`. They get no gradient
+            from this function.
+        columns: number of predictions per example.
+
+    Returns:
+        Tensor with the shape and values of `values`.
+    """
+
+    @tf.custom_gradient
+    def handed_over(values, *parameters):
+        def gradient(upstream):
+            weights = tf.cast(tf.reshape(upstream, [-1]), wide_dtype(upstream.dtype))
+            chosen, weights = _stand_ins(weights, columns)
+            part = [tf.gather(tensor, chosen) for tensor in examples]
+            with tf.GradientTape() as tape:
+                tape.watch(parameters)
+                found = likelihood(*part, *parameters)
+            weights = tf.cast(weights, found.dtype)
+            return upstream, *tape.gradient(found, parameters, weights)
+
+        return tf.identity(values), gradient
+
+    return handed_over(values, *parameters)
+
+
+def _stand_ins(weights, columns):
+    """Samples one example per block; returns their indices and weights.
+
+    Within a block, examples are drawn in proportion to their weights. The drawn example
+    gets the total weight of the block.
+    """
+    count = tf.size(weights)
+    enough = _ENOUGH_PREDICTIONS // tf.maximum(columns, 1)
+    enough = tf.maximum(enough, _ENOUGH_EXAMPLES)
+    length = tf.maximum(count // enough, 1)
+    blocks = -(-count // length)
+    padded = tf.pad(weights, [[0, blocks * length - count]])
+    up_to = tf.cumsum(tf.reshape(tf.abs(padded), [blocks, length]), axis=1)
+    whole = up_to[:, -1]
+    block = tf.range(blocks)
+    # Multiples of the golden ratio spread the draws evenly.
+    draw = tf.math.floormod(tf.cast(block, tf.float64) * 0.6180339887498949, 1.0)
+    is_before = up_to <= (tf.cast(draw, whole.dtype) * whole)[:, tf.newaxis]
+    place = tf.math.count_nonzero(is_before, axis=1, dtype=tf.int32)
+    # In a block of weight zero, `place` would be past the end.
+    chosen = block * length + tf.minimum(place, length - 1)
+    chosen = tf.minimum(chosen, count - 1)
+    return chosen, whole * tf.sign(tf.gather(weights, chosen))

@@ -1,0 +1,189 @@
+"""Triplet loss of embeddings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss._utils.checks import check_choice, check_non_negative
+from keras_metaloss._utils.masks import masked_mean
+from keras_metaloss.losses._core.loss_context import LossContext
+from keras_metaloss.losses.embedding._embedding_loss import (
+    EmbeddingLoss,
+    distances,
+    over_anchors,
+    squared_distances,
+)
+
+__all__ = ["TripletLoss", "triplet_loss"]
+
+_MINING = ("all", "hard", "semi-hard")
+_DISTANCES = ("euclidean", "squared")
+
+
+def triplet_loss(
+    y_true: Any,
+    y_pred: Any,
+    margin: float = 1.0,
+    mining: str = "semi-hard",
+    distance: str = "euclidean",
+) -> tf.Tensor:
+    """Computes the triplet loss of embeddings.
+
+    `max(d(a, p) - d(a, n) + margin, 0)` for anchor a, positive p and negative n,
+    averaged over the triplets that `mining` selects; 0 without triplets.
+
+    Args:
+        y_true: integer labels, `[B]`. Examples with a negative label are ignored.
+        y_pred: embeddings, `[B, D]`.
+        margin: required difference between the two distances. Defaults to `1.0`.
+        mining: `"all"`: all triplets of the batch. `"hard"`: the farthest positive and
+            the nearest negative. `"semi-hard"`: for each positive, the nearest
+            negative that is farther than the positive, or the farthest negative if
+            there is none. Memory grows with B^2, for `"all"` with B^3. Defaults to
+            `"semi-hard"`.
+        distance: `"euclidean"`, or `"squared"` for its square, which FaceNet uses with
+            embeddings of unit length. Defaults to `"euclidean"`.
+
+    Returns:
+        One value per anchor, `[B]`.
+
+    Raises:
+        ValueError: if `mining` or `distance` is unknown, or if embeddings have another
+            rank.
+
+    Example:
+
+    >>> import keras_metaloss as kml
+    >>> embeddings = [[0.0], [2.0], [3.0]]
+    >>> kml.losses.triplet_loss([0, 0, 1], embeddings, mining="hard").numpy()
+    array([0., 2., 0.], dtype=float32)
+
+    Reference:
+        Schroff et al., "FaceNet", 2015, equation 3 (semi-hard, squared distance);
+        Hermans et al., "In Defense of the Triplet Loss", 2017, equations 5, 7.
+    """
+    check_choice("mining", mining, _MINING)
+    check_choice("distance", distance, _DISTANCES)
+    over_triplets = {"all": _all, "hard": _hard, "semi-hard": _semi_hard}[mining]
+
+    def anchor_losses(embeddings, positive, negative):
+        apart = squared_distances(embeddings)
+        if distance == "euclidean":
+            apart = distances(apart)
+        return over_triplets(apart, positive, negative, margin)
+
+    return over_anchors(anchor_losses, y_true, y_pred)
+
+
+def _hard(apart, positive, negative, margin):
+    farthest = _extreme(tf.reduce_max, apart, positive)
+    nearest = _extreme(tf.reduce_min, apart, negative)
+    values = tf.maximum(farthest - nearest + margin, 0.0)
+    is_triplet = _any(positive) & _any(negative)
+    return tf.where(is_triplet, values, tf.zeros_like(values))
+
+
+def _all(apart, positive, negative, margin):
+    values = apart[:, :, tf.newaxis] - apart[:, tf.newaxis, :] + margin
+    is_triplet = positive[:, :, tf.newaxis] & negative[:, tf.newaxis, :]
+    return masked_mean(tf.maximum(values, 0.0), is_triplet, axis=[1, 2])
+
+
+def _semi_hard(apart, positive, negative, margin):
+    ordered = tf.sort(tf.where(negative, apart, apart.dtype.max), axis=1)
+    nearest = tf.searchsorted(ordered, tf.stop_gradient(apart), side="right")
+    # If no negative is farther than the positive, the farthest negative is used.
+    last = tf.math.count_nonzero(negative, axis=1, keepdims=True, dtype=tf.int32) - 1
+    nearest = tf.minimum(nearest, tf.maximum(last, 0))
+    chosen = tf.gather(ordered, nearest, batch_dims=1)
+    values = tf.maximum(apart - chosen + margin, 0.0)
+    is_triplet = positive & _any(negative)[:, tf.newaxis]
+    return masked_mean(values, is_triplet, axis=1)
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class TripletLoss(EmbeddingLoss):
+    """Triplet loss: positives are closer to the anchor than negatives by a margin.
+
+    `max(d(a, p) - d(a, n) + margin, 0)` for anchor a, positive p and negative n. The
+    value of an anchor is the mean over the triplets that `mining` selects, including
+    triplets with zero loss; 0 without triplets.
+
+    Args:
+        margin: required difference between the two distances. Defaults to `1.0`.
+        mining: `"all"`: all triplets of the batch. `"hard"`: the farthest positive and
+            the nearest negative. `"semi-hard"`: for each positive, the nearest
+            negative that is farther than the positive, or the farthest negative if
+            there is none. Memory grows with B^2, for `"all"` with B^3. Defaults to
+            `"semi-hard"`.
+        distance: `"euclidean"`, or `"squared"` for its square, which FaceNet uses with
+            embeddings of unit length. Defaults to `"euclidean"`.
+        name: name of the loss. Defaults to `"triplet_loss"`.
+        reduction: type of reduction to apply to the loss, as for any Keras loss.
+            Defaults to `"sum_over_batch_size"`.
+        dtype: dtype of the loss computation. Defaults to `None`, which uses
+            `keras.backend.floatx()`.
+
+    Call arguments:
+        y_true: integer labels, `[B]`. Examples with a negative label are ignored.
+        y_pred: embeddings, `[B, D]`.
+        sample_weight: optional weights, broadcastable to `[B]`.
+
+    Raises:
+        ValueError: if `mining` or `distance` is unknown, if `margin` is negative, or if
+            embeddings have another rank.
+
+    Example:
+
+    >>> import keras_metaloss as kml
+    >>> loss = kml.losses.TripletLoss(margin=1.0, mining="hard", reduction=None)
+    >>> loss([0, 0, 1], [[0.0], [1.0], [3.0]]).numpy()
+    array([0., 0., 0.], dtype=float32)
+    >>> loss([0, 0, 1], [[0.0], [2.0], [3.0]]).numpy()
+    array([0., 2., 0.], dtype=float32)
+
+    Reference:
+        Schroff et al., "FaceNet", 2015, equation 3 (semi-hard, squared distance);
+        Hermans et al., "In Defense of the Triplet Loss", 2017, equations 5, 7.
+    """
+
+    def __init__(
+        self,
+        margin: float = 1.0,
+        mining: str = "semi-hard",
+        distance: str = "euclidean",
+        name: str = "triplet_loss",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.margin = check_non_negative("margin", margin)
+        self.mining = check_choice("mining", mining, _MINING)
+        self.distance = check_choice("distance", distance, _DISTANCES)
+
+    def values(
+        self, y_true: tf.Tensor, y_pred: tf.Tensor, context: LossContext
+    ) -> tf.Tensor:
+        return triplet_loss(y_true, y_pred, self.margin, self.mining, self.distance)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "margin": self.margin,
+            "mining": self.mining,
+            "distance": self.distance,
+        }
+
+
+def _extreme(reduce, values, mask):
+    """Returns the largest or smallest value in the mask; 0 for an empty mask."""
+    filler = values.dtype.min if reduce is tf.reduce_max else values.dtype.max
+    found = reduce(tf.where(mask, values, filler), axis=-1)
+    return tf.where(_any(mask), found, tf.zeros_like(found))
+
+
+def _any(mask):
+    return tf.reduce_any(mask, axis=-1)

@@ -1,0 +1,67 @@
+"""Distributions represented by the outputs of networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_metaloss.losses._core.meta_loss import OutputKind
+from keras_metaloss.losses._core.traits import OUTPUT_KINDS, traits_of
+
+__all__ = ["output_distribution", "output_kind_of"]
+
+tfd = tfp.distributions
+
+
+def output_kind_of(task: str, loss: keras.losses.Loss) -> OutputKind:
+    """Returns the kind of output that `loss` expects as predictions.
+
+    Raises:
+        ValueError: if the kind of output cannot be inferred from the loss.
+    """
+    kind = traits_of(loss).output_kind
+    if kind is None:
+        raise ValueError(
+            "Invalid value for argument `output_kinds`. Expected an entry for task "
+            f"{task!r}, one of {OUTPUT_KINDS} or a function from outputs to a "
+            "distribution, which cannot be inferred from its loss. Received: "
+            f"loss={loss!r}"
+        )
+    return kind
+
+
+def output_distribution(kind: OutputKind, outputs: tf.Tensor) -> tfd.Distribution:
+    """Returns the predicted distribution of the target of each example.
+
+    Args:
+        kind: one of `OUTPUT_KINDS`, or a function from outputs to a TFP distribution.
+        outputs: outputs of a network, `[N, ...]`. Further axes are a vector of classes
+            or values per example, except the last axis for `"logits"` and
+            `"probabilities"`, which is the class axis.
+
+    Returns:
+        A TFP distribution with batch shape `[N]`.
+    """
+    outputs = tf.convert_to_tensor(outputs)
+    if callable(kind):
+        return kind(outputs)
+    if kind in ("logits", "probabilities"):
+        key = "logits" if kind == "logits" else "probs"
+        classes = tfd.Categorical(**{key: outputs})
+        return _several(classes, outputs.shape.rank - 2)
+    if outputs.shape.rank == 2 and outputs.shape[1] == 1:
+        outputs = outputs[:, 0]
+    if kind == "value":
+        if outputs.shape.rank == 1:
+            return tfd.Deterministic(outputs)
+        length = outputs.shape[1:].num_elements()
+        return tfd.VectorDeterministic(tf.reshape(outputs, [-1, length]))
+    key = "logits" if kind == "binary_logits" else "probs"
+    return _several(tfd.Bernoulli(**{key: outputs}), outputs.shape.rank - 1)
+
+
+def _several(distribution: tfd.Distribution, axes: int) -> Any:
+    return tfd.Independent(distribution, axes) if axes else distribution

@@ -1,0 +1,369 @@
+"""Joint loss of several tasks: the sum of losses minus mutual information."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss.information.predicted._engine import METHODS, Options, Predictions
+from keras_metaloss.losses._core.loss_context import LossContext
+from keras_metaloss.losses._core.meta_loss import MetaLoss, OutputKind
+from keras_metaloss.losses._core.reduction import reduce_weighted
+from keras_metaloss.losses._core.scheduled_weight import (
+    Schedule,
+    check_scheduled_weight,
+    scheduled_value,
+)
+from keras_metaloss.losses._core.standardize import standardize_loss
+from keras_metaloss.losses._core.traits import OUTPUT_KINDS
+from keras_metaloss.losses.joint._missing_labels import LabeledLoss, labeled_loss
+from keras_metaloss.losses.joint._output_distribution import (
+    output_distribution,
+    output_kind_of,
+)
+
+__all__ = ["JointLossTerms", "MutualInformationLoss"]
+
+Pair = tuple[str, str]
+
+
+class JointLossTerms(NamedTuple):
+    """Terms of a `MutualInformationLoss`.
+
+    Attributes:
+        values: per-example objective, `[N]`.
+        losses: loss of each task, by name.
+        information: mutual information of each pair, scalars in nats.
+        entropies: entropy of each task, scalars in nats, by name; empty if `estimator`
+            is a function.
+    """
+
+    values: tf.Tensor
+    losses: dict[str, LabeledLoss]
+    information: dict[Pair, tf.Tensor]
+    entropies: dict[str, tf.Tensor]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class MutualInformationLoss(MetaLoss):
+    """Joint loss `L_A + L_B - beta * I(A;B)`, for `kml.JointModel`.
+
+    `I(A;B)` is the mutual information of the predicted distributions over the batch, in
+    nats, computed by `kml.information.mutual_information`. Examples without labels
+    contribute to it as well. For more than two tasks, it is summed over pairs of tasks.
+    Before reduction, the loss has one value per example, `[N]`; the objective is their
+    mean.
+
+    The predicted distribution of a task follows from its loss: cross-entropies predict
+    class probabilities or logits, squared and absolute errors predict values, and
+    `kml.losses.NegativeLogLikelihood` predicts any TFP distribution. For other losses,
+    specify it with `output_kinds`. Predicted values are smoothed with normal noise
+    whose standard deviation follows Silverman's rule.
+
+    NaN targets and negative integer labels are missing. The loss of a task is the mean
+    over the targets that are present.
+
+    In distributed training, each replica computes `I(A;B)` of its part of the batch.
+
+    Args:
+        loss_a: loss of task A: a Keras loss, its name, or a function
+            `(y_true, y_pred) -> [N, ...]`. Or a dictionary of the losses of all tasks,
+            by name. Prefer losses in nats, the unit of `I(A;B)`: cross-entropies,
+            negative log-likelihoods, or the squared error divided by twice the variance
+            of the noise.
+        loss_b: loss of task B. Must be `None` if `loss_a` is a dictionary. Defaults to
+            `None`.
+        beta: weight of the mutual information: a non-negative number, or a
+            `keras.optimizers.schedules.LearningRateSchedule` of the optimizer's
+            iterations. With values greater than 1, predictions become overconfident at
+            the cost of accuracy, and a warning is issued. Defaults to `1.0`, the
+            objective of the article.
+        estimator: a `method` of `kml.information.mutual_information`: `"auto"`,
+            `"quadrature"`, `"pairwise_bhattacharyya"` or `"pairwise_kl"`; a dictionary
+            with any of its arguments `method`, `num_points`, `bandwidth` and
+            `leave_one_out`; or a function `(dist_a, dist_b) -> scalar` of two TFP
+            distributions. `{"leave_one_out": True}` is more accurate for small batches
+            and narrow predictions. Defaults to `"auto"`.
+        output_kinds: kind of output of each task, by name: `"logits"`,
+            `"probabilities"`, `"binary_logits"`, `"binary_probabilities"`, `"value"`,
+            or a function from outputs to a TFP distribution with batch shape `[N]` (or
+            `[N * M]`, M consecutive rows per example). Defaults to `None`, which infers
+            all kinds from the losses.
+        pairs: pairs of task names whose mutual information is computed. Defaults to
+            `None`, all pairs.
+        name: name of the loss. Defaults to `"mutual_information_loss"`.
+        reduction: type of reduction to apply to the loss, as for any Keras loss.
+            Defaults to `"sum_over_batch_size"`.
+        dtype: dtype of the loss computation. Defaults to `None`, which uses
+            `keras.backend.floatx()`.
+
+    Call arguments:
+        y_true: targets of the tasks, a dictionary by name, or a tuple in the order of
+            the tasks; each `[N, ...]`.
+        y_pred: predictions of the tasks, a dictionary by name, or a tuple in the order
+            of the tasks; each `[N, ...]`.
+        sample_weight: weights `[N]` of the examples in the losses of all tasks and in
+            `I(A;B)`, or a dictionary or tuple of weights of the tasks, which affect
+            their losses only.
+
+    Raises:
+        ValueError: if an argument is invalid, or if the loss is called without the
+            outputs of all tasks (as by a plain Keras model).
+
+    Example:
+
+    >>> import keras, keras_metaloss as kml
+    >>> loss = kml.losses.MutualInformationLoss(
+    ...     keras.losses.SparseCategoricalCrossentropy(from_logits=True), "mse", beta=1)
+    >>> y_true = ([0, 1], [[-1.0], [1.0]])
+    >>> y_pred = ([[9.0, 0.0], [0.0, 9.0]], [[-1.0], [1.0]])
+    >>> bool(loss(y_true, y_pred) < 0)       # no error, and B is predictable from A
+    True
+
+    Reference:
+        Objective of the first article, `L = L_A + L_B - I(A;B)`, with the weight beta.
+    """
+
+    def __init__(
+        self,
+        loss_a: keras.losses.Loss | str | Callable | dict[str, Any],
+        loss_b: keras.losses.Loss | str | Callable | None = None,
+        beta: float | Schedule = 1.0,
+        estimator: str | dict[str, Any] | Callable = "auto",
+        output_kinds: dict[str, OutputKind] | None = None,
+        pairs: Sequence[Pair] | None = None,
+        name: str = "mutual_information_loss",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.losses = _losses(loss_a, loss_b)
+        self.output_kinds = _output_kinds(self.losses, output_kinds)
+        self.pairs = _pairs(self.losses, pairs)
+        self.estimator = estimator
+        self.options = _options(estimator)
+        self.beta = beta
+        highest = check_scheduled_weight("beta", beta)
+        if isinstance(beta, Schedule):
+            self.track_step("beta_step")
+        else:
+            self.beta = float(beta)
+        if highest > 1:
+            warnings.warn(
+                "With `beta` greater than 1, the mutual information between tasks "
+                "outweighs their losses and predictions become overconfident. "
+                f"Received: beta={beta!r}",
+                stacklevel=2,
+            )
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks."""
+        return tuple(self.losses)
+
+    def __call__(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: Any = None,
+        context: LossContext | None = None,
+    ) -> tf.Tensor:
+        context = self.prepare_context(context, y_pred)
+        with tf.name_scope(self.name):
+            terms = self.compute_terms(y_true, y_pred, sample_weight, context=context)
+            return self.reduce(terms.values)
+
+    def values(self, y_true: Any, y_pred: Any, context: LossContext) -> tf.Tensor:
+        return self.compute_terms(y_true, y_pred, context=context).values
+
+    def compute_terms(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: Any = None,
+        information_scale: tf.Tensor | None = None,
+        context: LossContext | None = None,
+    ) -> JointLossTerms:
+        """Computes the per-example objective and its terms.
+
+        Args:
+            y_true: targets of the tasks, a dictionary by name or a tuple in order.
+            y_pred: predictions of the tasks, a dictionary by name or a tuple in order.
+            sample_weight: weights `[N]`, or a dictionary or tuple of weights of the
+                tasks. Defaults to `None`.
+            information_scale: a scalar factor of `beta`. Defaults to `None`, no factor.
+            context: the step of a scheduled `beta`, and what the losses of the tasks
+                need. Defaults to an empty context.
+
+        Returns:
+            `JointLossTerms`.
+        """
+        context = self.prepare_context(context, None)
+        y_true, y_pred = self.by_task("y_true", y_true), self.by_task("y_pred", y_pred)
+        y_pred = {name: tf.cast(y, self.dtype) for name, y in y_pred.items()}
+        shared = None
+        if sample_weight is None or not keras.tree.is_nested(sample_weight):
+            shared = sample_weight
+            sample_weight = dict.fromkeys(self.tasks, shared)
+        sample_weight = self.by_task("sample_weight", sample_weight)
+        losses = {
+            name: labeled_loss(
+                loss, y_true[name], y_pred[name], sample_weight[name], context
+            )
+            for name, loss in self.losses.items()
+        }
+        values = sum(tf.cast(loss.rows, self.dtype) for loss in losses.values())
+        if self.step is None and self.beta == 0:
+            # Computed for the logs only. The objective is exactly the sum of losses.
+            y_pred = {name: tf.stop_gradient(y) for name, y in y_pred.items()}
+            information, entropies = self._information(y_pred, shared)
+            return JointLossTerms(values, losses, information, entropies)
+        information, entropies = self._information(y_pred, shared)
+        weight = scheduled_value(self.beta, context.step, self.dtype)
+        if information_scale is not None:
+            weight = weight * tf.cast(information_scale, self.dtype)
+        total = sum(tf.cast(i, self.dtype) for i in information.values())
+        return JointLossTerms(values - weight * total, losses, information, entropies)
+
+    def distributions(self, y_pred: Any) -> dict[str, Any]:
+        """Returns the predicted TFP distribution of each task, by name."""
+        y_pred = self.by_task("y_pred", y_pred)
+        return {
+            name: output_distribution(self.output_kinds[name], y)
+            for name, y in y_pred.items()
+        }
+
+    def reduce(self, values: tf.Tensor) -> tf.Tensor:
+        """Reduces per-example values as Keras does, with its scaling for replicas."""
+        return reduce_weighted(values, reduction=self.reduction, dtype=self.dtype)
+
+    def _information(self, y_pred, sample_weight):
+        distributions = self.distributions(y_pred)
+        if self.options is None:
+            information = {
+                (a, b): tf.convert_to_tensor(
+                    self.estimator(distributions[a], distributions[b])
+                )
+                for a, b in self.pairs
+            }
+            return information, {}
+        if sample_weight is not None:
+            rows = next(iter(distributions.values())).batch_shape_tensor()[0]
+            sample_weight = tf.reshape(tf.cast(sample_weight, self.dtype), [-1])
+            # A function in `output_kinds` may return several rows per example.
+            sample_weight = tf.repeat(sample_weight, rows // tf.size(sample_weight))
+        predictions = Predictions(distributions, sample_weight, self.options)
+        information, entropies = predictions.terms(self.pairs, self.tasks)
+        return (
+            dict(zip(self.pairs, information, strict=True)),
+            dict(zip(self.tasks, entropies, strict=True)),
+        )
+
+    def by_task(self, argument: str, value: Any) -> dict[str, Any]:
+        """Converts a dictionary or tuple to a dictionary by task, or raises."""
+        if isinstance(value, dict) and set(value) == set(self.tasks):
+            return {name: value[name] for name in self.tasks}
+        if isinstance(value, (list, tuple)) and len(value) == len(self.tasks):
+            return dict(zip(self.tasks, value, strict=True))
+        received = (
+            f"keys {tuple(value)}" if isinstance(value, dict) else type(value).__name__
+        )
+        raise ValueError(
+            f"Invalid value for argument `{argument}`. Expected a dictionary or tuple "
+            f"with one entry per task of {self.tasks}. Use `kml.JointModel`: a plain "
+            "Keras model calls the loss with one output at a time. Received: "
+            f"{argument} with {received}"
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "losses": {name: serialize(loss) for name, loss in self.losses.items()},
+            "output_kinds": {
+                name: serialize(kind) for name, kind in self.output_kinds.items()
+            },
+            "pairs": [list(pair) for pair in self.pairs],
+            "beta": serialize(self.beta),
+            "estimator": serialize(self.estimator),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> MutualInformationLoss:
+        config = dict(config)
+        # The name of `output_kinds` in files of early versions.
+        if "heads" in config:
+            config["output_kinds"] = config.pop("heads")
+        deserialize = keras.saving.deserialize_keras_object
+        for key in ("losses", "output_kinds"):
+            config[key] = {k: deserialize(v) for k, v in config[key].items()}
+        for key in ("beta", "estimator"):
+            config[key] = deserialize(config[key])
+        config["pairs"] = [tuple(pair) for pair in config["pairs"]]
+        with warnings.catch_warnings():
+            # The warning was issued when the loss was created.
+            warnings.filterwarnings("ignore", "With `beta` greater than 1")
+            return cls(config.pop("losses"), **config)
+
+
+def _losses(loss_a, loss_b):
+    if isinstance(loss_a, dict):
+        if loss_b is not None or len(loss_a) < 2:
+            raise ValueError(
+                "Invalid value for argument `loss_a`. Expected a dictionary of at "
+                "least two losses without `loss_b`, or two losses. Received: "
+                f"loss_a={loss_a!r}, loss_b={loss_b!r}"
+            )
+        return {name: standardize_loss(name, loss) for name, loss in loss_a.items()}
+    return {
+        "a": standardize_loss("loss_a", loss_a),
+        "b": standardize_loss("loss_b", loss_b),
+    }
+
+
+def _output_kinds(losses, output_kinds):
+    output_kinds = dict(output_kinds or {})
+    for name, kind in output_kinds.items():
+        if name not in losses or not (kind in OUTPUT_KINDS or callable(kind)):
+            raise ValueError(
+                "Invalid value for argument `output_kinds`. Expected a dictionary from "
+                f"task names, of {tuple(losses)}, to one of {OUTPUT_KINDS} or a "
+                f"function. Received: output_kinds={output_kinds!r}"
+            )
+    return {
+        name: output_kinds[name] if name in output_kinds else output_kind_of(name, loss)
+        for name, loss in losses.items()
+    }
+
+
+def _pairs(losses, pairs):
+    names = list(losses)
+    if pairs is None:
+        return tuple((a, b) for i, a in enumerate(names) for b in names[i + 1 :])
+    pairs = tuple(tuple(pair) for pair in pairs)
+    for pair in pairs:
+        if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(names):
+            raise ValueError(
+                "Invalid value for argument `pairs`. Expected pairs of different task "
+                f"names, of {tuple(names)}. Received: pairs={pairs!r}"
+            )
+    return pairs
+
+
+def _options(estimator):
+    """Returns the options of an estimator, or `None` for a function."""
+    if callable(estimator):
+        return None
+    if isinstance(estimator, str):
+        estimator = {"method": estimator}
+    if not isinstance(estimator, dict) or not set(estimator) <= set(Options._fields):
+        raise ValueError(
+            "Invalid value for argument `estimator`. Expected one of "
+            f"{METHODS}, a dictionary with keys of {Options._fields}, or a function. "
+            f"Received: estimator={estimator!r}"
+        )
+    return Options(**estimator).checked()

@@ -1,0 +1,95 @@
+"""Robust loss kernel with a custom gradient, for a learned shape and scale."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from keras_metaloss import _compat
+from keras_metaloss._utils.xla import flatten_trailing_axes, sum_last_axis
+from keras_metaloss.losses.robust.functions import SERIES_REACH, expm1_quotient
+
+__all__ = ["learned_energy"]
+
+
+def learned_energy(
+    residual: tf.Tensor, alpha: tf.Tensor, scale: tf.Tensor, learns: bool = True
+) -> tf.Tensor:
+    """Computes the mean of `robust_energy(residual / scale, alpha)` over the last axis.
+
+    With `d = 2 - alpha`, `r = (residual / scale)^2 / d` and `t = alpha / 2 log(1 + r)`,
+    the energy is `d / alpha (e^t - 1)`. With `h = e^t / (1 + r)`, its derivatives are
+    `residual h / scale^2` by the residual, `-d r h / scale` by the scale, and
+    `d / alpha^2 (t e^t - (e^t - 1)) - (e^t - 1) / alpha + r h / 2` by alpha.
+
+    Args:
+        residual: `[..., D]`.
+        alpha: in the open interval (0, 2), a scalar or `[D]`.
+        scale: greater than 0, a scalar or `[D]`.
+        learns: whether alpha and scale get a gradient. If `False`, the gradient by the
+            residual is still differentiable by them. Defaults to `True`.
+
+    Returns:
+        Tensor `[...]`.
+    """
+
+    @tf.custom_gradient
+    def energy(residual, alpha, scale):
+        return _energy(residual, alpha, scale, learns)
+
+    return energy(residual, alpha, scale)
+
+
+def _energy(residual, alpha, scale, learns):
+    shape = tf.shape(residual)
+    columns = shape[-1]
+    by_column = any(p.shape.num_elements() != 1 for p in (alpha, scale))
+    distance = 2.0 - alpha
+    precision = 1.0 / tf.square(scale)
+    x = residual if by_column else flatten_trailing_axes(residual)
+    ratio = tf.square(x) * (precision / distance)
+    t = tf.math.log1p(ratio) * (0.5 * alpha)
+    growth, excess = _exp_and_expm1(t)
+
+    def gradient(upstream):
+        weights = upstream[..., tf.newaxis] / tf.cast(columns, upstream.dtype)
+
+        def total(values):
+            if by_column:
+                axes = list(range(residual.shape.rank - 1))
+                return tf.reduce_sum(values * weights, axis=axes)
+            sums = sum_last_axis(tf.reshape(values, shape))
+            return tf.reduce_sum(sums * weights[..., 0])
+
+        slope = growth / (1.0 + ratio)
+        by_residual = tf.reshape(x * slope, shape) * (weights * precision)
+        if not learns:
+            return by_residual, None, None
+        moved = total(slope * ratio)
+        bend = total(growth * t) - 2.0 / distance * total(excess)
+        by_alpha = _to_shape_of(distance / tf.square(alpha) * bend + moved / 2, alpha)
+        return by_residual, by_alpha, _to_shape_of(-distance * moved / scale, scale)
+
+    factor = distance / alpha
+    if by_column:
+        energy = sum_last_axis(excess * factor)
+    else:
+        sums = sum_last_axis(tf.reshape(excess, shape), costly=True)
+        energy = sums * tf.reshape(factor, [])
+    return energy / tf.cast(columns, energy.dtype), gradient
+
+
+def _exp_and_expm1(t):
+    """Returns `exp(t)` and `expm1(t)` for non-negative t."""
+    if not _compat.is_compiled_by_xla():
+        excess = tf.math.expm1(t)
+        return excess + 1.0, excess
+    # The built-in `expm1` of XLA is slower.
+    growth, series = tf.exp(t), t * expm1_quotient(t)
+    return growth, tf.where(t < SERIES_REACH, series, growth - 1.0)
+
+
+def _to_shape_of(gradient, parameter):
+    """Sums the gradient over the axes along which the parameter is broadcast."""
+    if parameter.shape.num_elements() == 1:
+        return tf.reshape(tf.reduce_sum(gradient), parameter.shape)
+    return gradient

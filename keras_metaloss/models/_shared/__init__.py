@@ -1,0 +1,1 @@
+"""Helpers of all models for training and evaluation."""

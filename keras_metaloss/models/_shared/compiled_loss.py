@@ -1,0 +1,59 @@
+"""The compiled loss of a model, with a context for the losses that take one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_metaloss import _compat
+from keras_metaloss.losses._core.loss_context import LossContext
+from keras_metaloss.losses._core.meta_loss import call_loss
+
+__all__ = ["ContextualCompileLoss", "WeightsAndContext"]
+
+
+class WeightsAndContext:
+    """Sample weights and a loss context, in the place of sample weights.
+
+    Keras passes its compiled loss `(y, y_pred, sample_weight)` and nothing else.
+
+    Args:
+        sample_weight: weights, a structure of them, or `None`.
+        context: context for the losses.
+    """
+
+    def __init__(self, sample_weight: Any, context: LossContext) -> None:
+        self.sample_weight = sample_weight
+        self.context = context
+
+
+class ContextualCompileLoss(_compat.CompileLoss):
+    """Keras's compiled loss, which accepts `WeightsAndContext` as sample weights."""
+
+    def build(self, y_true: Any, y_pred: Any) -> None:
+        super().build(y_true, y_pred)
+        _compat.map_compiled_losses(self, _WithContext)
+
+
+class _WithContext:
+    """One loss of a compiled loss.
+
+    Args:
+        loss: the loss of one output.
+        path: keys of that output.
+    """
+
+    def __init__(self, loss: keras.losses.Loss, path: Sequence[Any]) -> None:
+        self._loss = loss
+        self._path = path
+
+    def __call__(self, y_true: Any, y_pred: Any, weights: Any) -> Any:
+        if not isinstance(weights, WeightsAndContext):
+            return self._loss(y_true, y_pred, weights)
+        sample_weight = weights.sample_weight
+        if keras.tree.is_nested(sample_weight):
+            for key in self._path:
+                sample_weight = sample_weight[key]
+        return call_loss(self._loss, y_true, y_pred, sample_weight, weights.context)

@@ -1,0 +1,142 @@
+"""Training and evaluation shared by all models of this package."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss import _compat
+from keras_metaloss.losses._core.loss_context import LossContext
+from keras_metaloss.losses._core.meta_loss import set_loss_steps
+from keras_metaloss.models._shared.compiled_loss import (
+    ContextualCompileLoss,
+    WeightsAndContext,
+)
+from keras_metaloss.models._shared.single_trace import SingleTraceMixin
+
+__all__ = ["TrainingMixin"]
+
+
+class TrainingMixin(SingleTraceMixin):
+    """Mix-in for Keras models: losses with a context, callbacks, untracked state.
+
+    Every model trains on the value of `compute_loss`, as Keras models do. Subclasses
+    override it to change the loss, and `training_callbacks` to add callbacks to `fit`.
+    """
+
+    @property
+    def _untracked(self) -> types.SimpleNamespace:
+        """State that Keras must neither track nor save."""
+        # Keras tracks what `setattr` sets.
+        return vars(self).setdefault(
+            "_untracked_state", types.SimpleNamespace(evaluating=False)
+        )
+
+    def training_callbacks(self) -> list[keras.callbacks.Callback]:
+        """Returns callbacks that `fit` needs, before those of the user."""
+        return []
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """`keras.Model.compile`."""
+        super().compile(
+            optimizer=optimizer, loss=loss, loss_weights=loss_weights, **kwargs
+        )
+        _compat.replace_compiled_loss(self, ContextualCompileLoss)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles the model as it was when it was saved."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """`keras.Model.fit`."""
+        if isinstance(x, tf.data.Dataset):
+            # Keras warns of `shuffle=True`, its default, for datasets.
+            kwargs.setdefault("shuffle", False)
+        callbacks = _with_callbacks(callbacks, self.training_callbacks())
+        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        **kwargs: Any,
+    ) -> Any:
+        """`keras.Model.evaluate`."""
+        self._untracked.evaluating = True
+        try:
+            return super().evaluate(x, y, batch_size, verbose, **kwargs)
+        finally:
+            self._untracked.evaluating = False
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Takes one training step, then counts it for losses with a schedule."""
+        logs = super().train_step(data)
+        set_loss_steps(self.loss, self.optimizer.iterations)
+        return logs
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+        *,
+        context: LossContext | None = None,
+    ) -> tf.Tensor:
+        """Computes the compiled loss and the losses added by layers, a scalar.
+
+        Args:
+            x: inputs.
+            y: targets.
+            y_pred: predictions.
+            sample_weight: weights of the examples. Defaults to `None`.
+            training: whether the model is being trained. Defaults to `True`.
+            context: what the model supplies to losses that need more than targets and
+                predictions; see `kml.losses.LossContext`. The step is added here.
+                Defaults to `None`.
+        """
+        weights = WeightsAndContext(sample_weight, self.with_step(context))
+        return super().compute_loss(x, y, y_pred, weights, training)
+
+    def with_step(self, context: LossContext | None) -> LossContext:
+        """Returns the context with the number of updates made by the optimizer."""
+        context = context or LossContext()
+        if context.step is not None or self.optimizer is None:
+            return context
+        return context._replace(step=tf.convert_to_tensor(self.optimizer.iterations))
+
+
+def _with_callbacks(callbacks: Any, added: Iterable[keras.callbacks.Callback]) -> Any:
+    """Returns the callbacks of `fit` with `added` before them.
+
+    First, so that a checkpoint contains the state after the epoch that it ends.
+    """
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        for callback in added:
+            callbacks.append(callback)
+        return callbacks
+    return [*added, *keras.tree.flatten(callbacks or [])]

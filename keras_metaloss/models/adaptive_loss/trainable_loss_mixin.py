@@ -1,0 +1,208 @@
+"""Mix-in for models that train the parameters of their loss."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_metaloss import _compat
+from keras_metaloss.losses._core.loss_context import (
+    ExampleGradients,
+    GradientStatistics,
+    LossContext,
+)
+from keras_metaloss.losses._core.meta_loss import required_context
+from keras_metaloss.losses._core.trainable_loss import loss_parameters
+from keras_metaloss.models._shared.training_mixin import TrainingMixin
+from keras_metaloss.models.adaptive_loss._example_gradients import (
+    last_layer_statistics,
+    parameter_statistics,
+)
+
+__all__ = ["TrainableLossMixin"]
+
+
+class TrainableLossMixin(TrainingMixin):
+    """Mix-in for Keras models that trains the parameters of the compiled loss.
+
+    List it before the Keras class:
+    `class MyModel(kml.models.TrainableLossMixin, keras.Model)`, or `keras.Sequential`.
+    The parameters of the loss, or of several losses in a list or dictionary, become
+    trainable weights of the model. The optimizer updates them, and saved models include
+    them with the optimizer state. `weights` and `count_params` exclude them.
+    `get_weights` returns them last, so callbacks that restore weights restore them as
+    well. The mix-in also computes the per-example gradients with respect to weights
+    that `kml.losses.AdaLoss` can use.
+
+    `keras.models.clone_model` turns a `keras.Sequential` with this mix-in into a plain
+    `keras.Sequential`, which raises an error when trained. Use
+    `MyModel.from_config(model.get_config())` to keep the class.
+
+    An optimizer with weight decay also decays the parameters of the loss. To prevent
+    this, call `optimizer.exclude_from_weight_decay(var_list=loss.trainable_variables)`.
+
+    Raises:
+        ValueError: in training, if the loss was created outside of the scope of a
+            multi-replica strategy, or if `kml.losses.AdaLoss` cannot compute the
+            requested gradients for the model.
+
+    Example:
+
+    >>> import keras, keras_metaloss as kml
+    >>> class Mine(kml.models.TrainableLossMixin, keras.Sequential):
+    ...     pass
+    >>> model = Mine([keras.Input((2,)), keras.layers.Dense(3)])
+    >>> model.compile(loss=kml.losses.SparseCategoricalFocalLoss(
+    ...     "learned", from_logits=True))
+    >>> len(model.weights), len(model.trainable_weights)
+    (2, 3)
+    """
+
+    @property
+    def trainable_weights(self) -> list[keras.Variable]:
+        """Trainable weights of the model, followed by the parameters of the loss."""
+        return _joined(super().trainable_weights, self._loss_parameters())
+
+    @property
+    def trainable_variables(self) -> list[keras.Variable]:
+        """Same as `trainable_weights`; Keras builds the optimizer with these."""
+        return _joined(super().trainable_variables, self._loss_parameters())
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+        *,
+        context: LossContext | None = None,
+    ) -> tf.Tensor:
+        """Computes the compiled loss, whose parameters are trained.
+
+        Args:
+            x: inputs. Defaults to `None`.
+            y: targets. Defaults to `None`.
+            y_pred: predictions. Defaults to `None`.
+            sample_weight: optional sample weights. Defaults to `None`.
+            training: whether the loss is computed for training. Defaults to `True`.
+            context: what the losses need beyond targets and predictions; see
+                `kml.losses.LossContext`. Gradients of examples are added here. Defaults
+                to `None`.
+
+        Returns:
+            Scalar loss.
+        """
+        _check_scope(self.distribute_strategy, self._loss_parameters())
+        context = (context or LossContext())._replace(trains_parameters=True)
+        kept: Any = contextlib.nullcontext()
+        if "example_gradients" in required_context(self.loss):
+            context = context._replace(
+                example_gradients=self._example_gradients(x, y, y_pred)
+            )
+            # Computing them runs the network a second time.
+            kept = _compat.added_losses_kept(self)
+        with kept:
+            return super().compute_loss(
+                x, y, y_pred, sample_weight, training, context=context
+            )
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Returns the values of `weights`, followed by the parameters of the loss."""
+        own = [np.asarray(v) for v in self._loss_parameters(trainable=True)]
+        return super().get_weights() + own
+
+    def set_weights(self, weights: list[np.ndarray]) -> None:
+        """Sets weights from `get_weights`, with or without those of the loss.
+
+        Args:
+            weights: list of arrays.
+
+        Raises:
+            ValueError: if the number of arrays does not match.
+        """
+        weights = list(weights)
+        parameters = self._loss_parameters(trainable=True)
+        count = len(self.weights)
+        super().set_weights(weights[:count])
+        if len(weights) == count:
+            return
+        if len(weights) != count + len(parameters):
+            raise ValueError(
+                f"Invalid value for argument `weights`. Expected {count} arrays, or "
+                f"{count + len(parameters)} with the parameters of the loss. "
+                f"Received: {len(weights)} arrays"
+            )
+        for variable, value in zip(parameters, weights[count:], strict=True):
+            variable.assign(value)
+
+    # Not a property: Keras would follow a property that returns the model forever.
+    def _network(self):
+        """Returns the model that computes the predictions."""
+        return self
+
+    def _example_gradients(self, x: Any, y: Any, y_pred: Any) -> ExampleGradients:
+        """Returns the function that a loss calls for gradients of the examples."""
+        network, variables = self._network(), super().trainable_variables
+        outputs = len(keras.tree.flatten(y_pred))
+
+        def example_gradients(
+            values: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+            *,
+            weights: str,
+            chunk_size: int,
+            with_cosines: bool,
+        ) -> GradientStatistics:
+            if outputs != 1:
+                raise ValueError(
+                    "Invalid value for argument `gradient`. Gradients with respect to "
+                    "weights require a model with one output; use "
+                    f"`gradient='output'`. Received: gradient={weights!r} and a model "
+                    f"with {outputs} outputs"
+                )
+
+            def loss(y_true: Any, y_pred: Any) -> tf.Tensor:
+                return values(*(keras.tree.flatten(v)[0] for v in (y_true, y_pred)))
+
+            if weights == "last_layer":
+                return last_layer_statistics(
+                    network, loss, x, y, with_cosines=with_cosines
+                )
+            return parameter_statistics(
+                network,
+                variables,
+                loss,
+                x,
+                y,
+                chunk_size=chunk_size,
+                with_cosines=with_cosines,
+            )
+
+        return example_gradients
+
+    def _loss_parameters(self, trainable=None):
+        if not (self.trainable if trainable is None else trainable):
+            return []
+        # Keras reads the weights before its constructor has set `loss`.
+        return loss_parameters(getattr(self, "loss", None))
+
+
+def _check_scope(strategy, variables):
+    """Validates the scope of variables; optimizers would silently not train them."""
+    for variable in variables if strategy.num_replicas_in_sync > 1 else ():
+        if not strategy.extended.variable_created_in_scope(variable.value):
+            raise ValueError(
+                "Invalid value for argument `loss`. Expected a loss with trainable "
+                "parameters to be created like the model, within `strategy.scope()`. "
+                f"Received: parameter {variable.name!r}, created outside of the scope"
+            )
+
+
+def _joined(first, second):
+    known = {id(v) for v in first}
+    return first + [v for v in second if id(v) not in known]

@@ -1,0 +1,427 @@
+"""Joint training of several networks that maximizes their mutual information."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss import _compat
+from keras_metaloss._utils.shapes import match_rank
+from keras_metaloss.losses._core.loss_context import LossContext
+from keras_metaloss.losses._core.trainable_loss import check_no_parameters
+from keras_metaloss.losses.joint._missing_labels import missing_labels
+from keras_metaloss.losses.joint.mutual_information_loss import MutualInformationLoss
+from keras_metaloss.models._shared.training_mixin import TrainingMixin
+from keras_metaloss.models.joint._batches import check_joint_batch, first_rows
+from keras_metaloss.models.joint._metrics import JointMetrics
+from keras_metaloss.models.joint._network_optimizers import NetworkOptimizers
+
+__all__ = ["JointModel"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class JointModel(TrainingMixin, keras.Model):
+    """Trains two or more networks jointly with `L_A + L_B - beta * I(A;B)`.
+
+    `I(A;B)` is the mutual information of the distributions that two networks predict
+    over a batch. Maximizing it makes their predictions informative about each other.
+    For the first `warmup_epochs`, each network is trained with its own loss only, and
+    after that with the joint objective.
+
+    `compile`, `fit`, `evaluate`, `predict`, callbacks, saving and export work as for
+    any Keras model. NaN targets and negative integer labels are missing: their examples
+    still contribute to the losses of the other tasks and to `I(A;B)`.
+
+    Logs: `loss`, `loss_<task>`, `mutual_information` (the sum over pairs, and
+    `mutual_information_<a>_<b>` if there is more than one pair) and `entropy_<task>`,
+    information in nats, and the compiled metrics.
+
+    Args:
+        model_a: a built Keras model with one output, or a dictionary of at least two
+            such models, by name.
+        model_b: a built Keras model with one output. Must be `None` if `model_a` is a
+            dictionary. Defaults to `None`.
+        warmup_epochs: number of epochs, over all calls of `fit`, that are trained
+            without the mutual information. `train_on_batch` does not count epochs.
+            Defaults to `0`.
+        name: name of the model. Defaults to `None`, a name assigned by Keras.
+
+    Call arguments:
+        inputs: inputs of all networks, or a dictionary of the inputs of each network,
+            by name: `{"a": ..., "b": ...}`.
+        training: whether to run in training mode. Defaults to `None`, the default of
+            the networks.
+
+    Output shape:
+        A dictionary of the outputs of the networks, by name. Targets have the same
+        structure, or are a tuple in the order of the networks.
+
+    Raises:
+        ValueError: if a network is not built or has several outputs, or if an argument
+            is invalid.
+
+    Example:
+
+    >>> import keras, numpy as np, keras_metaloss as kml
+    >>> def network(units):
+    ...     return keras.Sequential([keras.Input((3,)), keras.layers.Dense(units)])
+    >>> model = kml.JointModel(network(2), network(1))
+    >>> model.compile(
+    ...     optimizer="adam",
+    ...     loss=kml.losses.MutualInformationLoss(
+    ...         keras.losses.SparseCategoricalCrossentropy(from_logits=True), "mse"),
+    ...     metrics={"a": ["accuracy"]})
+    >>> x = np.random.default_rng(0).normal(size=(32, 3))
+    >>> y = {"a": (x[:, 0] > 0).astype(int), "b": x[:, 0] + x[:, 1]}
+    >>> history = model.fit(x, y, epochs=2, verbose=0)
+    >>> sorted(history.history)
+    ['a_accuracy', 'entropy_a', 'entropy_b', 'loss', 'loss_a', 'loss_b',
+     'mutual_information']
+    >>> model.predict(x, verbose=0)["b"].shape
+    (32, 1)
+
+    Reference:
+        Five steps of the first article: two networks, the loss of each, their predicted
+        distributions, the mutual information of these, and the joint objective.
+    """
+
+    def __init__(
+        self,
+        model_a: keras.Model | dict[str, keras.Model],
+        model_b: keras.Model | None = None,
+        *,
+        warmup_epochs: int = 0,
+        name: str | None = None,
+    ) -> None:
+        # No autocast: the networks cast their inputs, and integer IDs must not be
+        # rounded to float16.
+        super().__init__(name=name, autocast=False)
+        self.networks = _networks(model_a, model_b)
+        self.warmup_epochs = _check_epochs(warmup_epochs)
+        self.epochs_done = self.add_weight(
+            shape=(),
+            initializer="zeros",
+            dtype="int32",
+            trainable=False,
+            name="epochs_done",
+        )
+        self._untracked.metrics = None
+        self._untracked.inputs = None
+        # Built here, not in the first call: otherwise a model that was only trained
+        # would be saved without the state of the optimizer.
+        self.built = True
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks."""
+        return tuple(self.networks)
+
+    def call(self, inputs: Any, training: bool | None = None) -> dict[str, tf.Tensor]:
+        """Computes the outputs of all networks, by name."""
+        each = isinstance(inputs, dict) and set(inputs) == set(self.tasks)
+        return {
+            name: network(inputs[name] if each else inputs, training=training)
+            for name, network in self.networks.items()
+        }
+
+    # Training and evaluation
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configures the model for training.
+
+        Args:
+            optimizer: an optimizer of all networks, or a dictionary of the optimizers
+                of the networks, by name. Defaults to `"rmsprop"`.
+            loss: a `kml.losses.MutualInformationLoss`, or a dictionary or tuple of the
+                losses of the tasks, for a `MutualInformationLoss` with default
+                arguments. Required.
+            loss_weights: must be `None`. Defaults to `None`.
+            **kwargs: other arguments of `keras.Model.compile`.
+
+        Raises:
+            ValueError: if losses or optimizers do not match the networks.
+        """
+        if isinstance(loss, (list, tuple)) and len(loss) == len(self.tasks):
+            loss = dict(zip(self.tasks, loss, strict=True))
+        if isinstance(loss, dict) and set(loss) == set(self.tasks):
+            loss = MutualInformationLoss({name: loss[name] for name in self.tasks})
+        if not isinstance(loss, MutualInformationLoss) or (
+            set(loss.tasks) != set(self.tasks)
+        ):
+            raise ValueError(
+                "Invalid value for argument `loss`. Expected a "
+                "`kml.losses.MutualInformationLoss` of the tasks "
+                f"{self.tasks}, or one loss per task. Received: loss={loss!r}"
+                + (f" of {loss.tasks}" if hasattr(loss, "tasks") else "")
+            )
+        if loss_weights is not None:
+            raise ValueError(
+                "Invalid value for argument `loss_weights`. Expected None: use `beta` "
+                "of the loss to weight the mutual information. Received: "
+                f"loss_weights={loss_weights!r}"
+            )
+        check_no_parameters(loss, self)
+        if isinstance(optimizer, dict) and set(optimizer) == set(self.tasks):
+            optimizer = NetworkOptimizers(optimizer)
+        if isinstance(optimizer, NetworkOptimizers):
+            optimizer.build_for(self.networks)
+        self._untracked.metrics = JointMetrics(loss)
+        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+
+    def training_callbacks(self) -> list[keras.callbacks.Callback]:
+        """Returns the callback that counts epochs."""
+        return [_CountEpochs()]
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Validates the first examples, then trains as `keras.Model.fit`.
+
+        Args:
+            x: inputs, or a dataset of batches of inputs, targets and optionally sample
+                weights. Defaults to `None`.
+            y: targets of the tasks, by name or in order. Must be `None` if `x` is a
+                dataset. Defaults to `None`.
+            batch_size: number of examples per batch. Defaults to `None`, the default of
+                Keras.
+            epochs: number of epochs. Defaults to `1`.
+            verbose: verbosity mode of `keras.Model.fit`. Defaults to `"auto"`.
+            callbacks: list of Keras callbacks. Defaults to `None`.
+            **kwargs: other arguments of `keras.Model.fit`.
+
+        Returns:
+            `keras.callbacks.History`.
+
+        Raises:
+            ValueError: if the first inputs, targets or predictions are invalid.
+        """
+        rows = first_rows(x, y) if self.compiled else None
+        if rows is not None:
+            check_joint_batch(self, self.loss, *rows)
+        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Updates all networks with one batch and returns the logs."""
+        self._record_inputs(data)
+        return super().train_step(data)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Evaluates one batch and returns the logs."""
+        self._record_inputs(data)
+        return super().test_step(data)
+
+    def predict_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Computes the outputs of all networks, by name."""
+        self._record_inputs(data)
+        return super().predict_step(data)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+        *,
+        context: LossContext | None = None,
+    ) -> tf.Tensor:
+        """Computes the joint objective and updates the metrics of its terms.
+
+        Args:
+            x: not used. Defaults to `None`.
+            y: targets of the tasks, by name or in order.
+            y_pred: outputs of the networks, by name or in order.
+            sample_weight: weights `[N]`, or one entry per task. Defaults to `None`.
+            training: not used. Defaults to `True`.
+            context: what the losses of the tasks need beyond targets and predictions;
+                see `kml.losses.LossContext`. Defaults to `None`.
+
+        Returns:
+            A scalar.
+        """
+        scale = None
+        if self.warmup_epochs:
+            scale = tf.convert_to_tensor(self.epochs_done) >= self.warmup_epochs
+        terms = self.loss.compute_terms(
+            y, y_pred, sample_weight, scale, self.with_step(context)
+        )
+        self._untracked.metrics.update(terms)
+        loss = self.loss.reduce(terms.values)
+        if not self.losses:
+            return loss
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        extra = tf.add_n([tf.cast(value, loss.dtype) for value in self.losses])
+        return loss + extra / replicas
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, tf.Tensor]:
+        """Computes the compiled metrics over the labels that are present."""
+        y = self.loss.by_task("y", y)
+        y_pred, present = dict(y_pred), {}
+        for name, loss in self.loss.losses.items():
+            y[name], missing = missing_labels(loss, tf.convert_to_tensor(y[name]))
+            y_pred[name] = tf.identity(y_pred[name])
+            # As in the loss, a vector with a missing entry is missing.
+            first = max(1, y_pred[name].shape.rank - 1)
+            axes = list(range(first, missing.shape.rank))
+            present[name] = ~tf.reduce_any(missing, axis=axes)
+            _compat.set_keras_mask(y_pred[name], present[name])
+        if sample_weight is not None and not keras.tree.is_nested(sample_weight):
+            sample_weight = dict.fromkeys(self.tasks, sample_weight)
+        if sample_weight is not None:
+            sample_weight = {
+                name: weight if weight is None else _spread(weight, present[name])
+                for name, weight in self.loss.by_task(
+                    "sample_weight", sample_weight
+                ).items()
+            }
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Loss, compiled metrics and terms of the loss."""
+        own = [] if self._untracked.metrics is None else self._untracked.metrics.metrics
+        return super().metrics + own
+
+    def _record_inputs(self, data: Any) -> None:
+        """Records shapes and dtypes of the inputs, for `export`."""
+        inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        self._untracked.inputs = keras.tree.map_structure(
+            lambda x: keras.KerasTensor((None, *x.shape[1:]), x.dtype), inputs
+        )
+
+    # Saving
+
+    def export(
+        self,
+        filepath: str,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Exports the predictions of all networks, by name.
+
+        Args:
+            filepath: path of the artifact.
+            format: format of `keras.Model.export`. Defaults to `"tf_saved_model"`.
+            verbose: whether to print a message. Defaults to `None`, the default of
+                Keras.
+            input_signature: specification of the inputs. Defaults to `None`, the
+                structure, shapes and dtypes of the latest inputs.
+            **kwargs: other arguments of `keras.Model.export`.
+
+        Raises:
+            ValueError: if the model has not been used by `fit`, `evaluate` or
+                `predict`, and `input_signature` is `None`.
+        """
+        if input_signature is None:
+            if self._untracked.inputs is None:
+                raise ValueError(
+                    "Invalid value for argument `input_signature`. Expected the "
+                    "specification of the inputs, because the model has not seen any "
+                    "in `fit`, `evaluate` or `predict`. Received: input_signature=None"
+                )
+            input_signature = [
+                keras.tree.map_structure(
+                    lambda x: keras.InputSpec(shape=x.shape, dtype=x.dtype),
+                    self._untracked.inputs,
+                )
+            ]
+        super().export(
+            filepath,
+            format=format,
+            verbose=verbose,
+            input_signature=input_signature,
+            **kwargs,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "networks": {k: serialize(v) for k, v in self.networks.items()},
+            "warmup_epochs": self.warmup_epochs,
+            "inputs": serialize(self._untracked.inputs),
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> JointModel:
+        config = dict(config)
+
+        def deserialize(value):
+            return keras.saving.deserialize_keras_object(
+                value, custom_objects=custom_objects
+            )
+
+        networks = {k: deserialize(v) for k, v in config.pop("networks").items()}
+        inputs = deserialize(config.pop("inputs"))
+        model = cls(networks, **config)
+        model._untracked.inputs = inputs
+        return model
+
+
+class _CountEpochs(keras.callbacks.Callback):
+    """Counts epochs in a weight of the model, which is saved."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.model.epochs_done.assign_add(1)
+
+
+def _networks(model_a, model_b):
+    if isinstance(model_a, dict):
+        networks = dict(model_a)
+        if model_b is not None or len(networks) < 2:
+            raise ValueError(
+                "Invalid value for argument `model_a`. Expected a dictionary of at "
+                "least two models without `model_b`, or two models. Received: "
+                f"model_a={model_a!r}, model_b={model_b!r}"
+            )
+    else:
+        networks = {"a": model_a, "b": model_b}
+    for name, network in networks.items():
+        if not isinstance(network, keras.Model) or not network.built:
+            raise ValueError(
+                f"Expected the network of task {name!r} to be a built Keras model. "
+                "Start it with `keras.Input`, or call it on a batch of inputs first. "
+                f"Received: {network!r}"
+            )
+        if len(getattr(network, "outputs", None) or [None]) != 1:
+            raise ValueError(
+                f"Expected the network of task {name!r} to have one output. Received: "
+                f"{len(network.outputs)} outputs"
+            )
+    return networks
+
+
+def _check_epochs(value):
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(
+            "Invalid value for argument `warmup_epochs`. Expected a non-negative "
+            f"integer. Received: warmup_epochs={value!r}"
+        )
+    return value
+
+
+def _spread(weight, present):
+    """Broadcasts weights of examples to all labels of the examples."""
+    weight = match_rank(tf.convert_to_tensor(weight), present)
+    return weight * tf.ones_like(present, weight.dtype)

@@ -1,0 +1,373 @@
+"""A Keras model that is trained on episodes and adapts to new tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss import _compat
+from keras_metaloss.adaptation import Adaptation, TaskResult
+from keras_metaloss.adaptation._core.inner_loss import InnerLoss
+from keras_metaloss.losses._core.loss_context import LossContext
+from keras_metaloss.losses._core.meta_loss import required_context, set_loss_steps
+from keras_metaloss.models._shared.apply_gradients import apply_gradients
+from keras_metaloss.models._shared.training_mixin import TrainingMixin
+from keras_metaloss.models.meta._checks import check_losses, check_parts, check_task
+from keras_metaloss.models.meta._episode_inputs import EpisodeInputsMixin
+from keras_metaloss.models.meta._episodes import as_task, batch_tensors, task_count
+from keras_metaloss.models.meta._export import EpisodeExportMixin
+from keras_metaloss.models.meta._jit import JitChecksMixin
+from keras_metaloss.models.meta._metric_intervals import MetricIntervals
+from keras_metaloss.models.meta._outer_loss import (
+    query_shares,
+    query_weights,
+    share_weights,
+)
+from keras_metaloss.models.meta._outer_step import OuterStep, outer_step_for
+from keras_metaloss.models.meta._retracing import RetracingCallback
+from keras_metaloss.models.meta._state import write_state
+from keras_metaloss.models.meta._task_execution import choose_task_execution
+
+__all__ = ["MetaModel"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class MetaModel(
+    EpisodeInputsMixin, EpisodeExportMixin, JitChecksMixin, TrainingMixin, keras.Model
+):
+    """Model that meta-trains a learner.
+
+    The inner loop adapts the learner to the support set of each task. The outer loop
+    computes the compiled loss on the queries of the adapted learners and updates the
+    meta-parameters: the initial weights of the learner and the trainable parameters of
+    the adaptation.
+
+    `compile`, `fit`, `evaluate`, `predict`, callbacks and saving work as for any Keras
+    model. A batch is a tuple `(x, y)` of an episode and the targets of its queries,
+    `[T, Q, ...]`, for T tasks.
+
+    `evaluate` reports `<metric>_ci95` next to each compiled metric. It is half the
+    width of the 95 % confidence interval of the mean of the metric over tasks.
+
+    Args:
+        learner: A built Keras model for one task: Functional, Sequential or subclassed.
+        adaptation: The adaptation method, for example `kml.adaptation.MAML(...)`.
+        task_execution: How the tasks of a batch are run. `"map"` loops over tasks,
+            `"vectorized"` runs all tasks in each operation, and `"unrolled"` copies the
+            operations for each task. `"auto"` chooses `"vectorized"` if the adaptation
+            and all layers of the learner support it efficiently, otherwise `"map"`. The
+            results do not depend on this argument. Defaults to `"auto"`.
+        name: Optional name of the model. Defaults to `None`.
+
+    Call arguments:
+        episode: A dictionary with the entries `support_x` and `support_y`
+            (`[T, S, ...]`), `query_x` (`[T, Q, ...]`) and, optionally, `support_mask`
+            (`[T, S]`) and `query_mask` (`[T, Q]`), which are true for real examples.
+            Inputs and targets may be structures of tensors.
+        training: Whether the learner is run in training mode. Defaults to `None`,
+            which is the same as `False`.
+
+    Output shape:
+        Predictions of the queries, `[T, Q, ...]`, or a structure of them.
+
+    Raises:
+        ValueError: If the learner is not built, has no trainable weights or is not a
+            Keras model, if `adaptation` is not an `Adaptation` or belongs to another
+            model, or if `task_execution` is invalid.
+
+    Example:
+
+    >>> import keras, keras_metaloss as kml
+    >>> learner = keras.Sequential(
+    ...     [keras.Input((1,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(1)])
+    >>> model = kml.MetaModel(learner, kml.adaptation.MAML(steps=1, learning_rate=0.1))
+    >>> model.compile(optimizer="adam", loss="mse")
+    >>> tasks = kml.tasks.sinusoid(shots=5, queries=10)
+    >>> history = model.fit(tasks.dataset(4), epochs=1, steps_per_epoch=2, verbose=0)
+    >>> x, _ = tasks.batch(0, tasks_per_batch=4)
+    >>> model.predict(x, verbose=0).shape
+    (4, 10, 1)
+    """
+
+    def __init__(
+        self,
+        learner: keras.Model,
+        adaptation: Adaptation,
+        *,
+        task_execution: str = "auto",
+        name: str | None = None,
+    ) -> None:
+        # No autocast: the learner casts its inputs, targets keep their precision.
+        super().__init__(name=name, autocast=False)
+        check_parts(learner, adaptation)
+        self.learner = learner
+        self.adaptation = adaptation
+        self.adaptation.build_for(learner)
+        self.task_execution = task_execution
+        self._execution = choose_task_execution(task_execution, learner, adaptation)
+        self._untracked.intervals = MetricIntervals()
+        self._untracked.episode_spec = None
+        # Built here, not at the first call: a model that was only trained would be
+        # saved without the optimizer's moments.
+        self.built = True
+
+    # Prediction
+
+    def call(self, episode: dict[str, Any], training: bool | None = None) -> Any:
+        """Adapts to each support set and predicts the queries, `[T, Q, ...]`."""
+        return self._run(batch_tensors(episode), bool(training)).y_pred
+
+    def adapt(
+        self, support_x: Any, support_y: Any, *, support_mask: Any = None
+    ) -> keras.Model:
+        """Adapts the learner to one task.
+
+        Args:
+            support_x: inputs, `[S, ...]`, or a structure of them.
+            support_y: targets, `[S, ...]`, or a structure of them.
+            support_mask: `[S]`, `True` for real examples. `None` uses all examples.
+                Defaults to `None`.
+
+        Returns:
+            A plain Keras model. The learner and this model do not change.
+
+        Raises:
+            ValueError: if the support set is malformed or not finite.
+        """
+        task = as_task(support_x, support_y, support_mask)
+        check_task(task)
+        adapted = self.adaptation.adapt(task, self._inner_loss(), training=False)
+        return self.adaptation.to_model(adapted, task)
+
+    def task_execution_report(self) -> str:
+        """Returns how the tasks of a batch are executed, and why."""
+        return f"task_execution={self._execution.name!r}: {self._execution.reason}"
+
+    def _run(self, tensors: dict[str, Any], training: bool) -> TaskResult:
+        """Adapts to the tasks of a batch and predicts their queries."""
+        return self.adaptation.run_batch(
+            tensors,
+            self._inner_loss(),
+            self._execution,
+            training=training,
+            with_gradient=self._needs_task_gradients(),
+        )
+
+    def _inner_loss(self) -> InnerLoss | None:
+        if not self.adaptation.uses_inner_loss:
+            return None
+        if self.adaptation.loss is not None:
+            return InnerLoss(self.adaptation.loss, output_names=self.output_names)
+        if not self.compiled or self.loss is None:
+            raise ValueError(
+                "Expected an inner loss. Call `compile(loss=...)` first, or pass "
+                "`loss` to the adaptation. Received: adaptation.loss=None and no "
+                "compiled loss"
+            )
+        return self._compiled_as_inner_loss()
+
+    def _compiled_as_inner_loss(self) -> InnerLoss:
+        weights = _compat.compiled_loss_weights(self)
+        return InnerLoss(self.loss, weights, self.output_names)
+
+    # Training and evaluation
+
+    @property
+    def output_names(self) -> list[str] | None:
+        """Names of the outputs of the learner, for losses in a dictionary."""
+        return getattr(self.learner, "output_names", None)
+
+    def training_callbacks(self) -> list[keras.callbacks.Callback]:
+        """Returns a callback for adaptations that change while they are trained."""
+        return [RetracingCallback()] if self.adaptation.depends_on_updates else []
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Updates the initialization and the parameters of the adaptation once."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        tensors = self.record_episode(batch_tensors(x))
+        loss, gradients, result = self._outer_step()(tensors, y, sample_weight)
+        pairs = zip(gradients, self.trainable_weights, strict=True)
+        apply_gradients(self.optimizer, pairs)
+        write_state(self.adaptation, result.state)
+        set_loss_steps(self.loss, self.optimizer.iterations)
+        self.adaptation.set_updates(self.optimizer.iterations)
+        self._track_loss(loss, x)
+        return self.compute_metrics(x, y, result.y_pred, sample_weight)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Adapts, predicts, and updates loss, metrics and their intervals."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        result = self._run(self.record_episode(batch_tensors(x)), training=False)
+        loss = self._loss_of(x, y, result.y_pred, sample_weight, result, training=False)
+        self._track_loss(loss, x)
+        results = self.compute_metrics(x, y, result.y_pred, sample_weight)
+        intervals = self._untracked.intervals.update(
+            _compat.compiled_metrics(self), y, result.y_pred, x.get("query_mask")
+        )
+        return {**results, **intervals}
+
+    def predict_step(self, data: Any) -> Any:
+        """Adapts and predicts."""
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return self._run(self.record_episode(batch_tensors(x)), training=False).y_pred
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+        *,
+        context: LossContext | None = None,
+    ) -> tf.Tensor:
+        """Computes the compiled loss of the queries, without masked ones.
+
+        Training follows the gradient of this value. An override may leave `context`
+        out, unless the compiled loss compares tasks by their gradients.
+
+        Args:
+            x: the episodes.
+            y: query targets, `[T, Q, ...]`.
+            y_pred: predictions of the queries, `[T, Q, ...]`.
+            sample_weight: weights of tasks, `[T]`, or queries, `[T, Q]`. Defaults to
+                `None`.
+            training: whether the model is being trained. Defaults to `True`.
+            context: gradients of the tasks, if the loss needs them; see
+                `kml.losses.LossContext`. Defaults to `None`.
+
+        Returns:
+            A scalar.
+        """
+        weights = query_weights((x or {}).get("query_mask"), sample_weight, y_pred)
+        return super().compute_loss(x, y, y_pred, weights, training, context=context)
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Updates the compiled metrics; masked queries are ignored.
+
+        Args:
+            x: The episodes.
+            y: Targets of the queries, `[T, Q, ...]`.
+            y_pred: Predictions of the queries, `[T, Q, ...]`.
+            sample_weight: Weights per task, `[T]`, or per query, `[T, Q]`. Defaults to
+                `None`.
+
+        Returns:
+            The results of all metrics.
+        """
+        mask = x.get("query_mask")
+        metrics = _compat.compiled_metrics(self)
+        if mask is None or metrics is None:
+            return super().compute_metrics(x, y, y_pred, sample_weight)
+        self.build_metrics(y, y_pred)
+        # Real queries share the weight of their task.
+        _compat.update_metrics(
+            metrics,
+            y,
+            y_pred,
+            query_shares(mask),
+            share_weights(query_shares(mask), sample_weight),
+        )
+        return self.get_metrics_result()
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Loss, compiled metrics and, after an evaluation, their intervals."""
+        return super().metrics + self._untracked.intervals.metrics
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Returns the results of all metrics; intervals only in evaluation."""
+        results = super().get_metrics_result()
+        if not self._untracked.evaluating:
+            for interval in self._untracked.intervals.metrics:
+                results.pop(interval.name, None)
+        return results
+
+    def _outer_step(self) -> OuterStep:
+        step = outer_step_for(self.adaptation, self._execution, self.loss)
+        return step(
+            adaptation=self.adaptation,
+            execution=self._execution,
+            inner_loss=self._inner_loss(),
+            outer_loss=self._outer_loss,
+            scale_loss=self.optimizer.scale_loss,
+            variables=self.trainable_weights,
+            with_gradient=self._needs_task_gradients(),
+        )
+
+    def _outer_loss(self, x, y, result, sample_weight):
+        """Computes the loss over all learners that the adaptation shows."""
+        losses = [
+            self._loss_of(x, y, y_pred, sample_weight, result, training=True)
+            for y_pred in [*result.earlier, result.y_pred]
+        ]
+        weights = self.adaptation.outer_weights()
+        if weights is None:
+            return losses[-1]
+        return tf.tensordot(tf.cast(weights, losses[0].dtype), tf.stack(losses), 1)
+
+    def _loss_of(self, x, y, y_pred, sample_weight, result, *, training):
+        arguments: dict[str, Any] = {}
+        if self._needs_task_gradients():
+            arguments["context"] = LossContext(task_gradients=result.gradient)
+        return self.compute_loss(
+            x=x,
+            y=y,
+            y_pred=y_pred,
+            sample_weight=sample_weight,
+            training=training,
+            **arguments,
+        )
+
+    def _needs_task_gradients(self) -> bool:
+        needed = "task_gradients" in required_context(self.loss)
+        if needed and not self.adaptation.provides_task_gradients:
+            raise ValueError(
+                "Invalid value for argument `loss`. Expected a loss that does not "
+                "compare tasks by their gradients, which "
+                f"{type(self.adaptation).__name__} does not provide; "
+                "`kml.adaptation.MAML` does. "
+                f"Received: loss={self.loss!r}"
+            )
+        return needed
+
+    def _track_loss(self, loss, x):
+        _compat.loss_tracker(self).update_state(
+            _compat.unscale_loss_for_distribution(loss), sample_weight=task_count(x)
+        )
+
+    def validate_losses(self, episode: dict[str, Any], query_y: Any) -> None:
+        """Validates that the losses accept predictions and targets."""
+        support_loss = self._inner_loss()
+        query_loss = self._compiled_as_inner_loss() if self.compiled else None
+        check_losses(self.learner, self, support_loss, query_loss, episode, query_y)
+
+    # Saving
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "learner": serialize(self.learner),
+            "adaptation": serialize(self.adaptation),
+            "task_execution": self.task_execution,
+            "episode_spec": serialize(self._untracked.episode_spec),
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> MetaModel:
+        config = dict(config)
+        for key in ("learner", "adaptation", "episode_spec"):
+            config[key] = keras.saving.deserialize_keras_object(
+                config[key], custom_objects=custom_objects
+            )
+        spec = config.pop("episode_spec")
+        model = cls(**config)
+        model._untracked.episode_spec = spec
+        return model

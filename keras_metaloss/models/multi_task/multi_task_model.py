@@ -1,0 +1,396 @@
+"""Training of a model with several outputs and adaptive task weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_metaloss import _compat
+from keras_metaloss.losses._core.loss_context import LossContext
+from keras_metaloss.losses._core.meta_loss import call_loss, set_loss_steps
+from keras_metaloss.losses._core.trainable_loss import check_no_parameters
+from keras_metaloss.losses.weighting import FixedWeighting, TaskWeighting
+from keras_metaloss.models._shared.apply_gradients import apply_gradients
+from keras_metaloss.models._shared.training_mixin import TrainingMixin
+from keras_metaloss.models.multi_task._checks import (
+    candidates,
+    check_entries,
+    check_parts,
+    checked_losses,
+    checked_shared,
+    shared_from_config,
+    shared_to_config,
+)
+from keras_metaloss.models.multi_task._gradients import (
+    combined_gradients,
+    parameter_gradients,
+    shared_gradients,
+    sum_over_replicas,
+    unscaled_products,
+    weighted_gradients,
+)
+from keras_metaloss.models.multi_task._metrics import MultiTaskMetrics
+from keras_metaloss.models.multi_task._outputs import by_name
+
+__all__ = ["MultiTaskModel"]
+
+
+@keras.saving.register_keras_serializable(package="keras_metaloss")
+class MultiTaskModel(TrainingMixin, keras.Model):
+    """Trains a model with several outputs, with adaptive task weights.
+
+    Each output with a loss is a task. `fit`, `evaluate`, `predict`, callbacks and
+    saving work as for any Keras model. Targets, predictions and sample weights are
+    dictionaries by output name; targets and sample weights may also be lists if `model`
+    returns a list.
+
+    Logs: `<task>_loss`, the unweighted loss, and in training `<task>_weight`, the
+    weight of the gradient of the task for shared parameters. `loss` is
+    `weighting.objective` of the task losses, for most methods their sum, plus the
+    regularization of the model. It is comparable between epochs and in evaluation.
+
+    A missing label is marked by the sample weight 0 and any finite target. With the
+    reduction `"mean_with_sample_weight"` the loss of a task is the mean over the labels
+    that are present. With the default reduction of Keras it is divided by the batch
+    size.
+
+    Args:
+        model: A built Keras model with several named outputs: a dictionary, or the list
+            of a Functional model, whose outputs have the names of their layers.
+        weighting: A method of `kml.losses.weighting`. `None` is the plain sum of the
+            losses. Defaults to `None`.
+        shared: The parameters whose gradients the weighting compares: names of layers,
+            or variables of `model`. `None` uses all parameters with a gradient from
+            more than one task. All other parameters are task-specific. Defaults to
+            `None`.
+        name: Name of the model. Defaults to `None`, a name assigned by Keras.
+
+    Call arguments:
+        inputs: Inputs of `model`.
+        training: Whether to run in training mode. Defaults to `None`.
+
+    Output shape:
+        A dictionary of the outputs of `model`, by name.
+
+    Raises:
+        ValueError: If `model` is not built or has fewer than two outputs, if
+            `weighting` is not a new `TaskWeighting`, or if `shared` names something
+            else than layers or variables of `model`.
+
+    Example:
+
+    >>> import keras, numpy as np, keras_metaloss as kml
+    >>> x = keras.Input((3,))
+    >>> hidden = keras.layers.Dense(8, "relu")(x)
+    >>> net = keras.Model(x, {"sum": keras.layers.Dense(1)(hidden),
+    ...                       "sign": keras.layers.Dense(1)(hidden)})
+    >>> model = kml.MultiTaskModel(net, kml.losses.weighting.PCGrad())
+    >>> model.compile(optimizer="adam", loss={
+    ...     "sum": "mse", "sign": keras.losses.BinaryCrossentropy(from_logits=True)})
+    >>> inputs = np.random.default_rng(0).normal(size=(32, 3))
+    >>> total = inputs.sum(axis=1, keepdims=True)
+    >>> history = model.fit(inputs, {"sum": total, "sign": total > 0}, verbose=0)
+    >>> sorted(history.history)
+    ['loss', 'sign_loss', 'sign_weight', 'sum_loss', 'sum_weight']
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        weighting: TaskWeighting | None = None,
+        *,
+        shared: Sequence[str | keras.Variable] | None = None,
+        name: str | None = None,
+    ) -> None:
+        # No autocast: the model casts its inputs, and integer IDs must not be rounded
+        # to float16.
+        super().__init__(name=name, autocast=False)
+        weighting = FixedWeighting() if weighting is None else weighting
+        check_parts(model, weighting)
+        self.model = model
+        self.weighting = weighting
+        self._untracked.shared = None
+        if shared is not None:
+            self._untracked.shared = checked_shared(model, shared)
+        self._untracked.losses = {}
+        self._untracked.metrics = MultiTaskMetrics()
+        # Built here, not at the first call: a model that was only trained would be
+        # saved without the optimizer's moments.
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> dict[str, Any]:
+        """Computes the outputs of the model, by name."""
+        return by_name("outputs", self.model(inputs, training=training), self.model)
+
+    # Compiling
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: dict[str, Any] | None = None,
+        loss_weights: None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configures the model for training.
+
+        Args:
+            optimizer: A Keras optimizer or its name. Defaults to `"rmsprop"`.
+            loss: A dictionary of the losses of the tasks, by output name. Required.
+            loss_weights: Must be `None`; use `weighting`. Defaults to `None`.
+            **kwargs: Other arguments of `keras.Model.compile`.
+
+        Raises:
+            ValueError: If `loss` is not a dictionary of at least two losses by output
+                name, if a loss has trained parameters, if `loss_weights` is not `None`,
+                or if the weighting belongs to other tasks.
+        """
+        losses = checked_losses(loss, self.model)
+        if loss_weights is not None:
+            raise ValueError(
+                "Invalid value for argument `loss_weights`. Expected None. Use "
+                "`MultiTaskModel(model, FixedWeighting(loss_weights))` instead. "
+                f"Received: loss_weights={loss_weights!r}"
+            )
+        check_no_parameters(losses, self)
+        self.weighting.build_for(losses)
+        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+        self._untracked.losses = losses
+        self._untracked.metrics = MultiTaskMetrics(losses)
+
+    # Training and evaluation
+
+    def training_callbacks(self) -> list[keras.callbacks.Callback]:
+        """Returns the callback that ends the epochs of the weighting."""
+        return [_EndOfEpoch(self.weighting)]
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Updates the model and the weighting with one batch; returns the logs."""
+        x, y, sample_weight = self._unpack(data)
+        needs_gradients = self.weighting.needs_gradients
+        with tf.GradientTape(persistent=needs_gradients) as tape:
+            y_pred = self(x, training=True)
+            losses = self.compute_task_losses(y, y_pred, sample_weight)
+            rest = self._rest(x, y, y_pred, sample_weight, losses)
+        scale = self.optimizer.scale_loss(tf.ones((), losses[0].dtype))
+        # Keras divides losses by the number of replicas.
+        total = sum_over_replicas(tf.stack(losses))
+        variables, products = self.model.trainable_weights, None
+        if needs_gradients:
+            shared, by_task = shared_gradients(
+                tape,
+                losses,
+                candidates(self.model, self._untracked.shared),
+                scale,
+                named=self._untracked.shared is not None,
+            )
+            products = unscaled_products(by_task, scale, total.dtype)
+            weights = self.weighting.compute_weights(total, products)
+            gradients = combined_gradients(
+                tape, losses, rest, variables, weights, shared, by_task, scale
+            )
+        else:
+            weights = self.weighting.compute_weights(total)
+            gradients = weighted_gradients(
+                tape, losses, rest, variables, weights.shared, scale
+            )
+        gradients.update(parameter_gradients(self.weighting, total, scale))
+        pairs = [(gradients[id(v)], v) for v in self.trainable_weights]
+        apply_gradients(self.optimizer, pairs)
+        set_loss_steps(self.loss, self.optimizer.iterations)
+        self.weighting.update(total, products)
+        self._untracked.metrics.update_weights(weights.shared)
+        loss = self._objective(losses)
+        loss = loss if rest is None else loss + rest
+        return self._track(x, y, y_pred, sample_weight, losses, loss)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Updates losses and metrics with one batch; returns the logs."""
+        x, y, sample_weight = self._unpack(data)
+        y_pred = self(x, training=False)
+        losses = self.compute_task_losses(y, y_pred, sample_weight)
+        loss = self.compute_loss(
+            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=False
+        )
+        return self._without_weights(
+            self._track(x, y, y_pred, sample_weight, losses, loss)
+        )
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+        *,
+        context: LossContext | None = None,
+    ) -> tf.Tensor:
+        """Computes the objective of the weighting plus the losses of layers, a scalar.
+
+        The gradient of a training step is that of this value, with the gradients of the
+        tasks weighted by `weighting`. An override that adds a term adds its gradient.
+
+        Args:
+            x: Inputs. Not used. Defaults to `None`.
+            y: Targets, by output name or in order.
+            y_pred: Predictions, by output name or in order.
+            sample_weight: Weights, by output name, in order, or one for all outputs.
+                Defaults to `None`.
+            training: Not used. Defaults to `True`.
+            context: What the losses of the tasks need beyond targets and predictions;
+                see `kml.losses.LossContext`. Defaults to `None`.
+        """
+        losses = self.compute_task_losses(
+            self._by_name("y", y),
+            self._by_name("y_pred", y_pred),
+            self._by_name("sample_weight", sample_weight),
+            context=context,
+        )
+        penalty = self._penalty()
+        loss = self._objective(losses)
+        return loss if penalty is None else loss + penalty
+
+    def compute_task_losses(
+        self,
+        y: dict[str, Any],
+        y_pred: dict[str, Any],
+        sample_weight: dict[str, Any],
+        *,
+        context: LossContext | None = None,
+    ) -> list[tf.Tensor]:
+        """Computes the loss of each task, a list of scalars.
+
+        Args:
+            y: Targets, by output name.
+            y_pred: Predictions, by output name.
+            sample_weight: Weights, by output name; outputs may be missing.
+            context: What the losses need beyond targets and predictions; see
+                `kml.losses.LossContext`. Defaults to `None`.
+
+        Raises:
+            ValueError: If the target or prediction of a task is missing, or a loss does
+                not return a scalar.
+        """
+        context = self.with_step(context)
+        check_entries("outputs", y_pred, self._untracked.losses)
+        check_entries("y", y, self._untracked.losses)
+        losses = []
+        for task, loss in self._untracked.losses.items():
+            value = call_loss(
+                loss, y[task], y_pred[task], sample_weight.get(task), context
+            )
+            if value.shape.rank != 0:
+                raise ValueError(
+                    "Invalid value for argument `loss`. Expected a loss that returns a "
+                    f"scalar for task {task!r}. Received: "
+                    f"loss.reduction={loss.reduction!r}, which returns the shape "
+                    f"{tuple(value.shape)}"
+                )
+            losses.append(tf.cast(value, self.weighting.variable_dtype))
+        return losses
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Loss, compiled metrics, and the loss and weight of each task."""
+        return super().metrics + self._untracked.metrics.metrics
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Returns the results of all metrics; weights only in training."""
+        results = super().get_metrics_result()
+        evaluating = self._untracked.evaluating
+        return self._without_weights(results) if evaluating else results
+
+    def _unpack(self, data):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        return x, self._by_name("y", y), self._by_name("sample_weight", sample_weight)
+
+    def _by_name(self, argument, value):
+        if argument == "sample_weight" and not keras.tree.is_nested(value):
+            return {task: value for task in self._untracked.losses}
+        return by_name(argument, value, self.model)
+
+    def _rest(self, x, y, y_pred, sample_weight, losses):
+        """Returns what `compute_loss` adds to the objective, or `None`."""
+        if type(self).compute_loss is MultiTaskModel.compute_loss:
+            return self._penalty()
+        loss = self.compute_loss(
+            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True
+        )
+        return tf.cast(loss, losses[0].dtype) - self._objective(losses)
+
+    def _objective(self, losses):
+        """Returns the share of this replica in the objective of the weighting."""
+        total = self.weighting.objective(sum_over_replicas(tf.stack(losses)))
+        return total / tf.distribute.get_strategy().num_replicas_in_sync
+
+    def _penalty(self):
+        """Returns the share of this replica in the losses of layers, or `None`."""
+        penalties = self.model.losses
+        if not penalties:
+            return None
+        dtype = self.weighting.variable_dtype
+        penalty = tf.add_n([tf.cast(tf.reduce_sum(p), dtype) for p in penalties])
+        return penalty / tf.distribute.get_strategy().num_replicas_in_sync
+
+    def _track(self, x, y, y_pred, sample_weight, losses, loss):
+        count = tf.shape(keras.tree.flatten(x)[0])[0]
+        self._untracked.metrics.update_losses(losses, count)
+        _compat.loss_tracker(self).update_state(
+            _compat.unscale_loss_for_distribution(loss), count
+        )
+        names = [name for name in y if name in y_pred]
+        return self.compute_metrics(
+            x,
+            {name: y[name] for name in names},
+            {name: y_pred[name] for name in names},
+            {name: sample_weight.get(name) for name in names},
+        )
+
+    def _without_weights(self, results):
+        names = self._untracked.metrics.weight_names
+        return {name: value for name, value in results.items() if name not in names}
+
+    # Saving
+
+    def export(self, filepath: str, *args: Any, **kwargs: Any) -> Any:
+        """Exports the wrapped model with `keras.Model.export`."""
+        return self.model.export(filepath, *args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "model": keras.saving.serialize_keras_object(self.model),
+            "weighting": keras.saving.serialize_keras_object(self.weighting),
+            "shared": shared_to_config(self.model, self._untracked.shared),
+            "tasks": self.weighting.tasks,
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> MultiTaskModel:
+        config = dict(config)
+        for key in ("model", "weighting"):
+            config[key] = keras.saving.deserialize_keras_object(
+                config[key], custom_objects=custom_objects
+            )
+        tasks = config.pop("tasks")
+        config["shared"] = shared_from_config(config["model"], config["shared"])
+        model = cls(**config)
+        if tasks is not None:
+            model.weighting.build_for(tasks)
+        return model
+
+
+class _EndOfEpoch(keras.callbacks.Callback):
+    """Calls `end_epoch` of a weighting after each epoch of training."""
+
+    def __init__(self, weighting: TaskWeighting) -> None:
+        super().__init__()
+        self._weighting = weighting
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._weighting.end_epoch()
