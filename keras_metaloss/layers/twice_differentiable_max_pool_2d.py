@@ -10,7 +10,8 @@ from keras_metaloss._utils.checks import check_positive_integer
 __all__ = ["TwiceDifferentiableMaxPool2D"]
 
 
-@keras.saving.register_keras_serializable(package="keras_metaloss")
+# Saved models know this layer by its short name.
+@keras.saving.register_keras_serializable(package="keras_metaloss", name="MaxPool2D")
 class TwiceDifferentiableMaxPool2D(keras.layers.Layer):
     """Max pooling with non-overlapping windows and correct second derivatives.
 
