@@ -11,7 +11,11 @@ from keras_metaloss import _compat
 from keras_metaloss._utils.dtypes import wide_dtype
 from keras_metaloss._utils.shapes import append_axes
 from keras_metaloss.losses._core.loss_context import LossContext
-from keras_metaloss.losses._core.meta_loss import MetaLoss, loss_values
+from keras_metaloss.losses._core.meta_loss import (
+    MetaLoss,
+    loss_values,
+    required_context,
+)
 from keras_metaloss.losses._core.standardize import standardize_loss
 from keras_metaloss.losses._core.traits import traits_of
 
@@ -63,6 +67,11 @@ class InnerLoss:
         ]
         total = tf.add_n(terms)
         return tf.add_n([total, *(tf.cast(p, total.dtype) for p in penalties)])
+
+    @property
+    def requires(self) -> frozenset[str]:
+        """Entries of `LossContext` that the losses require."""
+        return required_context(self._losses)
 
     def pairs(self, y_true: Any, y_pred: Any) -> list[tuple]:
         """Returns loss, weight, target and prediction of each output with a loss."""

@@ -159,6 +159,12 @@ class AdaLoss(MetaLoss):
         self.chunk_size = check_positive_integer("chunk_size", chunk_size)
 
     @property
+    def per_example(self) -> bool:
+        # The other weights are relative to the batch.
+        independent = self.gradient == "output" and self.alpha == "norm"
+        return independent and traits_of(self.loss).per_example
+
+    @property
     def integer_targets(self) -> bool:
         return traits_of(self.loss).integer_targets
 

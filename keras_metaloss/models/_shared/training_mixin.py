@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -73,7 +72,7 @@ class TrainingMixin(SingleTraceMixin):
         if isinstance(x, tf.data.Dataset):
             # Keras warns of `shuffle=True`, its default, for datasets.
             kwargs.setdefault("shuffle", False)
-        callbacks = _with_callbacks(callbacks, self.training_callbacks())
+        callbacks = self._with_training_callbacks(callbacks)
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
     def evaluate(
@@ -129,14 +128,16 @@ class TrainingMixin(SingleTraceMixin):
             return context
         return context._replace(step=tf.convert_to_tensor(self.optimizer.iterations))
 
+    def _with_training_callbacks(self, callbacks: Any) -> Any:
+        """Returns the callbacks of `fit` with those of the model before them.
 
-def _with_callbacks(callbacks: Any, added: Iterable[keras.callbacks.Callback]) -> Any:
-    """Returns the callbacks of `fit` with `added` before them.
-
-    First, so that a checkpoint contains the state after the epoch that it ends.
-    """
-    if isinstance(callbacks, keras.callbacks.CallbackList):
+        First, so that a checkpoint contains the state after the epoch that it ends.
+        """
+        added = self.training_callbacks()
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            return [*added, *keras.tree.flatten(callbacks or [])]
         for callback in added:
-            callbacks.append(callback)
+            callback.set_params(callbacks.params)
+            callback.set_model(self)
+        callbacks.callbacks[:0] = added
         return callbacks
-    return [*added, *keras.tree.flatten(callbacks or [])]

@@ -147,7 +147,8 @@ def check_losses(
     if support_loss is not None:
         outputs = _predict_first(learner, episode["support_x"])
         _check_loss(support_loss, outputs, episode["support_y"], "support_y")
-    if query_y is None or query_loss is None:
+    # A loss that needs more than targets and predictions cannot be evaluated here.
+    if query_y is None or query_loss is None or query_loss.requires:
         return
     if support_loss is None:
         # The number of classes in the output may differ between tasks.

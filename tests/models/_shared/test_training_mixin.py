@@ -1,0 +1,210 @@
+"""All models train through `compute_loss` and keep their calls free of state."""
+
+from __future__ import annotations
+
+import copy
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_metaloss as kml
+
+RATE = 0.1
+
+
+def network(outputs=1):
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(outputs)]
+    return keras.Sequential(layers)
+
+
+def two_outputs():
+    keras.utils.set_random_seed(0)
+    x = keras.Input((2,))
+    hidden = keras.layers.Dense(3)(x)
+    outputs = {name: keras.layers.Dense(1, name=name)(hidden) for name in ("a", "b")}
+    return keras.Model(x, outputs)
+
+
+def batch():
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(8, 2)), random.normal(size=(8, 1))
+    return x.astype("float32"), y.astype("float32")
+
+
+def by_name():
+    x, y = batch()
+    return x, {"a": y, "b": -y}
+
+
+def episodes():
+    x, y = (v[np.newaxis] for v in batch())
+    return {"support_x": x, "support_y": y, "query_x": x}, y
+
+
+W = kml.losses.weighting
+MSES = {"a": "mse", "b": "mse"}
+MODELS = {
+    "adaptive": (
+        kml.AdaptiveLossModel,
+        lambda cls: cls(network()),
+        lambda: "mse",
+        batch,
+    ),
+    "joint": (
+        kml.JointModel,
+        lambda cls: cls(network(), network()),
+        lambda: kml.losses.MutualInformationLoss("mse", "mse", beta=0.1),
+        by_name,
+    ),
+    "meta": (
+        kml.MetaModel,
+        lambda cls: cls(network(), kml.adaptation.MAML(1, 0.1, loss="mse")),
+        lambda: "mse",
+        episodes,
+    ),
+    "meta_joint_step": (
+        kml.MetaModel,
+        lambda cls: cls(network(), kml.adaptation.MAML(1, 0.1, loss="mse")),
+        lambda: kml.losses.RapidGeneralizationLoss(
+            "mse", kml.losses.TaskSimilarityLoss("gradient"), 0.1
+        ),
+        episodes,
+    ),
+    "multi_task": (
+        kml.MultiTaskModel,
+        lambda cls: cls(two_outputs()),
+        lambda: MSES,
+        by_name,
+    ),
+    "multi_task_uncertainty": (
+        kml.MultiTaskModel,
+        lambda cls: cls(two_outputs(), W.UncertaintyWeighting()),
+        lambda: MSES,
+        by_name,
+    ),
+    "multi_task_pc_grad": (
+        kml.MultiTaskModel,
+        lambda cls: cls(two_outputs(), W.PCGrad()),
+        lambda: MSES,
+        by_name,
+    ),
+}
+
+
+def with_decay(base):
+    """Returns a subclass whose loss is that of `base` plus the sum of squares."""
+
+    class Decayed(base):
+        def compute_loss(self, *args, **kwargs):
+            kernels = [v for v in self.trainable_variables if "kernel" in v.path]
+            squares = [tf.reduce_sum(tf.square(v)) for v in kernels]
+            return super().compute_loss(*args, **kwargs) + tf.add_n(squares)
+
+    return Decayed
+
+
+def one_step(cls, name):
+    _, make, loss, data = MODELS[name]
+    model = make(cls)
+    model.compile(keras.optimizers.SGD(RATE), loss())
+    before = [np.array(v) for v in model.trainable_variables]
+    logs = model.train_on_batch(*data(), return_dict=True)
+    names = [v.path for v in model.trainable_variables]
+    after = [np.array(v) for v in model.trainable_variables]
+    return names, before, after, logs["loss"], model
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_overriding_compute_loss_changes_training(name):
+    base = MODELS[name][0]
+    names, before, plain, plain_loss, _ = one_step(base, name)
+    _, _, decayed, loss, _ = one_step(with_decay(base), name)
+    squares = 0.0
+    for path, start, ours, theirs in zip(names, before, plain, decayed, strict=True):
+        extra = 2.0 * RATE * start if "kernel" in path else 0.0 * start
+        np.testing.assert_allclose(theirs, ours - extra, rtol=1e-4, atol=1e-6)
+        squares += (start**2).sum() if "kernel" in path else 0.0
+    assert loss == pytest.approx(plain_loss + squares, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_overriding_compute_loss_changes_evaluation(name):
+    base, make, loss, data = MODELS[name]
+    results = []
+    for cls in (base, with_decay(base)):
+        model = make(cls)
+        model.compile("sgd", loss())
+        results.append(model.evaluate(*data(), verbose=0, return_dict=True)["loss"])
+    kernels = [v for v in model.trainable_variables if "kernel" in v.path]
+    squares = sum(float(tf.reduce_sum(tf.square(v))) for v in kernels)
+    assert results[1] == pytest.approx(results[0] + squares, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["adaptive", "meta", "multi_task", "joint"])
+def test_override_that_replaces_the_loss(name):
+    base, make, loss, data = MODELS[name]
+
+    class Constant(base):
+        def compute_loss(self, *args, **kwargs):
+            return 0.0 * super().compute_loss(*args, **kwargs)
+
+    model = make(Constant)
+    model.compile(keras.optimizers.SGD(RATE), loss())
+    before = [np.array(v) for v in model.trainable_variables]
+    model.train_on_batch(*data())
+    for start, variable in zip(before, model.trainable_variables, strict=True):
+        np.testing.assert_allclose(variable, start, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_calls_write_no_state(name):
+    _, make, loss, data = MODELS[name]
+    model = make(MODELS[name][0])
+    model.compile("sgd", loss())
+    x = data()[0]
+    before = copy.copy(vars(model._untracked))
+    weights = model.get_weights()
+    model(x)
+    model(x, training=True)
+    assert vars(model._untracked) == before
+    for ours, theirs in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_callbacks_of_the_model_run_before_those_of_the_user(name):
+    _, make, loss, data = MODELS[name]
+    model = make(MODELS[name][0])
+    model.compile("sgd", loss())
+    own = [type(callback) for callback in model.training_callbacks()]
+    seen = []
+
+    class Last(keras.callbacks.Callback):
+        def set_model(self, model):
+            seen.append(type(self))
+
+    history = model.fit(*data(), callbacks=Last(), verbose=0)
+    assert seen == [Last]
+    assert history.history["loss"]
+    again = keras.callbacks.CallbackList(model=model, epochs=1)
+    model.fit(*data(), callbacks=again, verbose=0)
+    added = [type(callback) for callback in again.callbacks]
+    assert [cls for cls in added if cls in own] == own
+
+
+def test_every_model_traces_its_training_step_once():
+    for name, (base, make, loss, data) in MODELS.items():
+        count = []
+
+        class Counting(base):
+            def train_step(self, data, count=count):
+                count.append(1)
+                return super().train_step(data)
+
+        model = make(Counting)
+        model.compile("adam", loss())
+        model.fit(*data(), epochs=2, verbose=0)
+        assert len(count) == 1, name
