@@ -5,7 +5,8 @@ from __future__ import annotations
 import pathlib
 
 import pytest
-import readme_blocks
+
+from tests import readme_blocks
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 

@@ -6,7 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_cases import (
+
+import keras_metaloss as kml
+from keras_metaloss.models.meta._episodes import batch_tensors
+from tests.helpers.meta_models import (
     classification_loss,
     conv_learner,
     dense_learner,
@@ -14,9 +17,6 @@ from model_cases import (
     line_episodes,
     step_change,
 )
-
-import keras_metaloss as kml
-from keras_metaloss.models.meta._episodes import batch_tensors
 
 A = kml.adaptation
 

@@ -1,4 +1,4 @@
-"""Tests common behavior of all adaptation methods in `method_cases`."""
+"""Tests common behavior of all adaptation methods in `tests/helpers/methods.py`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import textwrap
 import keras
 import numpy as np
 import pytest
-from method_cases import GRADIENT, METHODS, build, pattern_episodes
-from model_cases import image_episodes, step_change
 
 import keras_metaloss as kml
+from tests.helpers.meta_models import image_episodes, step_change
+from tests.helpers.methods import GRADIENT, METHODS, build, pattern_episodes
 
 every_method = pytest.mark.parametrize("name", sorted(METHODS))
 

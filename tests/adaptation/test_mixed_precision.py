@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from method_cases import build, pattern_episodes
-from model_cases import classification_loss, conv_learner, image_episodes
 
 import keras_metaloss as kml
+from tests.helpers.meta_models import classification_loss, conv_learner, image_episodes
+from tests.helpers.methods import build, pattern_episodes
 
 POLICIES = ["mixed_bfloat16", "mixed_float16"]
 

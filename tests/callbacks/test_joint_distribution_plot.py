@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow_probability as tfp
-from joint_cases import data, joint_model
 from PIL import Image
 
 import keras_metaloss as kml
+from tests.helpers.joint_models import data, joint_model
 
 tfd = tfp.distributions
 

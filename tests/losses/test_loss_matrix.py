@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from loss_cases import CASES
 
 import keras_metaloss as kml
+from tests.helpers.losses import CASES
 
 # For gradients of losses with trained parameters.
 TRAINS = kml.losses.LossContext(trains_parameters=True)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from joint_cases import CROSS_ENTROPY, normal
 
 import keras_metaloss as kml
 from keras_metaloss.losses._core.standardize import standardize_loss
 from keras_metaloss.losses.joint._missing_labels import labeled_loss
+from tests.helpers.joint_models import CROSS_ENTROPY, normal
 
 Loss = kml.losses.MutualInformationLoss
 Likelihood = kml.losses.NegativeLogLikelihood

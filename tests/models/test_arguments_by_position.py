@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 
-import joint_cases
 import keras
-import multi_task_cases
 import numpy as np
 import pytest
-from model_cases import dense_learner, line_episodes
 
 import keras_metaloss as kml
+from tests.helpers import joint_models, multi_task_models
+from tests.helpers.meta_models import dense_learner, line_episodes
 
 
 def meta():
@@ -21,17 +20,17 @@ def meta():
 
 
 def joint():
-    x, y = joint_cases.data("value", "vector")
-    model = kml.JointModel(joint_cases.network(1), joint_cases.network(2))
+    x, y = joint_models.data("value", "vector")
+    model = kml.JointModel(joint_models.network(1), joint_models.network(2))
     loss = kml.losses.MutualInformationLoss("mse", "mse", beta=0.0)
     model.compile(optimizer="sgd", loss=loss)
     return model, x, y
 
 
 def multi_task():
-    model = kml.MultiTaskModel(multi_task_cases.network())
-    model.compile(optimizer="sgd", loss=multi_task_cases.losses())
-    return model, *multi_task_cases.batch()
+    model = kml.MultiTaskModel(multi_task_models.network())
+    model.compile(optimizer="sgd", loss=multi_task_models.losses())
+    return model, *multi_task_models.batch()
 
 
 def adaptive():

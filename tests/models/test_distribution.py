@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_cases import conv_model, image_episodes
+
+from tests.helpers.meta_models import conv_model, image_episodes
 
 
 @pytest.mark.slow

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from joint_cases import CROSS_ENTROPY, KINDS, data, joint_model, network
 
 import keras_metaloss as kml
+from tests.helpers.joint_models import CROSS_ENTROPY, KINDS, data, joint_model, network
 
 Loss = kml.losses.MutualInformationLoss
 

@@ -6,9 +6,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_cases import classification_loss, conv_model, image_episodes, step_change
 
 import keras_metaloss as kml
+from tests.helpers.meta_models import (
+    classification_loss,
+    conv_model,
+    image_episodes,
+    step_change,
+)
 
 NORMALIZATIONS = ["support", "batch", "moving", "per_step"]
 

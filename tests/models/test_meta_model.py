@@ -6,7 +6,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_cases import (
+
+import keras_metaloss as kml
+from tests.helpers.meta_models import (
     classification_loss,
     conv_learner,
     conv_model,
@@ -15,8 +17,6 @@ from model_cases import (
     line_episodes,
     step_change,
 )
-
-import keras_metaloss as kml
 
 
 def dataset(episodes, batches=3):

@@ -9,7 +9,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_cases import (
+
+import keras_metaloss as kml
+from tests.helpers.meta_models import (
     classification_loss,
     conv_learner,
     conv_model,
@@ -17,8 +19,6 @@ from model_cases import (
     image_episodes,
     line_episodes,
 )
-
-import keras_metaloss as kml
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,15 @@ import sys
 import textwrap
 import time
 
-import interrupted_training
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_cases import conv_learner, conv_model, image_episodes
 from tensorflow.python.tools import saved_model_cli as cli
 
 import keras_metaloss as kml
+from tests.helpers import interrupted_training
+from tests.helpers.meta_models import conv_learner, conv_model, image_episodes
 
 
 def trained_model(**arguments):
@@ -191,10 +191,10 @@ def test_export_supports_unrolled_execution(tmp_path):
     np.testing.assert_allclose(outputs, model(x), atol=1e-5)
 
 
-def test_killed_training_loses_at_most_one_epoch(tmp_path):
-    script = interrupted_training.__file__
+def test_killed_training_loses_at_most_one_epoch(tmp_path, pytestconfig):
+    command = [sys.executable, "-m", interrupted_training.__name__, tmp_path / "killed"]
     with subprocess.Popen(
-        [sys.executable, script, tmp_path / "killed"], stdout=subprocess.PIPE, text=True
+        command, cwd=pytestconfig.rootpath, stdout=subprocess.PIPE, text=True
     ) as process:
         epochs = (int(line.split()[1]) for line in process.stdout)
         begun = next(epoch for epoch in epochs if epoch == 3)

@@ -6,7 +6,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from multi_task_cases import WEIGHTINGS, all_variables, batch, multi_task_model
+
+from tests.helpers.multi_task_models import (
+    WEIGHTINGS,
+    all_variables,
+    batch,
+    multi_task_model,
+)
 
 # Evaluation uses only the objective of the weighting. These cases cover a sum, an
 # objective with parameters and a product.

@@ -6,7 +6,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from multi_task_cases import (
+
+import keras_metaloss as kml
+from tests.helpers.multi_task_models import (
     WEIGHTINGS,
     all_variables,
     batch,
@@ -14,8 +16,6 @@ from multi_task_cases import (
     multi_task_model,
     network,
 )
-
-import keras_metaloss as kml
 
 W = kml.losses.weighting
 SLOW = pytest.mark.slow

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import joint_cases
 import keras
-import multi_task_cases
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_cases import dense_learner, line_episodes
 
 import keras_metaloss as kml
+from tests.helpers import joint_models, multi_task_models
+from tests.helpers.meta_models import dense_learner, line_episodes
 
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -177,12 +176,12 @@ def frozen(name):
         model = kml.MetaModel(dense_learner(), kml.adaptation.MAML(1, 0.1))
         loss, data = "mse", line_episodes()
     elif name == "joint":
-        model = kml.JointModel(joint_cases.network(1), joint_cases.network(2))
+        model = kml.JointModel(joint_models.network(1), joint_models.network(2))
         loss = kml.losses.MutualInformationLoss("mse", "mse", beta=0.0)
-        data = joint_cases.data("value", "vector")
+        data = joint_models.data("value", "vector")
     else:
-        model = kml.MultiTaskModel(multi_task_cases.network())
-        loss, data = multi_task_cases.losses(), multi_task_cases.batch()
+        model = kml.MultiTaskModel(multi_task_models.network())
+        loss, data = multi_task_models.losses(), multi_task_models.batch()
     model.trainable = False
     model.compile("sgd", loss)
     return model, *data
@@ -230,12 +229,12 @@ def test_predictions_without_a_feature_axis(loss):
 @pytest.mark.parametrize("policy", ["mixed_float16"], indirect=True)
 @pytest.mark.usefixtures("policy")
 def test_skipped_steps_do_not_report_nan_weights():
-    model = kml.MultiTaskModel(multi_task_cases.network(), kml.losses.weighting.IMTL())
+    model = kml.MultiTaskModel(multi_task_models.network(), kml.losses.weighting.IMTL())
     optimizer = keras.optimizers.LossScaleOptimizer(
         keras.optimizers.SGD(1e-3), initial_scale=2.0**20
     )
-    model.compile(optimizer, multi_task_cases.losses())
-    x, y = multi_task_cases.batch()
+    model.compile(optimizer, multi_task_models.losses())
+    x, y = multi_task_models.batch()
     history = model.fit(x, y, batch_size=4, epochs=8, verbose=0).history
     assert 0 < int(optimizer.inner_optimizer.iterations) < 24
     shown = [v for name, v in history.items() if name.endswith("_weight")]

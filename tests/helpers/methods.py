@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-from model_cases import classification_loss
 
 import keras_metaloss as kml
+from tests.helpers.meta_models import classification_loss
 
 A = kml.adaptation
 METRIC = "metric"

@@ -6,7 +6,8 @@ import sys
 
 import keras
 import numpy as np
-from model_cases import conv_model, image_episodes
+
+from tests.helpers.meta_models import conv_model, image_episodes
 
 
 class EpochRecorder(keras.callbacks.Callback):
