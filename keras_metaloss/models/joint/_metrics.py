@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
+from keras_metaloss import _compat
+from keras_metaloss._utils.shapes import match_rank
+from keras_metaloss.losses.joint._missing_labels import missing_labels
 from keras_metaloss.losses.joint.mutual_information_loss import (
     JointLossTerms,
     MutualInformationLoss,
 )
 
-__all__ = ["JointMetrics"]
+__all__ = ["JointMetrics", "mask_missing_labels"]
 
 
 class JointMetrics:
@@ -51,3 +56,48 @@ class JointMetrics:
                 self._means[name].update_state(value, rows)
         for task, value in terms.entropies.items():
             self._means[f"entropy_{task}"].update_state(value, rows)
+
+
+def mask_missing_labels(
+    loss: MutualInformationLoss,
+    y: Any,
+    y_pred: dict[str, tf.Tensor],
+    sample_weight: Any,
+) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor], dict[str, Any] | None]:
+    """Returns targets, predictions and weights for metrics over the present labels.
+
+    Args:
+        loss: the compiled loss.
+        y: targets of the tasks, by name or in order.
+        y_pred: outputs of the networks, by name.
+        sample_weight: weights `[N]`, one entry per task, or `None`.
+
+    Returns:
+        Zero-filled targets, predictions with a Keras mask, and weights, by name.
+    """
+    y = loss.by_task("y", y)
+    y_pred, present = dict(y_pred), {}
+    for name, task_loss in loss.losses.items():
+        y[name], missing = missing_labels(task_loss, tf.convert_to_tensor(y[name]))
+        y_pred[name] = tf.identity(y_pred[name])
+        # As in the loss, a vector with a missing entry is missing.
+        first = max(1, y_pred[name].shape.rank - 1)
+        axes = list(range(first, missing.shape.rank))
+        present[name] = ~tf.reduce_any(missing, axis=axes)
+        _compat.set_keras_mask(y_pred[name], present[name])
+    if sample_weight is None:
+        return y, y_pred, None
+    if not keras.tree.is_nested(sample_weight):
+        sample_weight = dict.fromkeys(loss.tasks, sample_weight)
+    weights = loss.by_task("sample_weight", sample_weight)
+    spread = {
+        name: weight if weight is None else _spread(weight, present[name])
+        for name, weight in weights.items()
+    }
+    return y, y_pred, spread
+
+
+def _spread(weight, present):
+    """Broadcasts weights of examples to all labels of the examples."""
+    weight = match_rank(tf.convert_to_tensor(weight), present)
+    return weight * tf.ones_like(present, weight.dtype)

@@ -7,15 +7,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_metaloss import _compat
-from keras_metaloss._utils.shapes import match_rank
 from keras_metaloss.losses._core.loss_context import LossContext
 from keras_metaloss.losses._core.trainable_loss import check_no_parameters
-from keras_metaloss.losses.joint._missing_labels import missing_labels
-from keras_metaloss.losses.joint.mutual_information_loss import MutualInformationLoss
 from keras_metaloss.models._shared.training_mixin import TrainingMixin
 from keras_metaloss.models.joint._batches import check_joint_batch, first_rows
-from keras_metaloss.models.joint._metrics import JointMetrics
+from keras_metaloss.models.joint._checks import (
+    check_epochs,
+    check_networks,
+    standardize_joint_loss,
+)
+from keras_metaloss.models.joint._metrics import JointMetrics, mask_missing_labels
 from keras_metaloss.models.joint._network_optimizers import NetworkOptimizers
 
 __all__ = ["JointModel"]
@@ -98,8 +99,8 @@ class JointModel(TrainingMixin, keras.Model):
         # No autocast: the networks cast their inputs, and integer IDs must not be
         # rounded to float16.
         super().__init__(name=name, autocast=False)
-        self.networks = _networks(model_a, model_b)
-        self.warmup_epochs = _check_epochs(warmup_epochs)
+        self.networks = check_networks(model_a, model_b)
+        self.warmup_epochs = check_epochs(warmup_epochs)
         self.epochs_done = self.add_weight(
             shape=(),
             initializer="zeros",
@@ -149,19 +150,7 @@ class JointModel(TrainingMixin, keras.Model):
         Raises:
             ValueError: if losses or optimizers do not match the networks.
         """
-        if isinstance(loss, (list, tuple)) and len(loss) == len(self.tasks):
-            loss = dict(zip(self.tasks, loss, strict=True))
-        if isinstance(loss, dict) and set(loss) == set(self.tasks):
-            loss = MutualInformationLoss({name: loss[name] for name in self.tasks})
-        if not isinstance(loss, MutualInformationLoss) or (
-            set(loss.tasks) != set(self.tasks)
-        ):
-            raise ValueError(
-                "Invalid value for argument `loss`. Expected a "
-                "`kml.losses.MutualInformationLoss` of the tasks "
-                f"{self.tasks}, or one loss per task. Received: loss={loss!r}"
-                + (f" of {loss.tasks}" if hasattr(loss, "tasks") else "")
-            )
+        loss = standardize_joint_loss(loss, self.tasks)
         if loss_weights is not None:
             raise ValueError(
                 "Invalid value for argument `loss_weights`. Expected None: use `beta` "
@@ -272,25 +261,9 @@ class JointModel(TrainingMixin, keras.Model):
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, tf.Tensor]:
         """Computes the compiled metrics over the labels that are present."""
-        y = self.loss.by_task("y", y)
-        y_pred, present = dict(y_pred), {}
-        for name, loss in self.loss.losses.items():
-            y[name], missing = missing_labels(loss, tf.convert_to_tensor(y[name]))
-            y_pred[name] = tf.identity(y_pred[name])
-            # As in the loss, a vector with a missing entry is missing.
-            first = max(1, y_pred[name].shape.rank - 1)
-            axes = list(range(first, missing.shape.rank))
-            present[name] = ~tf.reduce_any(missing, axis=axes)
-            _compat.set_keras_mask(y_pred[name], present[name])
-        if sample_weight is not None and not keras.tree.is_nested(sample_weight):
-            sample_weight = dict.fromkeys(self.tasks, sample_weight)
-        if sample_weight is not None:
-            sample_weight = {
-                name: weight if weight is None else _spread(weight, present[name])
-                for name, weight in self.loss.by_task(
-                    "sample_weight", sample_weight
-                ).items()
-            }
+        y, y_pred, sample_weight = mask_missing_labels(
+            self.loss, y, y_pred, sample_weight
+        )
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     @property
@@ -384,44 +357,3 @@ class _CountEpochs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.model.epochs_done.assign_add(1)
-
-
-def _networks(model_a, model_b):
-    if isinstance(model_a, dict):
-        networks = dict(model_a)
-        if model_b is not None or len(networks) < 2:
-            raise ValueError(
-                "Invalid value for argument `model_a`. Expected a dictionary of at "
-                "least two models without `model_b`, or two models. Received: "
-                f"model_a={model_a!r}, model_b={model_b!r}"
-            )
-    else:
-        networks = {"a": model_a, "b": model_b}
-    for name, network in networks.items():
-        if not isinstance(network, keras.Model) or not network.built:
-            raise ValueError(
-                f"Expected the network of task {name!r} to be a built Keras model. "
-                "Start it with `keras.Input`, or call it on a batch of inputs first. "
-                f"Received: {network!r}"
-            )
-        if len(getattr(network, "outputs", None) or [None]) != 1:
-            raise ValueError(
-                f"Expected the network of task {name!r} to have one output. Received: "
-                f"{len(network.outputs)} outputs"
-            )
-    return networks
-
-
-def _check_epochs(value):
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(
-            "Invalid value for argument `warmup_epochs`. Expected a non-negative "
-            f"integer. Received: warmup_epochs={value!r}"
-        )
-    return value
-
-
-def _spread(weight, present):
-    """Broadcasts weights of examples to all labels of the examples."""
-    weight = match_rank(tf.convert_to_tensor(weight), present)
-    return weight * tf.ones_like(present, weight.dtype)
