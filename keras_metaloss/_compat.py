@@ -13,8 +13,6 @@ from keras.src.trainers.compile_utils import CompileLoss
 from tensorflow.python.eager import record
 from tensorflow.python.ops import control_flow_util
 
-from keras_metaloss._utils.dtypes import wide_dtype
-
 __all__ = [
     "add_keras_mask",
     "added_losses_kept",
@@ -248,7 +246,8 @@ def _replaced(module, name, function):
 
 def _moments(x, axes, keepdims=False, synchronized=False):
     dtype = x.dtype
-    x = tf.cast(x, wide_dtype(dtype))
+    # Sums of squares lose too many digits in half precision.
+    x = tf.cast(x, keras.backend.result_type(dtype.name, "float32"))
     mean = tf.reduce_mean(x, axes, keepdims=True)
     variance = tf.reduce_mean(tf.square(x - mean), axes, keepdims=keepdims)
     mean = mean if keepdims else tf.squeeze(mean, axes)
