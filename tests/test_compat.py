@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -92,3 +95,21 @@ def test_exact_moments_restores_the_function():
     with pytest.raises(RuntimeError), _compat.exact_moments():
         raise RuntimeError
     assert keras.src.backend.nn.moments is before
+
+
+def test_unsupported_backend_raises():
+    code = """if True:
+        import keras
+        keras.backend.backend = lambda: "jax"
+        try:
+            import keras_metaloss
+        except ImportError as error:
+            assert isinstance(error, ValueError)
+            raise
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert result.returncode != 0
+    assert "BackendError" in result.stderr and "KERAS_BACKEND" in result.stderr
+    assert "Received: keras.backend.backend()='jax'" in result.stderr

@@ -87,3 +87,21 @@ def joint_model(
         run_eagerly=run_eagerly,
     )
     return model
+
+
+def weight_values(model):
+    return [w.numpy() for w in model.trainable_variables]
+
+
+def assert_equal_arrays(a, b, **tolerance):
+    for x, y in zip(a, b, strict=True):
+        np.testing.assert_allclose(x, y, **(tolerance or {"rtol": 0, "atol": 0}))
+
+
+OPTIMIZERS = {
+    "one": lambda: keras.optimizers.Adam(0.01),
+    "each": lambda: {
+        "a": keras.optimizers.Adam(0.01),
+        "b": keras.optimizers.SGD(0.1, momentum=0.9),
+    },
+}

@@ -1,4 +1,4 @@
-"""Cases of `test_loss_matrix.py`: all losses that return one value per example.
+"""Table of losses that return one value per example, for tests of all of them.
 
 `reference` computes the values before reduction from the definition of the loss, in
 float64 NumPy, example by example.
@@ -30,7 +30,9 @@ class Case:
     function: Callable | None = None
 
 
-def case(cls, data, reference, frozen=None, function=None, **arguments):
+def case(cls, data, reference, *, frozen=None, function=None, **arguments):
+    """Returns the case of a loss class and its function with these arguments."""
+
     def make(**more):
         return cls(**{**arguments, **more})
 
@@ -38,9 +40,6 @@ def case(cls, data, reference, frozen=None, function=None, **arguments):
         taken = {k: v for k, v in arguments.items() if k != "learned"}
         function = functools.partial(function, **taken)
     return Case(make, data, reference, frozen, function)
-
-
-# Data
 
 
 def classes(random, shape=(6, 4), count=5):
@@ -77,9 +76,6 @@ def embeddings(random):
 
 def pairs(random):
     return random.integers(0, 2, 6), random.normal(size=(6, 2, 3)) * 0.4
-
-
-# Definitions
 
 
 def softmax(logits):
@@ -238,108 +234,183 @@ def multi_similarity_anchor(vectors, i, positives, negatives):
 
 
 ALPHA = [0.1, 0.2, 0.3, 0.4, 0.5]
-LOGITS = {"from_logits": True}
-AdaLoss = kml.losses.AdaLoss
 CROSS_ENTROPY = kml.losses.SparseCategoricalFocalLoss(
     0.0, from_logits=True, dtype="float64"
 )
-Triplet = functools.partial(case, kml.losses.TripletLoss, embeddings)
-Binary = functools.partial(case, kml.losses.BinaryFocalLoss, yes_no)
-Categorical = functools.partial(case, kml.losses.CategoricalFocalLoss)
-Sparse = functools.partial(case, kml.losses.SparseCategoricalFocalLoss, classes)
+# For gradients by the parameters of a loss.
+TRAINS = kml.losses.LossContext(trains_parameters=True)
 
-LOSSES = kml.losses
+
+def ada_case(alpha, direction, values):
+    return case(
+        kml.losses.AdaLoss,
+        classes,
+        values,
+        frozen=ada_frozen(values),
+        function=kml.losses.ada_loss,
+        loss=CROSS_ENTROPY,
+        alpha=alpha,
+        direction=direction,
+    )
+
 
 CASES = {
-    "binary_focal": Binary(binary_focal(), function=LOSSES.binary_focal_loss, **LOGITS),
-    "binary_focal_alpha": Binary(
+    "binary_focal": case(
+        kml.losses.BinaryFocalLoss,
+        yes_no,
+        binary_focal(),
+        function=kml.losses.binary_focal_loss,
+        from_logits=True,
+    ),
+    "binary_focal_alpha": case(
+        kml.losses.BinaryFocalLoss,
+        yes_no,
         binary_focal(0.5, 0.25, 0.1),
-        function=LOSSES.binary_focal_loss,
-        **(LOGITS | {"gamma": 0.5, "alpha": 0.25, "label_smoothing": 0.1}),
+        function=kml.losses.binary_focal_loss,
+        gamma=0.5,
+        alpha=0.25,
+        label_smoothing=0.1,
+        from_logits=True,
     ),
-    "binary_focal_learned": Binary(binary_focal(), gamma="learned", **LOGITS),
-    "categorical_focal": Categorical(
-        one_hot, focal(), function=LOSSES.categorical_focal_loss, **LOGITS
+    "binary_focal_learned": case(
+        kml.losses.BinaryFocalLoss,
+        yes_no,
+        binary_focal(),
+        gamma="learned",
+        from_logits=True,
     ),
-    "categorical_focal_soft": Categorical(
+    "categorical_focal": case(
+        kml.losses.CategoricalFocalLoss,
+        one_hot,
+        focal(),
+        function=kml.losses.categorical_focal_loss,
+        from_logits=True,
+    ),
+    "categorical_focal_soft": case(
+        kml.losses.CategoricalFocalLoss,
         soft,
         focal(0.7, ALPHA, 0.2),
-        function=LOSSES.categorical_focal_loss,
-        **(LOGITS | {"gamma": 0.7, "alpha": ALPHA, "label_smoothing": 0.2}),
+        function=kml.losses.categorical_focal_loss,
+        gamma=0.7,
+        alpha=ALPHA,
+        label_smoothing=0.2,
+        from_logits=True,
     ),
-    "categorical_focal_probabilities": Categorical(
+    "categorical_focal_probabilities": case(
+        kml.losses.CategoricalFocalLoss,
         probabilities,
         focal(from_logits=False),
-        function=LOSSES.categorical_focal_loss,
+        function=kml.losses.categorical_focal_loss,
     ),
-    "categorical_focal_learned": Categorical(
-        one_hot, focal(), gamma="learned", **LOGITS
+    "categorical_focal_learned": case(
+        kml.losses.CategoricalFocalLoss,
+        one_hot,
+        focal(),
+        gamma="learned",
+        from_logits=True,
     ),
-    "sparse_focal": Sparse(
-        focal(), function=LOSSES.sparse_categorical_focal_loss, **LOGITS
+    "sparse_focal": case(
+        kml.losses.SparseCategoricalFocalLoss,
+        classes,
+        focal(),
+        function=kml.losses.sparse_categorical_focal_loss,
+        from_logits=True,
     ),
-    "sparse_focal_alpha": Sparse(
+    "sparse_focal_alpha": case(
+        kml.losses.SparseCategoricalFocalLoss,
+        classes,
         focal(1.0, ALPHA, 0.1),
-        function=LOSSES.sparse_categorical_focal_loss,
-        **(LOGITS | {"gamma": 1.0, "alpha": ALPHA, "label_smoothing": 0.1}),
+        function=kml.losses.sparse_categorical_focal_loss,
+        gamma=1.0,
+        alpha=ALPHA,
+        label_smoothing=0.1,
+        from_logits=True,
     ),
-    "sparse_focal_learned": Sparse(focal(), gamma="learned", **LOGITS),
+    "sparse_focal_learned": case(
+        kml.losses.SparseCategoricalFocalLoss,
+        classes,
+        focal(),
+        gamma="learned",
+        from_logits=True,
+    ),
     "robust": case(
-        *(LOSSES.AdaptiveRobustLoss, residuals, robust(-2.0, 1.7)),
-        function=LOSSES.general_robust_loss,
-        **{"alpha": -2.0, "scale": 1.7, "learned": False},
+        kml.losses.AdaptiveRobustLoss,
+        residuals,
+        robust(-2.0, 1.7),
+        function=kml.losses.general_robust_loss,
+        alpha=-2.0,
+        scale=1.7,
+        learned=False,
     ),
     "robust_columns": case(
-        *(LOSSES.AdaptiveRobustLoss, residuals, robust([0.5, 1, -1], [1, 2, 3])),
-        function=LOSSES.general_robust_loss,
-        **{"alpha": [0.5, 1, -1], "scale": [1, 2, 3], "learned": False},
+        kml.losses.AdaptiveRobustLoss,
+        residuals,
+        robust([0.5, 1, -1], [1, 2, 3]),
+        function=kml.losses.general_robust_loss,
+        alpha=[0.5, 1, -1],
+        scale=[1, 2, 3],
+        learned=False,
     ),
     "robust_learned": case(
-        *(LOSSES.AdaptiveRobustLoss, residuals, hyperbolic),
-        function=LOSSES.robust_negative_log_likelihood,
+        kml.losses.AdaptiveRobustLoss,
+        residuals,
+        hyperbolic,
+        function=kml.losses.robust_negative_log_likelihood,
         scale=0.5,
     ),
-    **{
-        f"ada_{alpha}_{direction}": case(
-            *(AdaLoss, classes, values, ada_frozen(values)),
-            function=LOSSES.ada_loss,
-            **{"loss": CROSS_ENTROPY, "alpha": alpha, "direction": direction},
-        )
-        for alpha, direction, values in (
-            ("norm", "hard", ada("norm")),
-            ("standardized", "easy", ada("standardized", -1.0)),
-            ("cosine", "hard", ada("cosine")),
-        )
-    },
+    "ada_norm_hard": ada_case("norm", "hard", ada("norm")),
+    "ada_standardized_easy": ada_case(
+        "standardized", "easy", ada("standardized", direction=-1.0)
+    ),
+    "ada_cosine_hard": ada_case("cosine", "hard", ada("cosine")),
     "contrastive": case(
-        *(LOSSES.ContrastiveLoss, embeddings, by_anchor(contrastive_anchor)),
-        function=LOSSES.contrastive_loss,
+        kml.losses.ContrastiveLoss,
+        embeddings,
+        by_anchor(contrastive_anchor),
+        function=kml.losses.contrastive_loss,
         margin=1.5,
     ),
     "contrastive_pairs": case(
-        *(LOSSES.ContrastiveLoss, pairs, contrastive_pairs),
-        function=LOSSES.contrastive_loss,
+        kml.losses.ContrastiveLoss,
+        pairs,
+        contrastive_pairs,
+        function=kml.losses.contrastive_loss,
     ),
-    "triplet_all": Triplet(
-        triplet_anchor("all"), function=LOSSES.triplet_loss, mining="all"
+    "triplet_all": case(
+        kml.losses.TripletLoss,
+        embeddings,
+        triplet_anchor("all"),
+        function=kml.losses.triplet_loss,
+        mining="all",
     ),
-    "triplet_hard": Triplet(
-        triplet_anchor("hard"), function=LOSSES.triplet_loss, mining="hard"
+    "triplet_hard": case(
+        kml.losses.TripletLoss,
+        embeddings,
+        triplet_anchor("hard"),
+        function=kml.losses.triplet_loss,
+        mining="hard",
     ),
-    "triplet_semi_hard": Triplet(
+    "triplet_semi_hard": case(
+        kml.losses.TripletLoss,
+        embeddings,
         triplet_anchor("semi-hard", 2),
-        function=LOSSES.triplet_loss,
+        function=kml.losses.triplet_loss,
         distance="squared",
     ),
     "n_pair": case(
-        *(LOSSES.NPairLoss, embeddings, by_anchor(n_pair_anchor)),
-        function=LOSSES.n_pair_loss,
+        kml.losses.NPairLoss,
+        embeddings,
+        by_anchor(n_pair_anchor),
+        function=kml.losses.n_pair_loss,
         regularization=0.02,
     ),
     "multi_similarity": case(
-        *(LOSSES.MultiSimilarityLoss, embeddings),
+        kml.losses.MultiSimilarityLoss,
+        embeddings,
         by_anchor(multi_similarity_anchor),
-        function=LOSSES.multi_similarity_loss,
-        **{"beta": 10.0, "base": 0.5, "epsilon": 0.3},
+        function=kml.losses.multi_similarity_loss,
+        beta=10.0,
+        base=0.5,
+        epsilon=0.3,
     ),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import keras_metaloss as kml
 
@@ -96,3 +97,45 @@ def step_change(model, episodes):
     model.train_on_batch(*episodes)
     after = [v.numpy() for v in model.trainable_variables]
     return np.concatenate([(a - b).ravel() for a, b in zip(after, before, strict=True)])
+
+
+def context_learner():
+    return keras.Sequential(
+        [
+            keras.Input((1,)),
+            kml.layers.ContextVector(3),
+            keras.layers.Dense(6, "tanh"),
+            keras.layers.Dense(1),
+        ]
+    )
+
+
+def mse_model(adaptation, learner, optimizer=None):
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    model = kml.MetaModel(learner(), adaptation)
+    model.compile(optimizer or keras.optimizers.SGD(1.0), loss="mse")
+    return model
+
+
+def repeated_dataset(episodes, batches=3):
+    data = tf.data.Dataset.from_tensors(episodes).repeat(batches)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return data.with_options(options)
+
+
+def line_model(steps=1, rate=0.1, **arguments):
+    keras.utils.set_random_seed(1)
+    model = kml.MetaModel(
+        dense_learner(), kml.adaptation.MAML(steps, rate), **arguments
+    )
+    model.compile(optimizer=keras.optimizers.Adam(0.01), loss="mse", metrics=["mae"])
+    return model
+
+
+def trained_conv_model(**arguments):
+    model = conv_model(optimizer=keras.optimizers.Adam(0.01), **arguments)
+    x, y = image_episodes()
+    model.train_on_batch(x, y)
+    return model

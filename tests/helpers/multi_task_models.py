@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import keras_metaloss as kml
+from tests.helpers.weightings import WEIGHTINGS
 
-W = kml.losses.weighting
-
-WEIGHTINGS = {
-    "fixed": lambda: W.FixedWeighting({"kind": 1.0, "size": 2.0, "sign": 0.5}),
-    "uncertainty": lambda: W.UncertaintyWeighting(["kind", "sign"]),
-    "dwa": W.DynamicWeightAverage,
-    "gradnorm": W.GradNorm,
-    "gls": W.GeometricLossStrategy,
-    "imtl": W.IMTL,
-    "imtl-l": lambda: W.IMTL("loss"),
-    "imtl-g": lambda: W.IMTL("gradient"),
-    "pcgrad": W.PCGrad,
-    "mgda": lambda: W.MGDA("l2"),
-    "cagrad": W.CAGrad,
-    "rlw": W.RandomLossWeighting,
-}
+TASKS = ("kind", "sign", "size")  # sorted
 
 
 def batch(size=12, seed=0):
@@ -68,7 +55,7 @@ def multi_task_model(
     """Builds a compiled `MultiTaskModel` with a fixed initialization."""
     keras.utils.set_random_seed(1)
     if isinstance(weighting, str):
-        weighting = WEIGHTINGS[weighting]()
+        weighting = WEIGHTINGS[weighting](TASKS)
     compiling = {k: arguments.pop(k) for k in ("run_eagerly",) if k in arguments}
     model = kml.MultiTaskModel(
         network(keras.regularizers.L2(0.01) if regularizer else None),
@@ -89,3 +76,42 @@ def all_variables(model):
     """Returns all variables of the model, the weighting and the optimizer."""
     variables = [*model.variables, *model.optimizer.variables]
     return [np.asarray(v) for v in variables]
+
+
+def task_gradients(model, x, y):
+    """Computes each task's gradients of the network's trainable variables."""
+    result = {}
+    for task in TASKS:
+        loss = keras.losses.get(losses()[task])
+        with tf.GradientTape() as tape:
+            value = loss(y[task], model.model(x)[task])
+            if task == "size":
+                value = tf.reduce_mean(value)
+        variables = model.model.trainable_variables
+        result[task] = tape.gradient(value, variables)
+    return result
+
+
+def sgd_change(model, x, y):
+    """Returns the negative change of each network variable after one step."""
+    before = [v.numpy() for v in model.model.trainable_variables]
+    model.train_on_batch(x, y)
+    return [
+        b - v.numpy()
+        for b, v in zip(before, model.model.trainable_variables, strict=True)
+    ]
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class TwoHeads(keras.Model):
+    """Subclassed model with a dictionary of outputs and no `training` argument."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.trunk = keras.layers.Dense(5, "tanh")
+        self.a = keras.layers.Dense(1)
+        self.b = keras.layers.Dense(1)
+
+    def call(self, x):
+        h = self.trunk(x)
+        return {"a": self.a(h), "b": self.b(h)}
