@@ -61,7 +61,7 @@ def main() -> None:
     results = model.evaluate(
         trials.dataset(20, batches=batches), verbose=0, return_dict=True
     )
-    baseline = [nearest_neighbour(*trials.batch(i, 20)) for i in range(batches)]
+    baseline = [nearest_neighbor(*trials.batch(i, 20)) for i in range(batches)]
     baseline = np.concatenate(baseline)
     interval = 1.96 * baseline.std(ddof=1) / np.sqrt(len(baseline))
     print(
@@ -162,7 +162,7 @@ def image_files(folder: pathlib.Path) -> list[pathlib.Path]:
     return [file for file in files if file.suffix.lower() in endings]
 
 
-def nearest_neighbour(episode: dict, query_y: np.ndarray) -> np.ndarray:
+def nearest_neighbor(episode: dict, query_y: np.ndarray) -> np.ndarray:
     """Computes the accuracy per task of a nearest-neighbor classifier on pixels."""
     support, query = (
         episode[key].reshape(*episode[key].shape[:2], -1)

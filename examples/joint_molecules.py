@@ -34,19 +34,21 @@ def load_data(given: str | None, count: int, download: bool = False):
     """Returns a list of `(x, classes, values)`, one per assay."""
     path = given or find_data(None, "fsmol_subset.npz")
     if path is None and not download:
-        return [tumours()] * count
-    names = kml.datasets.fsmol.ASSAYS[:count]
-    assays = kml.datasets.fsmol.load_data(path, names)
-    sizes = [len(assay.active) for assay in assays]
+        return [tumors()] * count
+    names = kml.datasets.fsmol.ASSAYS["test"][:count]
+    *_, (x, y) = kml.datasets.fsmol.load_data(path, assays={"test": names})
+    fingerprint = x["fingerprint"].astype("float32")
+    assays = [x["assay"] == index for index in range(len(names))]
+    sizes = [int(rows.sum()) for rows in assays]
     place = path or "the authors' repository"
     print(f"{len(assays)} assays with {sizes} molecules from {place}")
     return [
-        (a.fingerprint.astype("float32"), a.active, standardised(a.log_value))
-        for a in assays
+        (fingerprint[rows], y["active"][rows], standardized(y["log_value"][rows]))
+        for rows in assays
     ]
 
 
-def tumours():
+def tumors():
     from sklearn.datasets import load_breast_cancer
 
     print(
@@ -58,10 +60,10 @@ def tumours():
     x = data.data[:, :20]  # without the "worst" columns, which contain the target
     x = (x - x.mean(axis=0)) / x.std(axis=0)
     values = np.log(data.data[:, list(data.feature_names).index("worst area")])
-    return x.astype("float32"), data.target, standardised(values).astype("float32")
+    return x.astype("float32"), data.target, standardized(values).astype("float32")
 
 
-def standardised(values: np.ndarray) -> np.ndarray:
+def standardized(values: np.ndarray) -> np.ndarray:
     return (values - np.nanmean(values)) / np.nanstd(values)
 
 

@@ -35,9 +35,11 @@ def load_data(given: str | None, download: bool):
     """Returns inputs, classes, values, groups of equal rows, and class names."""
     path = find_data(given, "wine_quality.npz")
     if path is not None or download:
-        x, is_white, quality, groups = kml.datasets.wine_quality.load_data(path)
+        (x, y), _ = kml.datasets.wine_quality.load_data(path, test_split=0.0)
+        groups = kml.datasets.wine_quality.duplicate_groups(x)
         print(f"{len(x)} wines from {path or 'the UCI repository'}")
-        return x.astype("float32"), is_white, quality, groups, ["red", "white"]
+        names = ["red", "white"]
+        return x.astype("float32"), y["is_white"], y["quality"], groups, names
     from sklearn.datasets import load_wine
 
     print(
@@ -77,7 +79,7 @@ def normal(outputs: tf.Tensor) -> tfp.distributions.Distribution:
 def problem(seed: int, data, rows: int) -> Problem:
     *columns, groups, names = data
     train, validation, test = split(*columns, groups, rows, seed)
-    centre = float(train[1][1].mean())
+    center = float(train[1][1].mean())
 
     def networks():
         return tuple(
@@ -91,7 +93,7 @@ def problem(seed: int, data, rows: int) -> Problem:
             )
             for units, bias in (
                 (len(names), "zeros"),
-                (2, lambda shape, dtype=None: tf.constant([centre, 0.5], dtype)),
+                (2, lambda shape, dtype=None: tf.constant([center, 0.5], dtype)),
             )
         )
 

@@ -1,9 +1,11 @@
 """Robust losses on wine quality, with and without corrupted training targets.
 
-    python examples/outliers_regression.py [--data wine_quality.npz]
+    python examples/outliers_regression.py --data wine_quality.npz
 
-Predicts the score of wines from their chemistry, or, if that file does not exist, the
-progression of diabetes in scikit-learn's bundled dataset. The settings of each loss are
+Predicts the score of wines from their chemistry and color
+(`kml.datasets.wine_quality`), with the data from `--data` or from the folder in the
+environment variable `KERAS_METALOSS_DATA`. Otherwise, predicts the progression of
+diabetes in the dataset bundled with scikit-learn. The settings of each loss are
 chosen on a validation set by the median absolute error, because its targets are
 corrupted too. Reports the mean absolute error on clean test targets, in standard
 deviations of the target: mean and standard deviation over seeds. Writes
@@ -21,6 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import matplotlib
 import numpy as np
+from joint_comparison import find_data
 from sklearn.datasets import load_diabetes
 
 import keras_metaloss as kml
@@ -52,8 +55,7 @@ def settings() -> dict[str, list]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    default = pathlib.Path(os.environ.get("KERAS_METALOSS_DATA", "."))
-    parser.add_argument("--data", default=default / "wine_quality.npz")
+    parser.add_argument("--data", help="the .npz file, or its folder")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--fast", action="store_true", help="a short trial run")
@@ -61,7 +63,7 @@ def main() -> None:
     arguments = parser.parse_args()
     seeds, epochs = (1, 1) if arguments.fast else (arguments.seeds, arguments.epochs)
 
-    name, x, y, group = load(pathlib.Path(arguments.data))
+    name, x, y, group = load(find_data(arguments.data, "wine_quality.npz"))
     print(f"{name}: {len(x)} rows, {x.shape[1]} features")
     errors, last = {}, {}
     for share in (0.0, 0.1):
@@ -81,14 +83,17 @@ def main() -> None:
     print(f"Picture: {arguments.out}")
 
 
-def load(path: pathlib.Path) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
+def load(
+    path: pathlib.Path | None,
+) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
     """Returns name, features, targets and groups of duplicate rows."""
-    if not path.is_file():
+    if path is None:
         x, y = load_diabetes(return_X_y=True)
         return "diabetes", x, y, np.arange(len(x))
-    with np.load(path) as file:
-        x = np.concatenate([file["x"], file["is_white"][:, np.newaxis]], axis=1)
-        return "wine quality", x, file["quality"] * 1.0, file["duplicate_group"]
+    (x, y), _ = kml.datasets.wine_quality.load_data(path, test_split=0.0)
+    group = kml.datasets.wine_quality.duplicate_groups(x)
+    x = np.concatenate([x, y["is_white"][:, np.newaxis]], axis=1)
+    return "wine quality", x, y["quality"], group
 
 
 def parts(

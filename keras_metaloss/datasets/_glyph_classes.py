@@ -128,7 +128,7 @@ def _shapes(outlines: list[Outline]) -> np.ndarray:
         for path in outlines
     ]
     blocks = [
-        _glyph_outlines.rasterise(fitted[start : start + 64], _SIZE)
+        _glyph_outlines.rasterize(fitted[start : start + 64], _SIZE)
         for start in range(0, len(fitted), 64)
     ]
     return np.concatenate(blocks).astype("float32") / 255
@@ -136,7 +136,7 @@ def _shapes(outlines: list[Outline]) -> np.ndarray:
 
 def _close_pairs(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns index pairs `i < j` of similar images and their maximum local far ink."""
-    near = _over_neighbours(shapes, np.maximum)
+    near = _over_neighbors(shapes, np.maximum)
     count = len(shapes)
     far_ink = shapes.reshape(count, -1) @ (1 - near).reshape(count, -1).T
     close = np.maximum(far_ink, far_ink.T) < _TOTAL_INK
@@ -154,10 +154,10 @@ def _close_pairs(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 def _densest(images: np.ndarray) -> np.ndarray:
     """Returns the maximum ink in any 3x3 window of each image."""
-    return _over_neighbours(images, np.add).max(axis=(1, 2))
+    return _over_neighbors(images, np.add).max(axis=(1, 2))
 
 
-def _over_neighbours(images: np.ndarray, combine: np.ufunc) -> np.ndarray:
+def _over_neighbors(images: np.ndarray, combine: np.ufunc) -> np.ndarray:
     """Combines each pixel with its eight neighbors; pixels outside are 0."""
     padded = np.pad(images, [(0, 0), (1, 1), (1, 1)])
     rows = combine(combine(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])

@@ -47,7 +47,7 @@ def draw(
     rounds = -(-drawings // len(available))
     order = [i for _ in range(rounds) for i in generator.permutation(len(available))]
     deformed = [_deform(available[i], size, generator) for i in order[:drawings]]
-    return _glyph_outlines.rasterise(deformed, size)
+    return _glyph_outlines.rasterize(deformed, size)
 
 
 def _deform(path: Outline, size: int, generator: np.random.Generator) -> Outline:
@@ -63,5 +63,5 @@ def _deform(path: Outline, size: int, generator: np.random.Generator) -> Outline
     extent = size * generator.uniform(*_EXTENT)
     vertices = _glyph_outlines.fit(path.vertices @ linear.T, extent)
     room = np.minimum(size / 2 - vertices.max(axis=0), _SHIFT * size)
-    centre = size / 2 + room * generator.uniform(-1, 1, size=2)
-    return Outline(vertices + centre, path.codes)
+    center = size / 2 + room * generator.uniform(-1, 1, size=2)
+    return Outline(vertices + center, path.codes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -11,15 +12,13 @@ from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.ft2font import FT2Font
 from matplotlib.path import Path as Outline
 from matplotlib.transforms import IdentityTransform
+from numpy.typing import ArrayLike
 
-__all__ = ["fit", "load_typefaces", "outline", "rasterise"]
+__all__ = ["fit", "load_typefaces", "outline", "rasterize"]
 
 # Hinting differs between versions of Matplotlib. (The flags moved in 3.10.)
-_UNHINTED = (
-    ft2font.LoadFlags.NO_HINTING
-    if hasattr(ft2font, "LoadFlags")
-    else ft2font.LOAD_NO_HINTING
-)
+_FLAGS = vars(ft2font).get("LoadFlags")
+_UNHINTED = _FLAGS.NO_HINTING if _FLAGS else vars(ft2font)["LOAD_NO_HINTING"]
 
 # The Unicode typefaces. The `cm*` typefaces use their own encodings, in which "A" may
 # be another character; `STIXSiz*` and `STIXNonUni*` contain only variants.
@@ -62,13 +61,14 @@ def outline(typeface: FT2Font, character: str) -> Outline | None:
     return Outline(vertices, codes)
 
 
-def fit(vertices: np.ndarray, extent: float) -> np.ndarray:
+def fit(vertices: ArrayLike, extent: float) -> np.ndarray:
     """Centers `vertices` on the origin and scales their longer side to `extent`."""
+    vertices = np.asarray(vertices)
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     return (vertices - (low + high) / 2) * (extent / (high - low).max())
 
 
-def rasterise(outlines: list[Outline | None], size: int) -> np.ndarray:
+def rasterize(outlines: Sequence[Outline | None], size: int) -> np.ndarray:
     """Fills outlines given in pixels relative to the lower left corner of the image.
 
     Args:
@@ -86,7 +86,7 @@ def rasterise(outlines: list[Outline | None], size: int) -> np.ndarray:
     style.set_snap(False)
     for position, path in enumerate(outlines):
         if path is not None:
-            moved = Outline(path.vertices + [position * size, 0], path.codes)
+            moved = Outline(np.add(path.vertices, [position * size, 0]), path.codes)
             renderer.draw_path(style, moved, IdentityTransform(), (0.0, 0.0, 0.0))
     coverage = np.asarray(renderer.buffer_rgba())[..., 3]
     return coverage.reshape(size, len(outlines), size).swapaxes(0, 1).copy()

@@ -72,7 +72,7 @@ def read_png_folder(path: Path) -> dict[str, np.ndarray]:
 
     Drawings are files `images_*/ALPHABET/characterNN/NNNN_NN.png`.
     """
-    files = {}
+    files: dict[tuple[str, ...], bytes] = {}
     for part in _PARTS:
         folder = path / f"images_{part}"
         for file in folder.glob("*/character*/*.png"):
@@ -82,7 +82,7 @@ def read_png_folder(path: Path) -> dict[str, np.ndarray]:
 
 def read_zips(paths: dict[str, Path]) -> dict[str, np.ndarray]:
     """Reads the authors' zip files, `{"background": path, "evaluation": path}`."""
-    files = {}
+    files: dict[tuple[str, ...], bytes] = {}
     for part, path in paths.items():
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
@@ -93,7 +93,7 @@ def read_zips(paths: dict[str, Path]) -> dict[str, np.ndarray]:
 
 
 def _decode_all(
-    files: dict[tuple[str, str, str, str], bytes], source: object
+    files: dict[tuple[str, ...], bytes], source: object
 ) -> dict[str, np.ndarray]:
     """Decodes PNG files, keyed and sorted by (part, alphabet, character, file name)."""
     keys = sorted(files)

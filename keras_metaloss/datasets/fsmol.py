@@ -8,18 +8,21 @@ Few-Shot Learning Dataset of Molecules", NeurIPS 2021, from ChEMBL 27. License: 
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from keras_metaloss.datasets._places import VARIABLE, download, given_place
+from keras_metaloss.datasets._splits import NamedArrays
 
-__all__ = ["ASSAYS", "Assay", "load_data"]
+__all__ = ["ASSAYS", "load_data"]
 
 # The last commit of the repository that contains the data.
 _ORIGIN = (
@@ -27,32 +30,38 @@ _ORIGIN = (
     "3f48152b5f72bad475d82c22af11366ec0b19d79/datasets"
 )
 _ARRAYS = "fsmol_subset.npz"
+_BITS = 2048
+# The authors' name of the folder of each split.
+_FOLDERS = {"train": "train", "val": "valid", "test": "test"}
 
-ASSAYS = (
-    "CHEMBL1613800",
-    "CHEMBL1614292",
-    "CHEMBL1964101",
-    "CHEMBL1963741",
-    "CHEMBL1963756",
-    "CHEMBL1614522",
+ASSAYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "train": (
+            "CHEMBL2354301",
+            "CHEMBL1614529",
+            "CHEMBL1963835",
+            "CHEMBL1963837",
+            "CHEMBL1963779",
+            "CHEMBL1963823",
+        ),
+        "val": ("CHEMBL1614432", "CHEMBL1964107", "CHEMBL1963790"),
+        "test": (
+            "CHEMBL1613800",
+            "CHEMBL1614292",
+            "CHEMBL1964101",
+            "CHEMBL1963741",
+            "CHEMBL1963756",
+            "CHEMBL1614522",
+        ),
+    }
 )
 
+_Split = tuple[NamedArrays, NamedArrays]
 
-class Assay(NamedTuple):
-    """Measurements of one assay.
 
-    Attributes:
-        name: ChEMBL identifier.
-        fingerprint: uint8 array `[N, 2048]`: 1 if the molecule contains the Morgan
-            substructure, otherwise 0.
-        active: int32 array `[N]`: 1 for active molecules, 0 for inactive ones.
-        log_value: float32 array `[N]`, the logarithm of the measured value; NaN if it
-            is missing. Higher values mean more active molecules in most assays, less
-            active ones in some: check the correlation with `active`, and standardize
-            the values within the assay.
-    """
+class _Assay(NamedTuple):
+    """Measurements of one assay, one row per molecule."""
 
-    name: str
     fingerprint: np.ndarray
     active: np.ndarray
     log_value: np.ndarray
@@ -60,10 +69,13 @@ class Assay(NamedTuple):
 
 def load_data(
     path: str | os.PathLike | None = None,
-    assays: Sequence[str] = ASSAYS,
-    fold: str = "test",
-) -> list[Assay]:
+    assays: Mapping[str, Sequence[str]] = ASSAYS,
+) -> tuple[_Split, _Split, _Split]:
     """Loads assays of FS-Mol: a binary label and a measured value per molecule.
+
+    Each assay is a task. The authors' splits have different assays, so that a model is
+    tested on assays that it was not trained on. The same molecule may occur in several
+    assays.
 
     Args:
         path: A folder with the authors' files `<assay>.jsonl.gz`, or with their folders
@@ -72,87 +84,143 @@ def load_data(
             folder with `fsmol_subset.npz`. Defaults to `None`, which means the path in
             the environment variable `KERAS_METALOSS_DATA`; if that is not set either,
             each assay is downloaded once (some megabytes) into Keras's dataset folder.
-        assays: Sequence of ChEMBL identifiers. Defaults to `ASSAYS`: six of the largest
-            test assays whose measured value is a measure of activity.
-        fold: `"train"`, `"valid"` or `"test"`: the authors' split that contains the
-            assays. Defaults to `"test"`.
+        assays: Dictionary from `"train"`, `"val"` and `"test"` to ChEMBL identifiers of
+            assays in the authors' split of that name. A split that is omitted is empty.
+            Defaults to `ASSAYS`: 6, 3 and 6 of the largest assays whose measured value
+            is a measure of activity.
 
     Returns:
-        A list of `Assay`, in the order of `assays`.
+        `(x_train, y_train), (x_val, y_val), (x_test, y_test)`. `x` is a dictionary:
+
+        - `"fingerprint"`: uint8 `[N, 2048]`, 1 if the molecule contains the Morgan
+          substructure, otherwise 0.
+        - `"assay"`: int32 `[N]`, the position of the assay in `assays` of the split.
+          Molecules are sorted by assay.
+
+        `y` is a dictionary:
+
+        - `"active"`: int32 `[N]`, 1 for active molecules, 0 for inactive ones.
+        - `"log_value"`: float32 `[N]`, the logarithm of the measured value; NaN if it
+          is missing. Higher values mean more active molecules in most assays, less
+          active ones in some: check the correlation with `"active"`, and standardize
+          the values within each assay.
 
     Raises:
-        ValueError: If `path` or an assay in it is missing, or if `fold` is unknown.
+        ValueError: If `path` or an assay in it is missing, or if a key of `assays` is
+            unknown.
 
     Example:
 
     ```python
-    for assay in fsmol.load_data():
-        print(assay.name, assay.fingerprint.shape, assay.active.mean())
+    (x_train, y_train), (x_val, y_val), (x_test, y_test) = fsmol.load_data()
+    for index, name in enumerate(fsmol.ASSAYS["test"]):
+        print(name, y_test["active"][x_test["assay"] == index].mean())
     ```
+
+    Reference:
+        Stanley et al., "FS-Mol: A Few-Shot Learning Dataset of Molecules", 2021.
     """
-    if fold not in ("train", "valid", "test"):
+    if not set(assays) <= set(_FOLDERS):
         raise ValueError(
-            'Invalid value for argument `fold`. Expected "train", "valid" or "test". '
-            f"Received: fold={fold!r}"
+            'Invalid value for argument `assays`. Expected the keys "train", "val" or '
+            f'"test". Received: assays with keys {sorted(assays)}'
         )
-    given = given_place(path)
+    read = _reader(given_place(path))
+    train, val, test = (
+        _concatenate(read(folder, assays.get(split, ())))
+        for split, folder in _FOLDERS.items()
+    )
+    return train, val, test
+
+
+def _reader(
+    given: str | os.PathLike | None,
+) -> Callable[[str, Sequence[str]], list[_Assay]]:
+    """Returns a function that reads assays, given the authors' folder and names."""
     if not given:
-        origins = {name: f"{_ORIGIN}/{fold}/{name}.jsonl.gz" for name in assays}
-        return [_from_lines(name, download(url)) for name, url in origins.items()]
+        return _download
     place = Path(given).expanduser()
     arrays = place / _ARRAYS if place.is_dir() else place
     if arrays.is_file() and arrays.suffix == ".npz":
-        return _from_arrays(arrays, assays)
-    folder = place / fold if (place / fold).is_dir() else place
-    files = {name: folder / f"{name}.jsonl.gz" for name in assays}
+        return functools.partial(_from_arrays, arrays)
+    return functools.partial(_from_folder, place)
+
+
+def _concatenate(assays: Sequence[_Assay]) -> _Split:
+    """Returns the inputs and targets of a split; its arrays may have no rows."""
+    empty = _Assay(
+        np.empty((0, _BITS), "uint8"), np.empty(0, "int32"), np.empty(0, "float32")
+    )
+    columns = zip(*(assays or [empty]), strict=True)
+    fingerprint, active, log_value = (np.concatenate(column) for column in columns)
+    sizes = [len(assay.active) for assay in assays]
+    index = np.repeat(np.arange(len(assays), dtype="int32"), sizes)
+    return (
+        {"fingerprint": fingerprint, "assay": index},
+        {"active": active, "log_value": log_value},
+    )
+
+
+def _download(folder: str, names: Sequence[str]) -> list[_Assay]:
+    """Downloads the authors' files once, and reads them."""
+    files = [download(f"{_ORIGIN}/{folder}/{name}.jsonl.gz") for name in names]
+    return [_from_lines(file) for file in files]
+
+
+def _from_folder(place: Path, folder: str, names: Sequence[str]) -> list[_Assay]:
+    """Reads the authors' files in `place` or in its subfolder `folder`."""
+    parent = place / folder if (place / folder).is_dir() else place
+    files = {name: parent / f"{name}.jsonl.gz" for name in names}
     missing = [name for name, file in files.items() if not file.is_file()]
     if missing:
         raise ValueError(
             "Invalid value for argument `path`. Expected a folder with one file "
             f"<assay>.jsonl.gz per assay, an .npz file or a folder with {_ARRAYS}. If "
             f"neither `path` nor the environment variable {VARIABLE} is set, assays "
-            f"are downloaded. Received: path={str(given)!r} without {missing}"
+            f"are downloaded. Received: path={str(place)!r} without {missing}"
         )
-    return [_from_lines(name, file) for name, file in files.items()]
+    return [_from_lines(file) for file in files.values()]
 
 
-def _from_lines(name, place):
+def _from_lines(place: Path) -> _Assay:
     """Reads an assay in the authors' format, one molecule per line."""
     with gzip.open(place, "rt", encoding="utf-8") as file:
         molecules = [json.loads(line) for line in file if line.strip()]
     counts = np.array([molecule["fingerprints"] for molecule in molecules])
     values = [molecule.get("LogRegressionProperty") for molecule in molecules]
-    return Assay(
-        name,
+    return _Assay(
         (counts > 0).astype("uint8"),
         np.array([int(float(molecule["Property"])) for molecule in molecules], "int32"),
         np.array([_number(value) for value in values], "float32"),
     )
 
 
-def _number(text):
+def _number(text: str | float | None) -> float:
+    """Returns the value as a float, NaN if it is missing."""
     return np.nan if text in (None, "", "None") else float(text)
 
 
-def _from_arrays(place, assays):
+def _from_arrays(place: Path, _: str, names: Sequence[str]) -> list[_Assay]:
+    """Reads assays from an `.npz` file, which has unique names of assays."""
+    if not names:
+        return []
     with np.load(place) as data:
         arrays = {
             key: data[key]
             for key in ("task_id", "task_offset", "fingerprint", "active", "log_value")
         }
     index = {name: number for number, name in enumerate(arrays["task_id"].tolist())}
-    missing = [name for name in assays if name not in index]
+    missing = [name for name in names if name not in index]
     if missing:
         raise ValueError(
             "Invalid value for argument `assays`. Expected names of assays in "
             f"{place}, for example {list(index)[:3]}. Received: assays with {missing}"
         )
     found = []
-    for name in assays:
+    for name in names:
         rows = slice(*arrays["task_offset"][index[name] : index[name] + 2])
         found.append(
-            Assay(
-                name,
+            _Assay(
                 np.unpackbits(arrays["fingerprint"][rows], axis=1),
                 arrays["active"][rows].astype("int32"),
                 arrays["log_value"][rows].astype("float32"),

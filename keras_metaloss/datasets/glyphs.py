@@ -42,13 +42,14 @@ import keras
 import numpy as np
 
 from keras_metaloss._utils.checks import check_positive_integer, check_seed
-from keras_metaloss.datasets._class_labels import with_labels
+from keras_metaloss.datasets._splits import ArraySplit, labeled_split
 
 __all__ = ["load_data"]
 
 # Part of the name of the cached file. Increment it whenever the same arguments would
 # give other images.
 _VERSION = 1
+_SPLITS = ("train", "val", "test")
 
 
 def load_data(
@@ -56,11 +57,7 @@ def load_data(
     drawings: int = 20,
     cache_dir: str | os.PathLike | None = None,
     seed: int = 0,
-) -> tuple[
-    tuple[np.ndarray, np.ndarray],
-    tuple[np.ndarray, np.ndarray],
-    tuple[np.ndarray, np.ndarray],
-]:
+) -> tuple[ArraySplit, ArraySplit, ArraySplit]:
     """Loads the glyphs: characters of many scripts in many typefaces.
 
     The first call renders the dataset, in well under a minute, and caches it on disk;
@@ -109,7 +106,8 @@ def load_data(
         print(f"Rendering the glyphs dataset once; it is cached in {path}")
         images = _render(size, drawings, seed)
         _write(path, images)
-    return tuple(with_labels(images[split]) for split in ("train", "val", "test"))
+    train, val, test = (labeled_split(images[name]) for name in _SPLITS)
+    return train, val, test
 
 
 def _render(size: int, drawings: int, seed: int) -> dict[str, np.ndarray]:
@@ -137,7 +135,7 @@ def _read(path: Path) -> dict[str, np.ndarray] | None:
     """Returns the cached images, or `None` if there is no readable cache."""
     try:
         with open(path, "rb") as file, np.load(file) as archive:
-            return {name: archive[name] for name in ("train", "val", "test")}
+            return {name: archive[name] for name in _SPLITS}
     except FileNotFoundError:
         return None
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
@@ -150,7 +148,9 @@ def _write(path: Path, images: dict[str, np.ndarray]) -> None:
     unfinished = path.with_suffix(f".{os.getpid()}.{time.time_ns()}.tmp")
     try:
         with open(unfinished, "wb") as file:
-            np.savez_compressed(file, **images)
+            np.savez_compressed(
+                file, train=images["train"], val=images["val"], test=images["test"]
+            )
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)

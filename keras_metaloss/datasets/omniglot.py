@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_metaloss.datasets import _omniglot_files
-from keras_metaloss.datasets._class_labels import with_labels
 from keras_metaloss.datasets._places import VARIABLE, download, given_place
+from keras_metaloss.datasets._splits import ArraySplit, labeled_split
 
 __all__ = ["load_data"]
 
@@ -29,11 +29,7 @@ _HASHES = {
 
 def load_data(
     path: str | os.PathLike | None = None, split: str = "vinyals"
-) -> tuple[
-    tuple[np.ndarray, np.ndarray],
-    tuple[np.ndarray, np.ndarray],
-    tuple[np.ndarray, np.ndarray],
-]:
+) -> tuple[ArraySplit, ArraySplit, ArraySplit]:
     """Loads Omniglot at 28x28 pixels.
 
     The original drawings are 105x105 pixels with black ink. They are inverted and
@@ -100,10 +96,11 @@ def load_data(
         # The validation alphabets of "vinyals" are all background alphabets.
         names = np.where(arrays["vinyals_split"] == "val", "val", "train")
         names = np.where(arrays["split"] == "evaluation", "test", names)
-    return tuple(
-        with_labels(arrays["images"][names == name])
+    train, val, test = (
+        labeled_split(arrays["images"][names == name])
         for name in ("train", "val", "test")
     )
+    return train, val, test
 
 
 def _read(path: str | os.PathLike | None) -> dict[str, np.ndarray]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from keras_metaloss import tasks
 from keras_metaloss._utils.checks import check_seed
 
-__all__ = ["load_data"]
+__all__ = ["load_tasks"]
 
 
-def load_data(
+def load_tasks(
     shots: int = 5, queries: int = 10, variant: str = "maml", seed: int = 0
 ) -> tuple[tasks.FunctionTasks, tasks.FunctionTasks, tasks.FunctionTasks]:
     """Returns sinusoid tasks for training, validation and test.
@@ -35,13 +35,14 @@ def load_data(
 
     Example:
 
-    >>> train, val, test = load_data(shots=5, queries=10)
+    >>> train, val, test = load_tasks(shots=5, queries=10)
     >>> x, y = train.batch(0, tasks_per_batch=4)
     >>> x["support_x"].shape, y.shape
     ((4, 5, 1), (4, 10, 1))
     """
     seed = check_seed(seed)
-    return tuple(
+    train, val, test = (
         tasks.sinusoid(shots, queries, variant=variant, seed=3 * seed + offset)
         for offset in range(3)
     )
+    return train, val, test

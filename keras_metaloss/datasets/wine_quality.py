@@ -13,18 +13,27 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_metaloss._utils.checks import check_seed
 from keras_metaloss.datasets._places import VARIABLE, download, given_place
+from keras_metaloss.datasets._splits import NamedArrays
 
-__all__ = ["load_data"]
+__all__ = ["duplicate_groups", "load_data"]
 
 _ORIGIN = "https://archive.ics.uci.edu/static/public/186/wine+quality.zip"
 _HASH = "3ed56667f4b828242bd732d7d1dd7f2861e54432239d7fa63877014cbb0304d4"
 
+_Split = tuple[np.ndarray, NamedArrays]
+
 
 def load_data(
-    path: str | os.PathLike | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    path: str | os.PathLike | None = None, test_split: float = 0.2, seed: int = 0
+) -> tuple[_Split, _Split]:
     """Loads Wine Quality: measurements, color and score of each wine.
+
+    Nearly a fifth of the wines repeat the measurements of another wine. Such duplicates
+    are all in the same split. Wines are shuffled, but duplicates stay adjacent. A cut
+    of the arrays at any index, such as `validation_split` of `fit`, therefore separates
+    at most one group of duplicates. `duplicate_groups` returns the groups.
 
     Args:
         path: The authors' zip file, an `.npz` file with the arrays `x`, `is_white` and
@@ -32,36 +41,75 @@ def load_data(
             means the path in the environment variable `KERAS_METALOSS_DATA`; if that is
             not set either, the zip file (89 kB) is downloaded once into Keras's dataset
             folder.
+        test_split: Fraction of the groups of duplicates in the test split, at least 0
+            and less than 1. Defaults to `0.2`.
+        seed: Non-negative integer, seed of the order and of the split. Defaults to `0`.
 
     Returns:
-        `(x, is_white, quality, group)`:
+        `(x_train, y_train), (x_test, y_test)`. `x` is a float64 array `[N, 11]` of
+        measurements, not scaled. `y` is a dictionary:
 
-        - `x`: float64 `[N, 11]`, measurements, not scaled.
-        - `is_white`: int32 `[N]`, 1 for white and 0 for red wines.
-        - `quality`: float32 `[N]`, the score from 0 to 10.
-        - `group`: int32 `[N]`, equal for wines with equal measurements. Nearly a fifth
-          of the rows are duplicates: assign each group to one side of a split.
+        - `"is_white"`: int32 `[N]`, 1 for white and 0 for red wines.
+        - `"quality"`: float32 `[N]`, the score from 0 to 10.
 
     Raises:
-        ValueError: If `path` does not exist or does not contain the dataset.
+        ValueError: If `path` does not exist or does not contain the dataset, if
+            `test_split` is out of range, or if `seed` is not a non-negative integer.
 
     Example:
 
     ```python
-    x, is_white, quality, group = wine_quality.load_data()
+    (x_train, y_train), (x_test, y_test) = wine_quality.load_data()
+    model.compile("adam", {"is_white": "binary_crossentropy", "quality": "mse"})
+    model.fit(x_train, y_train, validation_split=0.2)
     ```
     """
+    if not 0 <= test_split < 1:
+        raise ValueError(
+            "Invalid value for argument `test_split`. Expected at least 0 and less "
+            f"than 1. Received: test_split={test_split!r}"
+        )
+    seed = check_seed(seed)
     x, is_white, quality = _read(path)
-    group = np.unique(x, axis=0, return_inverse=True)[1].reshape(-1)
-    return (
-        x,
-        is_white.astype("int32"),
-        quality.astype("float32"),
-        group.astype("int32"),
-    )
+    groups = duplicate_groups(x)
+    order = np.random.default_rng(seed).permutation(groups.max() + 1)
+    rank = np.argsort(order)[groups]
+    rows = np.argsort(rank, kind="stable")
+    in_train = rank[rows] < round(len(order) * (1 - test_split))
+
+    def split(indices: np.ndarray) -> _Split:
+        return x[indices], {
+            "is_white": is_white[indices].astype("int32"),
+            "quality": quality[indices].astype("float32"),
+        }
+
+    return split(rows[in_train]), split(rows[~in_train])
 
 
-def _read(path):
+def duplicate_groups(x: np.ndarray) -> np.ndarray:
+    """Returns the group of duplicates that each wine belongs to.
+
+    Assign each group to one side of a split.
+
+    Args:
+        x: Measurements `[N, 11]`.
+
+    Returns:
+        int32 array `[N]` of integers from 0, equal for wines with equal measurements.
+
+    Example:
+
+    >>> import numpy as np
+    >>> duplicate_groups(np.array([[7.4, 0.7], [5.1, 0.3], [7.4, 0.7]])).tolist()
+    [1, 0, 1]
+    """
+    groups = np.unique(x, axis=0, return_inverse=True)[1]
+    return groups.reshape(-1).astype("int32")
+
+
+def _read(
+    path: str | os.PathLike | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     given = given_place(path)
     if not given:
         return _from_zip(download(_ORIGIN, _HASH))
@@ -81,7 +129,7 @@ def _read(path):
     )
 
 
-def _from_zip(place: Path):
+def _from_zip(place: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     tables = []
     with zipfile.ZipFile(place) as archive:
         for name in ("winequality-red.csv", "winequality-white.csv"):

@@ -31,10 +31,13 @@ def write(path, seed=0):
     return counts
 
 
-def check(assay, counts):
-    np.testing.assert_array_equal(assay.fingerprint, np.minimum(counts, 1))
-    assert assay.active.tolist() == [0, 1, 0, 1]
-    np.testing.assert_array_equal(assay.log_value, [7.5, np.nan, np.nan, -1.25])
+def check(split, index, counts):
+    """Compares the assay `index` of a split with the file of `counts`."""
+    x, y = split
+    rows = x["assay"] == index
+    np.testing.assert_array_equal(x["fingerprint"][rows], np.minimum(counts, 1))
+    assert y["active"][rows].tolist() == [0, 1, 0, 1]
+    np.testing.assert_array_equal(y["log_value"][rows], [7.5, np.nan, np.nan, -1.25])
 
 
 @pytest.mark.parametrize("folder", ["", "test"])
@@ -43,10 +46,24 @@ def test_reads_the_authors_files(tmp_path, folder):
     counts = {
         n: write(tmp_path / folder / f"{n}.jsonl.gz", i) for i, n in enumerate("ab")
     }
-    assays = fsmol.load_data(tmp_path, ["b", "a"])
-    assert [assay.name for assay in assays] == ["b", "a"]
-    for assay in assays:
-        check(assay, counts[assay.name])
+    train, val, test = fsmol.load_data(tmp_path, {"test": ["b", "a"]})
+    assert test[0]["assay"].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    for index, name in enumerate(["b", "a"]):
+        check(test, index, counts[name])
+    for x, y in (train, val):
+        assert x["fingerprint"].shape == (0, 2048)
+        assert not any(map(len, (x["assay"], y["active"], y["log_value"])))
+
+
+def test_splits_are_read_from_their_folders(tmp_path):
+    folders = {"train": "train", "val": "valid", "test": "test"}
+    counts = {}
+    for seed, (split, folder) in enumerate(folders.items()):
+        (tmp_path / folder).mkdir()
+        counts[split] = write(tmp_path / folder / f"{split}.jsonl.gz", seed)
+    splits = fsmol.load_data(tmp_path, {split: [split] for split in folders})
+    for split, found in zip(folders, splits, strict=True):
+        check(found, 0, counts[split])
 
 
 def test_downloads_each_assay(tmp_path, monkeypatch):
@@ -59,12 +76,12 @@ def test_downloads_each_assay(tmp_path, monkeypatch):
         return str(tmp_path / "one.gz")
 
     monkeypatch.setattr("keras.utils.get_file", get_file)
-    assays = fsmol.load_data(assays=["CHEMBL1", "CHEMBL2"], fold="valid")
+    _, val, _ = fsmol.load_data(assays={"val": ["CHEMBL1", "CHEMBL2"]})
     assert [url.split("/")[-2:] for url in origins] == [
         ["valid", "CHEMBL1.jsonl.gz"],
         ["valid", "CHEMBL2.jsonl.gz"],
     ]
-    check(assays[1], counts)
+    check(val, 1, counts)
 
 
 def test_reads_arrays_from_the_environment_folder(tmp_path, monkeypatch):
@@ -78,16 +95,17 @@ def test_reads_arrays_from_the_environment_folder(tmp_path, monkeypatch):
         log_value=np.arange(5, dtype="float32"),
     )
     monkeypatch.setenv("KERAS_METALOSS_DATA", str(tmp_path))
-    (assay,) = fsmol.load_data(assays=["b"])
-    np.testing.assert_array_equal(assay.fingerprint, bits[2:])
-    assert assay.active.tolist() == [1, 0, 1] and assay.log_value.tolist() == [2, 3, 4]
+    *_, (x, y) = fsmol.load_data(assays={"test": ["b"]})
+    np.testing.assert_array_equal(x["fingerprint"], bits[2:])
+    assert x["assay"].tolist() == [0, 0, 0]
+    assert y["active"].tolist() == [1, 0, 1] and y["log_value"].tolist() == [2, 3, 4]
     with pytest.raises(ValueError, match=r"assays with \['c'\]"):
-        fsmol.load_data(assays=["a", "c"])
+        fsmol.load_data(assays={"train": ["a", "c"]})
 
 
 def test_missing_data_raises(tmp_path):
     write(tmp_path / "a.jsonl.gz")
     with pytest.raises(ValueError, match=r"without \['b'\]"):
-        fsmol.load_data(tmp_path, ["a", "b"])
-    with pytest.raises(ValueError, match='Expected "train", "valid" or "test"'):
-        fsmol.load_data(tmp_path, ["a"], fold="all")
+        fsmol.load_data(tmp_path, {"train": ["a", "b"]})
+    with pytest.raises(ValueError, match='Expected the keys "train", "val" or "test"'):
+        fsmol.load_data(tmp_path, {"all": ["a"]})

@@ -41,7 +41,7 @@ class TestOutlines:
         expected[2:4, 1:4] = 1  # rows are counted from the top
         expected[1, 1:4] = 0.25
         expected[:, 1] /= 2
-        images = _glyph_outlines.rasterise([None, Outline(corners)], 6)
+        images = _glyph_outlines.rasterize([None, Outline(corners)], 6)
         assert images.dtype == np.uint8
         np.testing.assert_array_equal(images[0], 0)
         np.testing.assert_allclose(images[1] / 255, expected, atol=2 / 255)
@@ -58,7 +58,7 @@ class TestOutlines:
         extent = max(picture.size)
         vertices = _glyph_outlines.fit(path.vertices, extent)
         fitted = Outline(vertices - vertices.min(axis=0), path.codes)
-        ours = _glyph_outlines.rasterise([fitted], extent)[0]
+        ours = _glyph_outlines.rasterize([fitted], extent)[0]
         ours = ours[extent - picture.height :, : picture.width]
         difference = np.abs(ours / 255 - np.asarray(picture) / 255)
         assert difference.mean() < 0.02

@@ -17,7 +17,7 @@ def test_families_differ_only_in_seed(monkeypatch):
 
     monkeypatch.setattr(tasks, "sinusoid", record)
     for seed in (0, 1):
-        sinusoid.load_data(shots=4, queries=6, variant="meta_sgd", seed=seed)
+        sinusoid.load_tasks(shots=4, queries=6, variant="meta_sgd", seed=seed)
     assert {seed for _, _, seed in calls} == set(range(6))
     for arguments, named, _ in calls:
         assert arguments == (4, 6)
@@ -25,7 +25,7 @@ def test_families_differ_only_in_seed(monkeypatch):
 
 
 def test_families_share_no_task():
-    families = sinusoid.load_data(shots=5, queries=10)
+    families = sinusoid.load_tasks(shots=5, queries=10)
     assert all(isinstance(family, tasks.FunctionTasks) for family in families)
     phases = np.concatenate(
         [family.parameters(0, 100)["phase"].ravel() for family in families]
@@ -38,4 +38,4 @@ def test_families_share_no_task():
 )
 def test_invalid_arguments_are_named(argument, value):
     with pytest.raises(ValueError, match=f"`{argument}`.*Received: {argument}="):
-        sinusoid.load_data(**{argument: value})
+        sinusoid.load_tasks(**{argument: value})

@@ -51,7 +51,7 @@ def molecules(tmp_path):
     values = (bits[:, :8].sum(axis=1) + random.normal(size=300)).astype("float32")
     np.savez(
         tmp_path / "molecules.npz",
-        task_id=np.array(["CHEMBL1", kml.datasets.fsmol.ASSAYS[0]]),
+        task_id=np.array(["CHEMBL1", kml.datasets.fsmol.ASSAYS["test"][0]]),
         task_offset=np.array([0, 100, 300]),
         fingerprint=np.packbits(bits, axis=1),
         active=(values > 4).astype("uint8"),

@@ -40,6 +40,21 @@ def test_verdict_on_rare_digits():
     assert "weighted focal: -10.0 points, worse than weighted cross-entropy" in verdict
 
 
+def test_outliers_regression_splits_share_no_duplicates(tmp_path):
+    x = np.random.default_rng(0).random((40, 11))
+    x[20:] = x[:20]
+    path = tmp_path / "wine_quality.npz"
+    color, quality = np.arange(40) // 20, np.arange(40) % 7 + 3
+    np.savez(path, x=x, is_white=color, quality=quality)
+    name, x, y, group = outliers_regression.load(path)
+    assert name == "wine quality" and x.shape == (40, 12) and len(set(group)) == 20
+    splits = outliers_regression.parts(x, y, group, 0.0, seed=0)
+    rows = [
+        {tuple(row) for row in part[:, :11].round(4)} for part, _ in splits.values()
+    ]
+    assert sum(map(len, rows)) == 20 and len(set.union(*rows)) == 20
+
+
 def check_picture(path):
     with Image.open(path) as picture:
         assert np.asarray(picture).std() > 1
