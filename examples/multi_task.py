@@ -180,7 +180,7 @@ def draw(results: dict[str, np.ndarray], path: pathlib.Path) -> None:
         low, high = min(means), max(means)
         if "accuracy" in title:
             axis.set_xlim(max(0.0, low - (high - low) - 1), min(100.0, high + 1))
-        axis.set_title(
+        axis.set_xlabel(
             title
             + (", higher is better" if "accuracy" in title else ", lower is better")
         )

@@ -176,7 +176,7 @@ def verdict(errors: dict[str, list]) -> str:
 
 def draw(errors: dict, last: dict[str, dict], path: pathlib.Path) -> None:
     """Draws errors with and without outliers, and histograms of residuals."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 4.5))
     names = list(errors[0.0])
     for number, (share, found) in enumerate(errors.items()):
         values = [found[name] for name in names]
@@ -189,13 +189,14 @@ def draw(errors: dict, last: dict[str, dict], path: pathlib.Path) -> None:
         )
     left.set_xticks(np.arange(len(names)) + 0.2, names, rotation=15)
     left.set_ylabel("mean absolute error on clean test targets")
-    left.legend()
+    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     for name, result in last.items():
         right.hist(
             result["residuals"], np.linspace(-4, 4, 60), histtype="step", label=name
         )
     right.set_xlabel("residual (target - prediction), trained with outliers")
-    right.legend()
+    right.set_ylabel("number of test examples")
+    right.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=5)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

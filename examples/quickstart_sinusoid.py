@@ -86,6 +86,7 @@ def draw(
         axis.plot(*points, "k^", markersize=8, label="support points")
         axis.set_title(f"test task {task + 1}")
         axis.set_xlabel("x")
+    axes[0].set_ylabel("y")
     lines, labels = axes[0].get_legend_handles_labels()
     figure.legend(lines, labels, loc="lower center", ncols=len(labels))
     figure.tight_layout(rect=(0.0, 0.08, 1.0, 1.0))
