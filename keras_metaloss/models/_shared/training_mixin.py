@@ -44,11 +44,13 @@ class TrainingMixin(SingleTraceMixin):
         optimizer: Any = "rmsprop",
         loss: Any = None,
         loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
         **kwargs: Any,
     ) -> None:
         """`keras.Model.compile`."""
         super().compile(
-            optimizer=optimizer, loss=loss, loss_weights=loss_weights, **kwargs
+            optimizer, loss, loss_weights, metrics, weighted_metrics, **kwargs
         )
         _compat.replace_compiled_loss(self, ContextualCompileLoss)
 

@@ -9,20 +9,20 @@ import tensorflow as tf
 
 from keras_metaloss import _compat
 from keras_metaloss.adaptation import Adaptation, TaskResult
-from keras_metaloss.adaptation._core.inner_loss import InnerLoss
 from keras_metaloss.losses._core.loss_context import LossContext
-from keras_metaloss.losses._core.meta_loss import required_context, set_loss_steps
+from keras_metaloss.losses._core.meta_loss import set_loss_steps
+from keras_metaloss.losses._core.trainable_loss import check_no_parameters
 from keras_metaloss.models._shared.apply_gradients import apply_gradients
 from keras_metaloss.models._shared.training_mixin import TrainingMixin
-from keras_metaloss.models.meta._checks import check_losses, check_parts, check_task
+from keras_metaloss.models.meta._checks import check_parts, check_task
 from keras_metaloss.models.meta._episode_inputs import EpisodeInputsMixin
+from keras_metaloss.models.meta._episode_losses import EpisodeLossesMixin
 from keras_metaloss.models.meta._episodes import as_task, batch_tensors, task_count
 from keras_metaloss.models.meta._export import EpisodeExportMixin
 from keras_metaloss.models.meta._jit import JitChecksMixin
 from keras_metaloss.models.meta._metric_intervals import MetricIntervals
 from keras_metaloss.models.meta._outer_loss import (
     query_shares,
-    query_weights,
     share_weights,
 )
 from keras_metaloss.models.meta._outer_step import OuterStep, outer_step_for
@@ -35,7 +35,12 @@ __all__ = ["MetaModel"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class MetaModel(
-    EpisodeInputsMixin, EpisodeExportMixin, JitChecksMixin, TrainingMixin, keras.Model
+    EpisodeLossesMixin,
+    EpisodeInputsMixin,
+    EpisodeExportMixin,
+    JitChecksMixin,
+    TrainingMixin,
+    keras.Model,
 ):
     """Model that meta-trains a learner.
 
@@ -102,6 +107,7 @@ class MetaModel(
         # No autocast: the learner casts its inputs, targets keep their precision.
         super().__init__(name=name, autocast=False)
         check_parts(learner, adaptation)
+        check_no_parameters(adaptation.loss, self)
         self.learner = learner
         self.adaptation = adaptation
         self.adaptation.build_for(learner)
@@ -155,29 +161,7 @@ class MetaModel(
             with_gradient=self._needs_task_gradients(),
         )
 
-    def _inner_loss(self) -> InnerLoss | None:
-        if not self.adaptation.uses_inner_loss:
-            return None
-        if self.adaptation.loss is not None:
-            return InnerLoss(self.adaptation.loss, output_names=self.output_names)
-        if not self.compiled or self.loss is None:
-            raise ValueError(
-                "Expected an inner loss. Call `compile(loss=...)` first, or pass "
-                "`loss` to the adaptation. Received: adaptation.loss=None and no "
-                "compiled loss"
-            )
-        return self._compiled_as_inner_loss()
-
-    def _compiled_as_inner_loss(self) -> InnerLoss:
-        weights = _compat.compiled_loss_weights(self)
-        return InnerLoss(self.loss, weights, self.output_names)
-
     # Training and evaluation
-
-    @property
-    def output_names(self) -> list[str] | None:
-        """Names of the outputs of the learner, for losses in a dictionary."""
-        return getattr(self.learner, "output_names", None)
 
     def training_callbacks(self) -> list[keras.callbacks.Callback]:
         """Returns a callback for adaptations that change while they are trained."""
@@ -191,7 +175,8 @@ class MetaModel(
         pairs = zip(gradients, self.trainable_weights, strict=True)
         apply_gradients(self.optimizer, pairs)
         write_state(self.adaptation, result.state)
-        set_loss_steps(self.loss, self.optimizer.iterations)
+        losses = [self.loss, self.adaptation.loss]
+        set_loss_steps(losses, self.optimizer.iterations)
         self.adaptation.set_updates(self.optimizer.iterations)
         self._track_loss(loss, x)
         return self.compute_metrics(x, y, result.y_pred, sample_weight)
@@ -212,37 +197,6 @@ class MetaModel(
         """Adapts and predicts."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self._run(self.record_episode(batch_tensors(x)), training=False).y_pred
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-        *,
-        context: LossContext | None = None,
-    ) -> tf.Tensor:
-        """Computes the compiled loss of the queries, without masked ones.
-
-        Training follows the gradient of this value. An override may leave `context`
-        out, unless the compiled loss compares tasks by their gradients.
-
-        Args:
-            x: the episodes.
-            y: query targets, `[T, Q, ...]`.
-            y_pred: predictions of the queries, `[T, Q, ...]`.
-            sample_weight: weights of tasks, `[T]`, or queries, `[T, Q]`. Defaults to
-                `None`.
-            training: whether the model is being trained. Defaults to `True`.
-            context: gradients of the tasks, if the loss needs them; see
-                `kml.losses.LossContext`. Defaults to `None`.
-
-        Returns:
-            A scalar.
-        """
-        weights = query_weights((x or {}).get("query_mask"), sample_weight, y_pred)
-        return super().compute_loss(x, y, y_pred, weights, training, context=context)
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
@@ -323,28 +277,10 @@ class MetaModel(
             **arguments,
         )
 
-    def _needs_task_gradients(self) -> bool:
-        needed = "task_gradients" in required_context(self.loss)
-        if needed and not self.adaptation.provides_task_gradients:
-            raise ValueError(
-                "Invalid value for argument `loss`. Expected a loss that does not "
-                "compare tasks by their gradients, which "
-                f"{type(self.adaptation).__name__} does not provide; "
-                "`kml.adaptation.MAML` does. "
-                f"Received: loss={self.loss!r}"
-            )
-        return needed
-
     def _track_loss(self, loss, x):
         _compat.loss_tracker(self).update_state(
             _compat.unscale_loss_for_distribution(loss), sample_weight=task_count(x)
         )
-
-    def validate_losses(self, episode: dict[str, Any], query_y: Any) -> None:
-        """Validates that the losses accept predictions and targets."""
-        support_loss = self._inner_loss()
-        query_loss = self._compiled_as_inner_loss() if self.compiled else None
-        check_losses(self.learner, self, support_loss, query_loss, episode, query_y)
 
     # Saving
 

@@ -223,3 +223,14 @@ def test_context_reaches_losses_inside_of_losses():
     y_true, y_pred = np.zeros((2, 3, 1)), np.ones((2, 3, 1))
     context = kml.losses.LossContext(step=4)
     assert float(loss(y_true, y_pred, context=context)) == pytest.approx(0.5)
+
+
+def test_meta_model_refuses_losses_with_trained_parameters():
+    message = "without trainable parameters: `MetaModel` does not train them.*raw_alpha"
+    robust = kml.losses.AdaptiveRobustLoss()
+    with pytest.raises(ValueError, match=message):
+        meta(robust)
+    with pytest.raises(ValueError, match=message):
+        meta(kml.losses.RapidGeneralizationLoss(robust))
+    with pytest.raises(ValueError, match=message):
+        kml.MetaModel(network(), kml.adaptation.MAML(loss=robust))

@@ -208,3 +208,12 @@ def test_every_model_traces_its_training_step_once():
         model.compile("adam", loss())
         model.fit(*data(), epochs=2, verbose=0)
         assert len(count) == 1, name
+
+
+@pytest.mark.parametrize("name", ["adaptive", "meta"])
+def test_compile_takes_the_arguments_of_keras_by_position(name):
+    _, make, loss, data = MODELS[name]
+    model = make(MODELS[name][0])
+    model.compile("sgd", loss(), None, ["mae"], ["mse"])
+    logs = model.evaluate(*data(), verbose=0, return_dict=True)
+    assert {"loss", "mae", "mse"} <= set(logs)
