@@ -1,4 +1,4 @@
-"""Tests the predefined learners against published sizes."""
+"""`conv4`: published size, saving and arguments."""
 
 from __future__ import annotations
 
@@ -16,22 +16,6 @@ def test_conv4_weight_count_matches_the_paper():
         learner = kml.learners.conv4((28, 28, 1), 5, downsample=downsample)
         assert sum(np.prod(v.shape) for v in learner.trainable_variables) == trainable
         assert learner(np.zeros((2, 28, 28, 1), "float32")).shape == (2, 5)
-
-
-def test_mlp_sizes_for_sinusoid_and_images():
-    assert kml.learners.mlp((1,), 1).count_params() == 40 * 2 + 41 * 40 + 41
-    learner = kml.learners.mlp((28, 28, 1), 5, hidden=(256, 128, 64, 64))
-    assert learner(np.zeros((2, 28, 28, 1), "float32")).shape == (2, 5)
-
-
-def test_resnet12_weight_count_matches_the_paper():
-    learner = kml.learners.resnet12((84, 84, 3))
-    sizes = [int(np.prod(v.shape)) for v in learner.trainable_variables]
-    assert sum(sizes) == 12_424_320
-    small = kml.learners.resnet12((16, 16, 3), 5, filters=(2, 2, 4, 4))
-    assert np.isfinite(small(np.ones((2, 16, 16, 3), "float32"))).all()
-    with pytest.raises(ValueError, match="at least 2 pixels"):
-        kml.learners.resnet12((8, 8, 3), 5, filters=(2, 2, 4, 4))
 
 
 def test_learners_can_be_saved_and_loaded(tmp_path):
