@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,9 @@ __all__ = ["ConcatCritic", "SeparableCritic"]
 class _Critic(keras.layers.Layer):
     """Base class of critics: builds networks of the configured hidden layers."""
 
-    def __init__(self, hidden_units: Sequence[int], activation: Any, **kwargs) -> None:
+    def __init__(
+        self, hidden_units: Sequence[int], activation: Any, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.hidden_units = [
             check_positive_integer("hidden_units", units) for units in hidden_units
@@ -42,19 +45,13 @@ class _Critic(keras.layers.Layer):
         }
 
 
-def _flat(values):
+def _flatten(values: tf.Tensor) -> tf.Tensor:
     """Flattens `[N, ...]` to `[N, D]`."""
-    size = 1
-    for length in values.shape[1:]:
-        size *= length
-    return tf.reshape(values, [-1, size])
+    return tf.reshape(values, [-1, math.prod(values.shape[1:])])
 
 
-def _flat_shape(shape):
-    size = 1
-    for length in shape[1:]:
-        size *= length
-    return (shape[0], size)
+def _flatten_shape(shape: Any) -> tuple[int | None, int]:
+    return (shape[0], math.prod(shape[1:]))
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
@@ -107,13 +104,13 @@ class SeparableCritic(_Critic):
 
     def build(self, input_shape: Any) -> None:
         x_shape, y_shape = input_shape
-        self.x_network.build(_flat_shape(x_shape))
-        self.y_network.build(_flat_shape(y_shape))
+        self.x_network.build(_flatten_shape(x_shape))
+        self.y_network.build(_flatten_shape(y_shape))
         self.built = True
 
     def call(self, inputs: Any) -> tf.Tensor:
         x, y = inputs
-        x, y = self.x_network(_flat(x)), self.y_network(_flat(y))
+        x, y = self.x_network(_flatten(x)), self.y_network(_flatten(y))
         return tf.matmul(x, y, transpose_b=True)
 
     def get_config(self) -> dict[str, Any]:
@@ -177,14 +174,14 @@ class ConcatCritic(_Critic):
 
     def build(self, input_shape: Any) -> None:
         x_shape, y_shape = input_shape
-        self.x_layer.build(_flat_shape(x_shape))
-        self.y_layer.build(_flat_shape(y_shape))
+        self.x_layer.build(_flatten_shape(x_shape))
+        self.y_layer.build(_flatten_shape(y_shape))
         self.network.build((None, self.hidden_units[0]))
         self.built = True
 
     def call(self, inputs: Any) -> tf.Tensor:
         x, y = inputs
-        x, y = self.x_layer(_flat(x)), self.y_layer(_flat(y))
+        x, y = self.x_layer(_flatten(x)), self.y_layer(_flatten(y))
         pairs = self.activation(x[:, tf.newaxis] + y)
         shape = tf.shape(pairs)
         scores = self.network(tf.reshape(pairs, [-1, self.hidden_units[0]]))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -20,23 +21,30 @@ from keras_metaloss.information.variational.critics import ConcatCritic, Separab
 
 __all__ = ["MutualInformationEstimator"]
 
-# The training objective and the reported value of each bound.
+
+class _Bound(NamedTuple):
+    """Functions of a score matrix: the training objective and the reported value."""
+
+    objective: Callable[..., tf.Tensor]
+    estimate: Callable[..., tf.Tensor]
+
+
 _BOUNDS = {
-    "donsker_varadhan": (bounds.donsker_varadhan, bounds.donsker_varadhan),
-    "info_nce": (bounds.lower_bound_info_nce, bounds.lower_bound_info_nce),
-    "interpolated": (bounds.interpolated, bounds.interpolated),
-    "jensen_shannon": (
+    "donsker_varadhan": _Bound(bounds.donsker_varadhan, bounds.donsker_varadhan),
+    "info_nce": _Bound(bounds.lower_bound_info_nce, bounds.lower_bound_info_nce),
+    "interpolated": _Bound(bounds.interpolated, bounds.interpolated),
+    "jensen_shannon": _Bound(
         bounds.lower_bound_jensen_shannon,
         # The optimal critic of Jensen-Shannon plus 1 is the optimal critic of NWJ.
         lambda logu: bounds.lower_bound_nguyen_wainwright_jordan(1 + logu),
     ),
-    "mine": (bounds.mine, bounds.donsker_varadhan),
-    "nguyen_wainwright_jordan": (
+    "mine": _Bound(bounds.mine, bounds.donsker_varadhan),
+    "nguyen_wainwright_jordan": _Bound(
         bounds.lower_bound_nguyen_wainwright_jordan,
         bounds.lower_bound_nguyen_wainwright_jordan,
     ),
-    "smile": (bounds.lower_bound_jensen_shannon, bounds.smile),
-    "tuba": (bounds.tuba, bounds.tuba),
+    "smile": _Bound(bounds.lower_bound_jensen_shannon, bounds.smile),
+    "tuba": _Bound(bounds.tuba, bounds.tuba),
 }
 _CRITICS = {"concat": ConcatCritic, "separable": SeparableCritic}
 _MIN_SAMPLES = 20
@@ -87,14 +95,14 @@ class CriticModel(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> tf.Tensor:
-        train, report = _BOUNDS[self.bound]
+        objective, estimate = _BOUNDS[self.bound]
         scores = tf.cast(y_pred, tf.float32)
-        self.information.update_state(tf.stop_gradient(report(scores)))
+        self.information.update_state(tf.stop_gradient(estimate(scores)))
         if self.log_moving_mean is None:
-            return -train(scores)
+            return -objective(scores)
         if training:
-            return -train(scores, self.log_moving_mean.value)
-        return -report(scores)
+            return -objective(scores, self.log_moving_mean.value)
+        return -estimate(scores)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -112,7 +120,7 @@ class CriticModel(keras.Model):
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
-def _minus_infinity(shape, dtype=None):
+def _minus_infinity(shape: Any, dtype: Any = None) -> tf.Tensor:
     return tf.fill(shape, tf.constant(-math.inf, dtype or tf.float32))
 
 
@@ -230,7 +238,7 @@ class MutualInformationEstimator:
         patience = check_positive_integer("patience", patience)
         batch_size = check_positive_integer("batch_size", batch_size)
         seed = check_seed(seed)
-        x, y = _standardised("x", x), _standardised("y", y)
+        x, y = _standardized("x", x), _standardized("y", y)
         check_same_length(x=x, y=y)
         train, validation, test = _split(len(x), validation_split, test_split, seed)
         stop = keras.callbacks.EarlyStopping(
@@ -247,8 +255,8 @@ class MutualInformationEstimator:
             verbose=verbose,
             callbacks=[stop, *(callbacks or [])],
         )
-        held_out = _batches(x[test], y[test], batch_size)
-        values = self.model.evaluate(held_out, verbose=0, return_dict=True)
+        test_batches = _batches(x[test], y[test], batch_size)
+        values = self.model.evaluate(test_batches, verbose=0, return_dict=True)
         self.mutual_information = float(values["mutual_information"])
         return history
 
@@ -268,7 +276,8 @@ class MutualInformationEstimator:
         return cls(**config)
 
 
-def _standardised(name, values):
+def _standardized(name: str, values: Any) -> np.ndarray:
+    """Validates samples; returns standardized columns in float32."""
     values = np.asarray(values)
     if values.dtype.kind not in "fiub" or values.ndim == 0 or 0 in values.shape:
         raise ValueError(
@@ -296,14 +305,16 @@ def _standardised(name, values):
     return tf.constant((values - values.mean(axis=0)) / deviation, tf.float32).numpy()
 
 
-def _split(size, validation_split, test_split, seed):
+def _split(
+    size: int, validation_split: float, test_split: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns indices of the training, validation and test samples."""
-    shares = (validation_split, test_split)
+    fractions = (validation_split, test_split)
     valid = (
-        all(isinstance(share, float) and 0 < share < 1 for share in shares)
-        and sum(shares) < 1
+        all(isinstance(fraction, float) and 0 < fraction < 1 for fraction in fractions)
+        and sum(fractions) < 1
     )
-    counts = [math.ceil(share * size) for share in shares] if valid else [0, 0]
+    counts = [math.ceil(fraction * size) for fraction in fractions] if valid else [0, 0]
     if not valid or size - sum(counts) < 2 or min(counts) < 2:
         raise ValueError(
             "Invalid value for arguments `validation_split` and `test_split`. Expected "
@@ -312,14 +323,14 @@ def _split(size, validation_split, test_split, seed):
             f"test_split={test_split!r} for {size} samples"
         )
     order = np.random.default_rng(seed).permutation(size)
-    test = counts[0] + counts[1]
-    return order[test:], order[: counts[0]], order[counts[0] : test]
+    held_out = counts[0] + counts[1]
+    return order[held_out:], order[: counts[0]], order[counts[0] : held_out]
 
 
-def _batches(x, y, batch_size, seed=None):
-    """Returns a dataset of batches `((x, y),)` of one size, shuffled if `seed` is
-    given.
-    """
+def _batches(
+    x: np.ndarray, y: np.ndarray, batch_size: int, seed: int | None = None
+) -> tf.data.Dataset:
+    """Returns batches `((x, y),)` of equal size, shuffled if `seed` is an integer."""
     size = min(batch_size, len(x))
     data = tf.data.Dataset.from_tensor_slices((x, y))
     if seed is not None:

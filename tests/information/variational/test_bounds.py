@@ -10,11 +10,11 @@ from scipy.special import logsumexp
 
 import keras_metaloss as kml
 
-info = kml.information
+bounds = kml.information.bounds
 theirs = tfp.vi.mutual_information
 
 TFP = {
-    name: (getattr(info, name), getattr(theirs, name))
+    name: (getattr(bounds, name), getattr(theirs, name))
     for name in (
         "lower_bound_info_nce",
         "lower_bound_jensen_shannon",
@@ -22,12 +22,12 @@ TFP = {
     )
 }
 BOUNDS = {name: ours for name, (ours, _) in TFP.items()} | {
-    "tuba": info.tuba,
-    "interpolated": info.interpolated,
-    "donsker_varadhan": info.donsker_varadhan,
-    "smile": info.smile,
-    "leave_one_out_upper_bound": info.leave_one_out_upper_bound,
-    "club": info.club,
+    "tuba": bounds.tuba,
+    "interpolated": bounds.interpolated,
+    "donsker_varadhan": bounds.donsker_varadhan,
+    "smile": bounds.smile,
+    "leave_one_out_upper_bound": bounds.leave_one_out_upper_bound,
+    "club": bounds.club,
 }
 
 
@@ -140,13 +140,13 @@ def test_values_of_the_optimal_gaussian_critic(truth, size):
     batches = 40 if size == 64 else 10
     ratios = tf.constant(gaussian_log_ratios(truth, size, batches))
     values = [
-        info.lower_bound_info_nce(ratios),
-        info.lower_bound_nguyen_wainwright_jordan(1 + ratios),
-        info.donsker_varadhan(ratios),
-        info.smile(ratios, clip=1.0),
-        info.smile(ratios, clip=5.0),
-        info.leave_one_out_upper_bound(ratios),
-        info.club(ratios),
+        bounds.lower_bound_info_nce(ratios),
+        bounds.lower_bound_nguyen_wainwright_jordan(1 + ratios),
+        bounds.donsker_varadhan(ratios),
+        bounds.smile(ratios, clip=1.0),
+        bounds.smile(ratios, clip=5.0),
+        bounds.leave_one_out_upper_bound(ratios),
+        bounds.club(ratios),
     ]
     expected = ORACLE[truth, size], SPREAD[truth, size]
     for value, mean, spread in zip(values, *expected, strict=True):
@@ -154,17 +154,17 @@ def test_values_of_the_optimal_gaussian_critic(truth, size):
         assert np.mean(value) == pytest.approx(mean, abs=spread)
     # With the true baseline, TUBA is unbiased.
     spread = SPREAD[truth, size][1]
-    assert np.mean(info.tuba(ratios)) == pytest.approx(truth, abs=spread)
+    assert np.mean(bounds.tuba(ratios)) == pytest.approx(truth, abs=spread)
 
 
 def test_tuba_equals_nwj_and_interpolated_in_special_cases():
     logu = scores(6, 6)
-    nwj = float(info.lower_bound_nguyen_wainwright_jordan(logu))
-    assert float(info.tuba(logu, 1.0)) == pytest.approx(nwj, rel=1e-12)
+    nwj = float(bounds.lower_bound_nguyen_wainwright_jordan(logu))
+    assert float(bounds.tuba(logu, 1.0)) == pytest.approx(nwj, rel=1e-12)
     baseline = scores(6, seed=1)
-    by_rows = float(info.tuba(logu, baseline))
-    assert by_rows == pytest.approx(float(info.tuba(logu - baseline[:, None])))
-    at_zero = float(info.interpolated(logu, 0.0, baseline))
+    by_rows = float(bounds.tuba(logu, baseline))
+    assert by_rows == pytest.approx(float(bounds.tuba(logu - baseline[:, None])))
+    at_zero = float(bounds.interpolated(logu, 0.0, baseline))
     assert at_zero == pytest.approx(by_rows, rel=1e-12)
 
 
@@ -186,7 +186,7 @@ def test_interpolated_equals_its_definition():
                 np.exp(logu[i, j]) / (alpha * mean + (1 - alpha) * np.exp(baseline[i]))
             )
     expected = 1 + np.mean(joint) - np.mean(others)
-    value = float(info.interpolated(logu, alpha, baseline))
+    value = float(bounds.interpolated(logu, alpha, baseline))
     assert value == pytest.approx(expected, rel=1e-12)
     # For alpha=1, it is InfoNCE with one independent pair left out of each set.
     nce = np.mean(
@@ -197,12 +197,12 @@ def test_interpolated_equals_its_definition():
             if i != j
         ]
     )
-    assert float(info.interpolated(logu, 1.0)) == pytest.approx(nce, rel=1e-12)
+    assert float(bounds.interpolated(logu, 1.0)) == pytest.approx(nce, rel=1e-12)
 
 
 def test_info_nce_is_at_most_log_m():
     logu = scores(8, 8) + 1e3 * np.eye(8)
-    assert float(info.lower_bound_info_nce(logu)) == pytest.approx(np.log(8))
+    assert float(bounds.lower_bound_info_nce(logu)) == pytest.approx(np.log(8))
 
 
 def test_mine_gradient_uses_the_moving_average():
@@ -213,8 +213,8 @@ def test_mine_gradient_uses_the_moving_average():
         tensor = tf.constant(logu)
         with tf.GradientTape() as tape:
             tape.watch(tensor)
-            value = info.mine(tensor, average, decay=0.9)
-        assert float(value) == pytest.approx(float(info.donsker_varadhan(logu)))
+            value = bounds.mine(tensor, average, decay=0.9)
+        assert float(value) == pytest.approx(float(bounds.donsker_varadhan(logu)))
         off = ~np.eye(5, dtype=bool)
         mean = np.exp(logu[off]).mean()
         expected = mean if expected is None else 0.9 * expected + 0.1 * mean
@@ -234,9 +234,9 @@ def test_values_from_true_densities_of_a_gaussian():
     conditional = log_normal(y - 0.6 * x, 0.8)
     truth = -np.log(0.8)
     entropy = np.log(2 * np.pi * np.e) / 2
-    value = float(info.lower_bound_barber_agakov(conditional, entropy))
+    value = float(bounds.lower_bound_barber_agakov(conditional, entropy))
     assert value == pytest.approx(truth, abs=0.01)
-    value = float(info.difference_of_entropies(conditional, log_normal(y, 1.0)))
+    value = float(bounds.difference_of_entropies(conditional, log_normal(y, 1.0)))
     assert value == pytest.approx(truth, abs=0.01)
 
 
@@ -265,7 +265,7 @@ def test_validate_args_asserts_in_graph_mode():
 
     @tf.function(input_signature=spec)
     def bound(logu, mask):
-        return info.donsker_varadhan(logu, mask, validate_args=True)
+        return bounds.donsker_varadhan(logu, mask, validate_args=True)
 
     assert float(bound(tf.zeros([2, 2]), tf.eye(2))) == 0.0
     with pytest.raises(tf.errors.InvalidArgumentError, match="one true entry per row"):
@@ -278,13 +278,20 @@ def test_other_invalid_arguments_raise():
     logu = scores(3, 3)
     for alpha in (-0.1, 1.5, True):
         with pytest.raises(ValueError, match="`alpha`"):
-            info.interpolated(logu, alpha)
+            bounds.interpolated(logu, alpha)
     for clip in (0.0, -1.0, True):
         with pytest.raises(ValueError, match="`clip`"):
-            info.smile(logu, clip)
+            bounds.smile(logu, clip)
     with pytest.raises(ValueError, match="`decay`"):
-        info.mine(logu, tf.Variable(0.0, dtype=tf.float64), decay=1.0)
+        bounds.mine(logu, tf.Variable(0.0, dtype=tf.float64), decay=1.0)
     with pytest.raises(ValueError, match="`logu`.*single matrix"):
-        info.mine(scores(2, 3, 3), tf.Variable(0.0, dtype=tf.float64))
+        bounds.mine(scores(2, 3, 3), tf.Variable(0.0, dtype=tf.float64))
     with pytest.raises(ValueError, match="`log_marginal`.*equal shapes"):
-        info.difference_of_entropies([1.0], [1.0, 2.0])
+        bounds.difference_of_entropies([1.0], [1.0, 2.0])
+
+
+def test_bounds_of_integers_raise():
+    with pytest.raises(TypeError, match="`logu`.*float"):
+        bounds.lower_bound_barber_agakov([-1, -2], 2.0)
+    with pytest.raises(TypeError, match="`log_conditional`.*float"):
+        bounds.difference_of_entropies([-1, -2], [-3.0, -3.0])

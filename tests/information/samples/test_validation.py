@@ -7,37 +7,17 @@ import pytest
 import tensorflow as tf
 
 import keras_metaloss as kml
+from tests.helpers.sample_estimators import (
+    LABELS,
+    NEIGHBORS,
+    PAIRS,
+    SINGLES,
+    X,
+    Y,
+    spoiled,
+)
 
 info = kml.information
-
-NEIGHBORS = {
-    "ksg": info.mutual_information_ksg,
-    "ksg 2": lambda x, y, *a, **k: info.mutual_information_ksg(
-        x, y, *a, variant=2, **k
-    ),
-    "mixed_ksg": info.mutual_information_mixed_ksg,
-}
-PAIRS = NEIGHBORS | {
-    "gaussian": info.mutual_information_gaussian,
-    "gaussian_copula": info.mutual_information_gaussian_copula,
-    "histogram": info.mutual_information_histogram,
-    "kde": info.mutual_information_kde,
-    "sliced": lambda x, y, **k: info.sliced_mutual_information(x, y, 4, **k),
-}
-SINGLES = {
-    "gaussian": info.entropy_gaussian,
-    "kde": info.entropy_kde,
-    "kozachenko_leonenko": info.entropy_kozachenko_leonenko,
-}
-RNG = np.random.default_rng(0)
-X, Y = RNG.normal(size=(2, 300))
-LABELS = RNG.integers(0, 3, size=300)
-
-
-def spoiled(value):
-    x = X.copy()
-    x[7] = value
-    return x
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -128,13 +108,6 @@ def test_too_few_samples_give_nan_entropy_in_graph_mode():
     assert np.isnan(estimate(X[:1]))
 
 
-def test_bounds_of_integers_raise():
-    with pytest.raises(TypeError, match="`logu`.*float"):
-        info.lower_bound_barber_agakov([-1, -2], 2.0)
-    with pytest.raises(TypeError, match="`log_conditional`.*float"):
-        info.difference_of_entropies([-1, -2], [-3.0, -3.0])
-
-
 @pytest.mark.parametrize("name", PAIRS)
 def test_invalid_shapes_raise(name):
     estimate = PAIRS[name]
@@ -190,16 +163,6 @@ def test_gradient_at_a_constant_is_finite(name, constant):
     assert np.isfinite(gradient).all() and np.abs(gradient).max() < 1
 
 
-def test_ksg_rejects_two_constants_and_mixed_ksg_returns_zero():
-    constant = np.ones(50)
-    assert float(info.mutual_information_mixed_ksg(constant, constant)) == 0.0
-    for name in ("ksg", "ksg 2"):
-        with pytest.raises(ValueError, match="mixed_ksg.*50 of 50"):
-            PAIRS[name](constant, constant)
-        compiled = tf.function(PAIRS[name])
-        assert np.isnan(compiled(tf.constant(constant), tf.constant(constant)))
-
-
 @pytest.mark.parametrize("name", PAIRS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_scaling_both_variables_does_not_change_the_value(name, dtype):
@@ -228,112 +191,6 @@ def test_entropy_increases_by_the_logarithm_of_the_scale(name):
     for scale in (1e-200, 1e200):
         value = float(SINGLES[name](scale * X))
         assert value - np.log(scale) == pytest.approx(expected, abs=1e-6)
-
-
-def test_mixed_ksg_when_all_samples_are_within_every_radius():
-    """The expected value is that of Gao's code."""
-    x, y = np.arange(4.0), np.array([0.0, 1.1, 2.3, 3.6])
-    value = float(info.mutual_information_mixed_ksg(x, y))
-    assert value == pytest.approx(0.1302, abs=1e-4)
-
-
-def test_mutual_information_of_identical_variables():
-    # The true value is infinite; the estimate is at most psi(N) - psi(k).
-    expected = tf.math.digamma(300.0) - tf.math.digamma(3.0)
-    value = float(info.mutual_information_ksg(X, X))
-    assert value == pytest.approx(float(expected), abs=1e-5)
-    assert float(info.mutual_information_gaussian(X, X)) > 15
-
-
-def test_rounded_data_warn_for_ksg_and_not_for_mixed_ksg():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=300)
-    y = (0.6 * x + 0.8 * rng.normal(size=300)).round(0)
-    x = x.round(0)
-    with pytest.warns(UserWarning, match="of 300 samples coincide.*mixed_ksg"):
-        info.mutual_information_ksg(x, y)
-    with pytest.raises(ValueError, match="of 300 samples coincide"):
-        info.mutual_information_ksg(x, y, variant=2)
-    graph = tf.function(info.mutual_information_ksg)
-    assert np.isnan(graph(tf.constant(x), tf.constant(y)))
-
-    @tf.function
-    def validated(x, y):
-        return info.mutual_information_ksg(x, y, validate_args=True)
-
-    with pytest.raises(
-        tf.errors.InvalidArgumentError, match="without repeated values.*mixed_ksg"
-    ):
-        validated(tf.constant(x), tf.constant(y))
-    # The estimate is close to the plug-in value, with digamma instead of logarithm.
-    value = float(info.mutual_information_mixed_ksg(x, y))
-    plug_in = info.mutual_information_miller_madow(x.astype(int), y.astype(int))
-    assert value == pytest.approx(float(plug_in), abs=0.1)
-
-
-def test_ksg_rejects_duplicated_rows():
-    x, y = np.repeat(X[:75], 4), np.repeat(Y[:75], 4)
-    with pytest.raises(ValueError, match="300 of 300"):
-        info.mutual_information_ksg(x, y)
-
-
-def test_ksg_variant_two_rejects_discrete_data():
-    with pytest.raises(ValueError, match="without repeated values"):
-        info.mutual_information_ksg(LABELS.astype(float), Y, variant=2)
-    with pytest.raises(ValueError, match="`variant`.*3"):
-        info.mutual_information_ksg(X, Y, variant=3)
-
-
-def test_invalid_labels_raise():
-    for function in (
-        info.mutual_information_plug_in,
-        info.mutual_information_miller_madow,
-    ):
-        with pytest.raises(TypeError, match="`a`.*`mutual_information_ksg`.*float64"):
-            function(X, LABELS)
-        with pytest.raises(ValueError, match="\\(300,\\).*\\(299,\\)"):
-            function(LABELS, LABELS[1:])
-        with pytest.raises(ValueError, match="`b`.*\\(300, 2\\)"):
-            function(LABELS, np.zeros((300, 2), int))
-        with pytest.raises(ValueError, match="two samples.*\\(1,\\)"):
-            function([1], [1])
-        booleans = function(LABELS > 0, LABELS[:, None].astype("uint8"))
-        assert float(booleans) == float(function((LABELS > 0) * 1, LABELS))
-    assert float(info.mutual_information_plug_in(np.ones(300, int), LABELS)) == 0.0
-
-
-def test_ross_invalid_inputs_and_constants():
-    ross = info.mutual_information_ross
-    with pytest.raises(TypeError, match="`labels`.*float64"):
-        ross(X, Y)
-    with pytest.raises(TypeError, match="`y`.*int64"):
-        ross(LABELS, LABELS)
-    with pytest.raises(ValueError, match="\\(300,\\).*\\(299, 1\\)"):
-        ross(LABELS, Y[1:])
-    with pytest.raises(ValueError, match="`y`.*finite"):
-        ross(LABELS, spoiled(np.nan))
-    with pytest.raises(ValueError, match="more than once.*300 different"):
-        ross(np.arange(300), Y)
-    with pytest.raises(ValueError, match="`preprocess`"):
-        ross(LABELS, Y, preprocess="whiten")
-    assert float(ross(LABELS, np.ones(300))) == 0.0
-    assert float(ross(np.zeros(300, int), Y)) == pytest.approx(0, abs=1e-12)
-    with pytest.warns(UserWarning, match="mixed_ksg"):
-        ross(LABELS, np.where(X > 1, 0.0, Y))
-    assert np.isnan(tf.function(ross)(LABELS, np.where(X > 1, 0.0, Y)))
-
-
-def test_gaussian_rejects_linearly_dependent_columns():
-    with pytest.raises(ValueError, match="`x`.*linearly independent"):
-        info.mutual_information_gaussian(np.stack([X, 2 * X], 1), Y)
-
-
-@pytest.mark.parametrize("bandwidth", ["wide", 0.0, -1.0, True, np.nan])
-def test_invalid_bandwidths_raise(bandwidth):
-    with pytest.raises(ValueError, match="`bandwidth`"):
-        info.mutual_information_kde(X, Y, bandwidth)
-    with pytest.raises(ValueError, match="`bandwidth`"):
-        info.entropy_kde(X, bandwidth)
 
 
 def test_other_invalid_arguments_raise():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["Scores", "floats_of", "scores_of"]
+__all__ = ["Scores", "as_floats", "as_scores"]
 
 
 class Scores:
@@ -38,7 +38,7 @@ class Scores:
 
     def log_mean_exp_of_others(self, values: tf.Tensor | None = None) -> tf.Tensor:
         """Returns `log mean exp` over all pairs except joint samples, `[...]`."""
-        values = self._others(self.logu if values is None else values)
+        values = self._without_joint(self.logu if values is None else values)
         return tf.reduce_logsumexp(values, axis=[-2, -1]) - tf.math.log(
             self._number_of_others()
         )
@@ -46,26 +46,24 @@ class Scores:
     def row_log_mean_exp_of_others(self) -> tf.Tensor:
         """Returns `log mean exp` of each row without its joint sample, `[..., N]`."""
         columns = self.columns()
-        total = tf.reduce_logsumexp(self._others(self.logu), axis=-1)
+        total = tf.reduce_logsumexp(self._without_joint(self.logu), axis=-1)
         return total - tf.math.log(columns - 1)
 
     def columns(self) -> tf.Tensor:
         """Returns the number of columns `M`, with the dtype of the scores."""
         return tf.cast(tf.shape(self.logu)[-1], self.logu.dtype)
 
-    def _others(self, values):
+    def _without_joint(self, values: tf.Tensor) -> tf.Tensor:
         minus_infinity = tf.constant(-np.inf, values.dtype)
         return tf.where(self.mask, minus_infinity, values)
 
-    def _number_of_others(self):
+    def _number_of_others(self) -> tf.Tensor:
         rows = tf.cast(tf.shape(self.logu)[-2], self.logu.dtype)
         return rows * (self.columns() - 1)
 
 
-def floats_of(name: str, value: Any) -> tf.Tensor:
-    """Converts `value` to a tensor, and raises a `TypeError` unless it is
-    floating-point.
-    """
+def as_floats(name: str, value: Any) -> tf.Tensor:
+    """Converts `value` to a tensor; raises a `TypeError` if it is not floating."""
     value = tf.convert_to_tensor(value)
     if not value.dtype.is_floating:
         raise TypeError(
@@ -75,14 +73,14 @@ def floats_of(name: str, value: Any) -> tf.Tensor:
     return value
 
 
-def scores_of(
+def as_scores(
     logu: Any,
     joint_sample_mask: Any = None,
     validate_args: bool = False,
     name: str = "logu",
 ) -> Scores:
     """Validates scores and their mask. The default mask is the diagonal."""
-    logu = floats_of(name, logu)
+    logu = as_floats(name, logu)
     if logu.dtype.size < 4:
         logu = tf.cast(logu, tf.float32)
     rows, columns = _matrix_shape(name, logu)
@@ -123,7 +121,7 @@ def scores_of(
         return Scores(tf.identity(logu), mask)
 
 
-def _matrix_shape(name, logu):
+def _matrix_shape(name: str, logu: tf.Tensor) -> tuple[int | None, int | None]:
     if logu.shape.rank is None or logu.shape.rank < 2:
         raise ValueError(
             f"Invalid value for argument `{name}`. Expected a matrix or a batch of "
@@ -132,26 +130,28 @@ def _matrix_shape(name, logu):
     return logu.shape[-2], logu.shape[-1]
 
 
-def _check_mask(mask, logu, name, validate_args):
-    fits = mask.shape.rank is not None and 2 <= mask.shape.rank <= logu.shape.rank
-    if not (fits and mask.shape[-2:].is_compatible_with(logu.shape[-2:])):
+def _check_mask(
+    mask: tf.Tensor, logu: tf.Tensor, name: str, validate_args: bool
+) -> list[tf.Operation]:
+    has_rank = mask.shape.rank is not None and 2 <= mask.shape.rank <= logu.shape.rank
+    if not (has_rank and mask.shape[-2:].is_compatible_with(logu.shape[-2:])):
         raise ValueError(
             "Invalid value for argument `joint_sample_mask`. Expected the shape of "
             f"`{name}`, with or without its batch dimensions. Received: "
             f"joint_sample_mask.shape={mask.shape}, {name}.shape={logu.shape}"
         )
-    a_row = tf.reduce_sum(tf.cast(mask, tf.int32), axis=-1)
+    true_entries = tf.reduce_sum(tf.cast(mask, tf.int32), axis=-1)
     if tf.executing_eagerly():
-        if not bool(tf.reduce_all(a_row == 1)):
+        if not bool(tf.reduce_all(true_entries == 1)):
             raise ValueError(
                 "Invalid value for argument `joint_sample_mask`. Expected exactly one "
                 "true entry per row. "
-                f"Received: rows with {a_row.numpy().tolist()} true entries"
+                f"Received: rows with {true_entries.numpy().tolist()} true entries"
             )
     elif validate_args:
         message = (
             "Invalid value for argument `joint_sample_mask`. Expected exactly one true "
             "entry per row."
         )
-        return [tf.debugging.assert_equal(a_row, 1, message)]
+        return [tf.debugging.assert_equal(true_entries, 1, message)]
     return []

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
 from scipy import integrate, special, stats
+
+tfd = tfp.distributions
+
+KINDS = ["typical", "different", "narrow", "very narrow", "wide"]
 
 
 def predictions(kind="typical", rows=8, classes=4, seed=0):
@@ -50,3 +56,9 @@ def normal(loc, scale):
     steps = np.array([-9, -4, -1, 1, 4, 9])
     knots = (loc[:, np.newaxis] + scale[:, np.newaxis] * steps).ravel()
     return lambda b: stats.norm.pdf(b, loc, scale), knots
+
+
+def predicted_pair(probs, loc, scale, dtype="float32"):
+    """Returns a categorical and a normal distribution per row."""
+    probs, loc, scale = (tf.constant(x, dtype) for x in (probs, loc, scale))
+    return tfd.Categorical(probs=probs), tfd.Normal(loc, scale)
