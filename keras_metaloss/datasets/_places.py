@@ -12,7 +12,7 @@ __all__ = ["VARIABLE", "download", "given_place"]
 VARIABLE = "KERAS_METALOSS_DATA"
 
 
-def given_place(path: str | os.PathLike | None) -> str | os.PathLike | None:
+def given_place(path: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
     """Returns `path`, else the path in the environment variable, else `None`."""
     return path or os.environ.get(VARIABLE)
 

@@ -68,7 +68,7 @@ class _Assay(NamedTuple):
 
 
 def load_data(
-    path: str | os.PathLike | None = None,
+    path: str | os.PathLike[str] | None = None,
     assays: Mapping[str, Sequence[str]] = ASSAYS,
 ) -> tuple[_Split, _Split, _Split]:
     """Loads assays of FS-Mol: a binary label and a measured value per molecule.
@@ -134,7 +134,7 @@ def load_data(
 
 
 def _reader(
-    given: str | os.PathLike | None,
+    given: str | os.PathLike[str] | None,
 ) -> Callable[[str, Sequence[str]], list[_Assay]]:
     """Returns a function that reads assays, given the authors' folder and names."""
     if not given:

@@ -55,7 +55,7 @@ _SPLITS = ("train", "val", "test")
 def load_data(
     size: int = 28,
     drawings: int = 20,
-    cache_dir: str | os.PathLike | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
     seed: int = 0,
 ) -> tuple[ArraySplit, ArraySplit, ArraySplit]:
     """Loads the glyphs: characters of many scripts in many typefaces.

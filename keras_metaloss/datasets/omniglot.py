@@ -28,7 +28,7 @@ _HASHES = {
 
 
 def load_data(
-    path: str | os.PathLike | None = None, split: str = "vinyals"
+    path: str | os.PathLike[str] | None = None, split: str = "vinyals"
 ) -> tuple[ArraySplit, ArraySplit, ArraySplit]:
     """Loads Omniglot at 28x28 pixels.
 
@@ -103,7 +103,7 @@ def load_data(
     return train, val, test
 
 
-def _read(path: str | os.PathLike | None) -> dict[str, np.ndarray]:
+def _read(path: str | os.PathLike[str] | None) -> dict[str, np.ndarray]:
     """Reads `path`, the path in the environment variable, or the authors' zip files."""
     name, path = "path" if path else VARIABLE, given_place(path)
     if not path:

@@ -26,7 +26,7 @@ _Split = tuple[np.ndarray, NamedArrays]
 
 
 def load_data(
-    path: str | os.PathLike | None = None, test_split: float = 0.2, seed: int = 0
+    path: str | os.PathLike[str] | None = None, test_split: float = 0.2, seed: int = 0
 ) -> tuple[_Split, _Split]:
     """Loads Wine Quality: measurements, color and score of each wine.
 
@@ -108,7 +108,7 @@ def duplicate_groups(x: np.ndarray) -> np.ndarray:
 
 
 def _read(
-    path: str | os.PathLike | None,
+    path: str | os.PathLike[str] | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     given = given_place(path)
     if not given:

@@ -24,8 +24,8 @@ class ContextVector(keras.layers.Layer):
     of all examples equally. `kml.adaptation.CAVIA` adapts only this vector.
 
     Args:
-        units: length of the vector.
-        **kwargs: arguments of `keras.layers.Layer`.
+        units: Length of the vector.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
         `[N, ..., C]`.
@@ -34,7 +34,7 @@ class ContextVector(keras.layers.Layer):
         `[N, ..., C + units]`.
 
     Raises:
-        ValueError: if `units` is not a positive integer.
+        ValueError: If `units` is not a positive integer.
 
     Example:
 
@@ -50,7 +50,7 @@ class ContextVector(keras.layers.Layer):
         super().__init__(**kwargs)
         self.units = check_positive_integer("units", units)
 
-    def build(self, input_shape: tuple) -> None:
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.context = self.add_weight(
             name="context", shape=(self.units,), initializer="zeros"
         )
@@ -60,8 +60,11 @@ class ContextVector(keras.layers.Layer):
         shape = tf.concat([tf.shape(inputs)[:-1], [self.units]], axis=0)
         return tf.concat([inputs, tf.broadcast_to(context, shape)], axis=-1)
 
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        return (*input_shape[:-1], input_shape[-1] + self.units)
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        *leading, channels = input_shape
+        return (*leading, None if channels is None else channels + self.units)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -25,8 +27,8 @@ class TwiceDifferentiableMaxPool2D(keras.layers.Layer):
     Equal entries share the gradient.
 
     Args:
-        pool_size: positive integer, height and width of a window. Defaults to `2`.
-        **kwargs: arguments of `keras.layers.Layer`.
+        pool_size: Positive integer, height and width of a window. Defaults to `2`.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
         `[N, H, W, C]` with static H and W.
@@ -35,7 +37,7 @@ class TwiceDifferentiableMaxPool2D(keras.layers.Layer):
         `[N, H // p, W // p, C]`.
 
     Raises:
-        ValueError: if `pool_size` is not a positive integer, or if height or width of
+        ValueError: If `pool_size` is not a positive integer, or if height or width of
             the input is unknown or less than `pool_size`.
 
     Example:
@@ -46,13 +48,13 @@ class TwiceDifferentiableMaxPool2D(keras.layers.Layer):
     [[5.0, 7.0], [13.0, 15.0]]
     """
 
-    def __init__(self, pool_size: int = 2, **kwargs) -> None:
+    def __init__(self, pool_size: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pool_size = check_positive_integer("pool_size", pool_size)
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         p = self.pool_size
-        _, rows, columns, channels = self.compute_output_shape(inputs.shape)
+        (rows, columns), channels = self._count_windows(inputs.shape), inputs.shape[-1]
         x = inputs[:, : rows * p, : columns * p, :]
         fixed = tf.stop_gradient(x)
         highest = tf.nn.max_pool2d(fixed, p, p, "VALID")
@@ -67,14 +69,20 @@ class TwiceDifferentiableMaxPool2D(keras.layers.Layer):
         # The value is exactly the maximum; the gradient is that of the mean.
         return highest + (mean - tf.stop_gradient(mean))
 
-    def compute_output_shape(self, input_shape):
-        n, height, width, channels = input_shape
-        if min(height or 0, width or 0) < self.pool_size:
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        return (input_shape[0], *self._count_windows(input_shape), input_shape[-1])
+
+    def _count_windows(self, input_shape: tuple[int | None, ...]) -> tuple[int, int]:
+        """Returns the number of windows along height and width."""
+        _, height, width, _ = input_shape
+        if height is None or width is None or min(height, width) < self.pool_size:
             raise ValueError(
                 "Expected images with a static height and width of at least "
                 f"{self.pool_size} pixels. Received: input_shape={tuple(input_shape)}"
             )
-        return (n, height // self.pool_size, width // self.pool_size, channels)
+        return height // self.pool_size, width // self.pool_size
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pool_size": self.pool_size}

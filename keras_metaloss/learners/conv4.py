@@ -27,25 +27,25 @@ def conv4(
 
     Args:
         input_shape: `(height, width, channels)` of an image.
-        classes: number of logits. `None` omits the linear layer and returns an
+        classes: Number of logits. `None` omits the linear layer and returns an
             embedding, for metric-based methods. Defaults to `None`.
-        filters: number of filters of each convolution. Defaults to `64`.
+        filters: Number of filters of each convolution. Defaults to `64`.
         downsample: `"stride"` uses convolutions with stride 2 and global average
             pooling (as in MAML for Omniglot). `"max_pool"` uses 2x2 max pooling and
             flattens (as in MAML for mini-ImageNet); with 4 halvings, it requires at
             least 16x16 pixels. Defaults to `"stride"`.
-        halvings: number of blocks that halve the resolution, starting with the first.
+        halvings: Number of blocks that halve the resolution, starting with the first.
             Relation networks use 2. Defaults to `4`.
-        feature_map: whether to omit the final pooling or flattening and return
+        feature_map: Whether to omit the final pooling or flattening and return
             `[N, height, width, filters]`. Defaults to `False`.
-        name: name of the model. Defaults to `"conv4"`.
+        name: Name of the model. Defaults to `"conv4"`.
 
     Returns:
         A built `keras.Sequential` that maps `[N, height, width, channels]` to logits
         `[N, classes]` or to an embedding.
 
     Raises:
-        ValueError: if `downsample` is unknown, if `halvings` is out of range, if
+        ValueError: If `downsample` is unknown, if `halvings` is out of range, if
             `feature_map` is `True` and `classes` is set, or if images are too small
             for `"max_pool"`.
 
@@ -83,7 +83,9 @@ def conv4(
     return keras.Sequential(layers, name=name)
 
 
-def _check(classes, downsample, halvings, feature_map):
+def _check(
+    classes: int | None, downsample: str, halvings: int, feature_map: bool
+) -> None:
     if downsample not in ("stride", "max_pool"):
         raise ValueError(
             'Invalid value for argument `downsample`. Expected "stride" or "max_pool". '

@@ -20,12 +20,12 @@ def mlp(
     """Builds a multilayer perceptron with a linear output layer.
 
     Args:
-        input_shape: shape of one input. Inputs with several axes are flattened.
-        outputs: number of outputs.
-        hidden: number of units of each hidden layer. Defaults to `(40, 40)`, the
+        input_shape: Shape of one input. Inputs with several axes are flattened.
+        outputs: Number of outputs.
+        hidden: Number of units of each hidden layer. Defaults to `(40, 40)`, the
             sinusoid network of the MAML paper.
-        activation: activation of the hidden layers. Defaults to `"relu"`.
-        name: name of the model. Defaults to `"mlp"`.
+        activation: Activation of the hidden layers. Defaults to `"relu"`.
+        name: Name of the model. Defaults to `"mlp"`.
 
     Returns:
         A built `keras.Sequential` that maps `[N, *input_shape]` to `[N, outputs]`.

@@ -29,19 +29,19 @@ def resnet12(
 
     Args:
         input_shape: `(height, width, channels)` of an image, at least 16x16 pixels.
-        classes: number of logits. `None` omits the linear layer and returns an
+        classes: Number of logits. `None` omits the linear layer and returns an
             embedding, for metric-based methods. Defaults to `None`.
-        filters: number of filters of each block. `(64, 128, 256, 512)` is a common
+        filters: Number of filters of each block. `(64, 128, 256, 512)` is a common
             smaller version. Defaults to `(64, 160, 320, 640)`.
-        dropout: dropout rate after each block. Defaults to `0.1`.
-        name: name of the model. Defaults to `"resnet12"`.
+        dropout: Dropout rate after each block. Defaults to `0.1`.
+        name: Name of the model. Defaults to `"resnet12"`.
 
     Returns:
         A built functional model that maps `[N, height, width, channels]` to logits
         `[N, classes]` or to an embedding `[N, filters[-1]]`.
 
     Raises:
-        ValueError: if images are too small for the pooling layers.
+        ValueError: If images are too small for the pooling layers.
 
     Example:
 
@@ -63,7 +63,7 @@ def resnet12(
     return keras.Model(inputs, x, name=name)
 
 
-def _block(x, filters):
+def _block(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
     shortcut = _normalized(keras.layers.Conv2D(filters, 1, use_bias=False)(x))
     for last in (False, False, True):
         x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
@@ -74,5 +74,5 @@ def _block(x, filters):
     return TwiceDifferentiableMaxPool2D(2)(x)
 
 
-def _normalized(x):
+def _normalized(x: keras.KerasTensor) -> keras.KerasTensor:
     return keras.layers.BatchNormalization(momentum=0.9)(x)

@@ -34,7 +34,7 @@ def batches_dataset(
     flat = keras.tree.flatten(example)
     dtypes = [tf.as_dtype(array.dtype) for array in flat]
 
-    def read(index):
+    def read(index: tf.Tensor) -> Any:
         arrays = tf.numpy_function(
             lambda i: keras.tree.flatten(batch(int(i))), [index], dtypes
         )

@@ -130,7 +130,7 @@ class DatasetSource:
         return loaded
 
     @staticmethod
-    def _read(dataset, example_indices):
+    def _read(dataset: tf.data.Dataset, example_indices: np.ndarray) -> list[Any]:
         wanted = set(example_indices.tolist())
         found = {}
         for index, example in enumerate(dataset.take(max(wanted) + 1)):
@@ -170,7 +170,7 @@ class RotatedSource:
         )
 
 
-def _check_array(array, length, name="x"):
+def _check_array(array: np.ndarray, length: int, name: str = "x") -> None:
     if array.ndim == 0 or len(array) != length:
         raise ValueError(
             f"Invalid value for `{name}`. Expected {length} examples along the first "

@@ -18,7 +18,7 @@ def stack(values: list[Any]) -> Any:
 def pad_to(values: Any, length: int) -> Any:
     """Appends rows of zeros to each array until it has `length` rows."""
 
-    def pad(array):
+    def pad(array: np.ndarray) -> np.ndarray:
         missing = length - len(array)
         if not missing:
             return array

@@ -149,7 +149,15 @@ class EpisodeSampler:
         sampler._set_up(source, ways, shots, queries, seed, rotation_classes)
         return sampler
 
-    def _set_up(self, source: Source, ways, shots, queries, seed, rotation_classes):
+    def _set_up(
+        self,
+        source: Source,
+        ways: int | tuple[int, int],
+        shots: int | tuple[int, int],
+        queries: int,
+        seed: int,
+        rotation_classes: bool,
+    ) -> None:
         self._ways = _range("ways", ways)
         self._shots = _range("shots", shots)
         self._queries = check_positive_integer("queries", queries)
@@ -239,7 +247,9 @@ class EpisodeSampler:
             lambda index: self.batch(index, tasks_per_batch), batches, first_batch
         )
 
-    def _padded(self, x, y):
+    def _padded(
+        self, x: dict[str, Any], y: np.ndarray
+    ) -> tuple[dict[str, Any], np.ndarray]:
         support = self._ways[1] * self._shots[1]
         query = self._ways[1] * self._queries
         masks = {
@@ -260,15 +270,9 @@ class EpisodeSampler:
         )
 
 
-def _range(name, value):
-    low, high = (
-        value
-        if isinstance(value, (tuple, list)) and len(value) == 2
-        else (
-            value,
-            value,
-        )
-    )
+def _range(name: str, value: Any) -> tuple[int, int]:
+    is_range = isinstance(value, (tuple, list)) and len(value) == 2
+    low, high = value if is_range else (value, value)
     low, high = check_positive_integer(name, low), check_positive_integer(name, high)
     if low > high:
         raise ValueError(
@@ -278,11 +282,11 @@ def _range(name, value):
     return low, high
 
 
-def _show(bounds):
+def _show(bounds: tuple[int, int]) -> int | tuple[int, int]:
     return bounds[0] if bounds[0] == bounds[1] else bounds
 
 
-def _check_sizes(sizes, ways, shots, queries):
+def _check_sizes(sizes: np.ndarray, ways: int, shots: int, queries: int) -> None:
     if len(sizes) < ways:
         raise ValueError(
             "Invalid value for argument `ways`. Expected at most the number of "
@@ -299,9 +303,9 @@ def _check_sizes(sizes, ways, shots, queries):
         )
 
 
-def _rows(examples, rows):
+def _rows(examples: Any, rows: slice) -> Any:
     return keras.tree.map_structure(lambda array: array[rows], examples)
 
 
-def _concatenate(examples):
+def _concatenate(examples: list[Any]) -> Any:
     return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *examples)

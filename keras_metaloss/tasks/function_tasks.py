@@ -18,7 +18,8 @@ from keras_metaloss.tasks._pipeline import batches_dataset
 
 __all__ = ["FunctionTasks", "sinusoid"]
 
-Distribution = tuple[float, float] | Callable[[np.random.Generator, tuple], np.ndarray]
+Sampler = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+Distribution = tuple[float, float] | Sampler
 
 
 class FunctionTasks:
@@ -136,10 +137,12 @@ class FunctionTasks:
             lambda index: self.batch(index, tasks_per_batch), batches, first_batch
         )
 
-    def _random(self, index):
+    def _random(self, index: int) -> np.random.Generator:
         return np.random.Generator(np.random.Philox(key=[self._seed, index]))
 
-    def _values(self, x, parameters):
+    def _values(
+        self, x: np.ndarray, parameters: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
         y = np.asarray(self._function(x, **parameters))
         if y.shape != x.shape or not np.isfinite(y).all():
             problem = "NaN or infinity" if y.shape == x.shape else f"shape {y.shape}"
@@ -150,7 +153,9 @@ class FunctionTasks:
             )
         return y
 
-    def _draw_parameters(self, random, tasks):
+    def _draw_parameters(
+        self, random: np.random.Generator, tasks: int
+    ) -> dict[str, np.ndarray]:
         return {
             name: sample(random, (tasks, 1, 1))
             for name, sample in self._parameters.items()
@@ -202,15 +207,19 @@ def sinusoid(
     return FunctionTasks(function, parameters, (-5.0, 5.0), shots, queries, seed=seed)
 
 
-def _shifted_sine(x, amplitude, phase):
+def _shifted_sine(
+    x: np.ndarray, amplitude: np.ndarray, phase: np.ndarray
+) -> np.ndarray:
     return amplitude * np.sin(x - phase)
 
 
-def _general_sine(x, amplitude, frequency, phase):
+def _general_sine(
+    x: np.ndarray, amplitude: np.ndarray, frequency: np.ndarray, phase: np.ndarray
+) -> np.ndarray:
     return amplitude * np.sin(frequency * x + phase)
 
 
-def _sampler(name, given):
+def _sampler(name: str, given: Distribution) -> Sampler:
     if callable(given):
         return given
     low, high = given
