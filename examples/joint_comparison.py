@@ -107,7 +107,7 @@ def _alone(data, fit, learning_rate):
         optimizer = keras.optimizers.Adam(learning_rate)
         # The loss of a single task does not mask missing labels, so drop these rows.
         network.compile(optimizer=optimizer, loss=data.losses[index])
-        sets = [_labelled(x, y[index]) for x, y in (data.train, data.validation)]
+        sets = [_labeled_rows(x, y[index]) for x, y in (data.train, data.validation)]
         best = keras.callbacks.EarlyStopping(
             patience=fit["epochs"], restore_best_weights=True
         )
@@ -153,7 +153,7 @@ class BestOfEach(keras.callbacks.Callback):
             self.model.networks[task].set_weights(weights)
 
 
-def _labelled(x, y):
+def _labeled_rows(x, y):
     known = ~np.isnan(y.reshape(len(y), -1).astype("float32")).any(axis=1)
     return x[known], y[known]
 

@@ -52,8 +52,8 @@ def scenes(glyphs: np.ndarray, count: int, seed: int):
         top, left = paste(scene, glyph, random)
         high, wide = glyph.shape
         masks[index, top : top + high, left : left + wide, 0] = glyph > 0.4
-        centre = left + wide / 2, top + high / 2
-        boxes[index] = np.array([*centre, wide, high]) / SIDE
+        center = left + wide / 2, top + high / 2
+        boxes[index] = np.array([*center, wide, high]) / SIDE
         scene += random.normal(0, 0.25, scene.shape)
     return images, (masks, boxes)
 

@@ -134,14 +134,14 @@ def run(make_loss, split: dict[str, tuple], seed: int, epochs: int) -> dict:
     model = kml.AdaptiveLossModel(network)
     model.compile(optimizer=keras.optimizers.Adam(3e-3), loss=make_loss())
     model.fit(x, y, batch_size=32, epochs=epochs, verbose=0)
-    apart = {
+    residuals = {
         part: split[part][1] - model.predict(split[part][0], verbose=0)
         for part in ("validation", "test")
     }
     result = {
-        "validation": np.median(np.abs(apart["validation"])),
-        "test": np.abs(apart["test"]).mean(),
-        "residuals": apart["test"][:, 0],
+        "validation": np.median(np.abs(residuals["validation"])),
+        "test": np.abs(residuals["test"]).mean(),
+        "residuals": residuals["test"][:, 0],
     }
     if isinstance(model.loss, kml.losses.AdaptiveRobustLoss):
         result["parameters"] = model.loss.alpha, model.loss.scale
