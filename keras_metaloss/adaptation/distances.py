@@ -188,6 +188,11 @@ def get(distance: str | keras.layers.Layer) -> keras.layers.Layer:
 
     Raises:
         ValueError: if `distance` is neither a known name nor a layer.
+
+    Example:
+
+    >>> type(get("cosine")).__name__
+    'Cosine'
     """
     if isinstance(distance, keras.layers.Layer):
         return distance

@@ -31,6 +31,16 @@ class InnerOptimizer(NamedTuple):
             lists of tensors.
         update: function from `(gradients, state, weights)` to `(updates, state)`. The
             caller adds the updates to the weights.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> def update(gradients, state, weights):
+    ...     return [-0.1 * tf.sign(g) for g in gradients], state
+    >>> sign_descent = InnerOptimizer(init=lambda weights: {}, update=update)
+    >>> updates, _ = sign_descent.update([tf.constant([3.0])], {}, [tf.constant([1.0])])
+    >>> round(float(updates[0][0]), 4)
+    -0.1
     """
 
     init: Callable[[Weights], dict[str, Any]]
@@ -106,6 +116,15 @@ def rmsprop(
 
     Returns:
         An `InnerOptimizer`.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> optimizer, weights = rmsprop(0.1, rho=0.75), [tf.constant([1.0])]
+    >>> updates, _ = optimizer.update([tf.constant([3.0])], optimizer.init(weights),
+    ...                               weights)
+    >>> round(float(updates[0][0]), 4)
+    -0.2
     """
 
     def init(weights):
@@ -158,6 +177,15 @@ def adam(
     Returns:
         An `InnerOptimizer`.
 
+    Example:
+
+    >>> import tensorflow as tf
+    >>> optimizer, weights = adam(0.1), [tf.constant([1.0])]
+    >>> updates, _ = optimizer.update([tf.constant([3.0])], optimizer.init(weights),
+    ...                               weights)
+    >>> round(float(updates[0][0]), 4)
+    -0.1
+
     Reference:
         Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, section 2.
     """
@@ -205,6 +233,15 @@ def adamw(
     Returns:
         An `InnerOptimizer`.
 
+    Example:
+
+    >>> import tensorflow as tf
+    >>> optimizer, weights = adamw(0.1, weight_decay=0.5), [tf.constant([1.0])]
+    >>> updates, _ = optimizer.update([tf.constant([3.0])], optimizer.init(weights),
+    ...                               weights)
+    >>> round(float(updates[0][0]), 4)
+    -0.15
+
     Reference:
         Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019.
     """
@@ -229,6 +266,15 @@ def clipped(
 
     Returns:
         An `InnerOptimizer`.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> optimizer, weights = clipped(sgd(0.1), clipvalue=0.5), [tf.constant([1.0])]
+    >>> updates, _ = optimizer.update([tf.constant([3.0])], optimizer.init(weights),
+    ...                               weights)
+    >>> round(float(updates[0][0]), 4)
+    -0.05
     """
 
     def update(gradients, state, weights):

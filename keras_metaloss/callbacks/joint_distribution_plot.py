@@ -41,10 +41,19 @@ class JointDistributionPlot(keras.callbacks.Callback):
 
     Example:
 
-    ```python
-    picture = kml.callbacks.JointDistributionPlot("saved_models/joint.png", x[:500])
-    model.fit(x, y, epochs=20, callbacks=[picture])
-    ```
+    >>> import pathlib, tempfile, keras, numpy as np, keras_metaloss as kml
+    >>> def network(units):
+    ...     return keras.Sequential([keras.Input((4,)), keras.layers.Dense(units)])
+    >>> model = kml.JointModel(network(3), network(1))
+    >>> loss_a = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    >>> model.compile("adam", kml.losses.MutualInformationLoss(loss_a, "mse"))
+    >>> x, y = np.random.rand(32, 4), {"a": np.zeros(32, int), "b": np.zeros(32)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "joint.png"
+    ...     plot = kml.callbacks.JointDistributionPlot(path, x)
+    ...     history = model.fit(x, y, verbose=0, callbacks=[plot])
+    ...     path.exists()
+    True
     """
 
     def __init__(

@@ -32,6 +32,8 @@ class OneVsRest(MetaLoss):
         reduction: type of reduction to apply to the loss, as for any Keras loss.
             Defaults to `"sum_over_batch_size"`.
         name: name of the loss. Defaults to `"one_vs_rest"`.
+        dtype: dtype of the computation. Defaults to `None`, which uses
+            `keras.config.floatx()`.
 
     Call arguments:
         y_true: integer labels, `[...]`, or one-hot targets, `[..., C]`.

@@ -23,7 +23,15 @@ class Task(NamedTuple):
         query_mask: `[Q]`, true for real queries; `None` if all are real. Defaults to
             `None`.
         stream: integer scalar that selects the random numbers of this task. Defaults
-            to 0.
+            to `0`.
+
+    Example:
+
+    >>> import tensorflow as tf, keras_metaloss as kml
+    >>> x = tf.zeros([5, 2])
+    >>> task = kml.adaptation.Task(support_x=x, support_y=tf.range(5), query_x=x)
+    >>> task.support_y.shape, task.query_mask
+    (TensorShape([5]), None)
     """
 
     support_x: Any
@@ -44,6 +52,17 @@ class Adapted(NamedTuple):
         first_gradients: gradients of the first inner step, or an empty list.
         memory: representation of the support set, a structure of tensors, for methods
             that do not adapt weights. `None` for other methods. Defaults to `None`.
+
+    Example:
+
+    >>> import keras, tensorflow as tf, keras_metaloss as kml
+    >>> adaptation = kml.adaptation.MAML(steps=3)
+    >>> adaptation.build_for(keras.Sequential([keras.Input((2,)),
+    ...                                        keras.layers.Dense(1)]))
+    >>> x = tf.zeros([5, 2])
+    >>> start = adaptation.initial(kml.adaptation.Task(x, tf.zeros([5, 1]), x))
+    >>> start.steps, [tuple(w.shape) for w in start.weights]
+    (0, [(2, 1), (1,)])
     """
 
     weights: Weights
@@ -59,10 +78,23 @@ class TaskResult(NamedTuple):
     Attributes:
         y_pred: predictions of the queries by the adapted learner, `[Q, ...]`.
         state: values of `Adaptation.state_variables` after the task; empty outside of
-            training.
+            training. Defaults to `()`.
         earlier: predictions by the earlier learners of `Adaptation.outer_path`.
+            Defaults to `()`.
         gradient: gradient of the support loss at the initialization, `[P]`; an empty
-            tuple unless it was requested.
+            tuple unless it was requested. Defaults to `()`.
+
+    Example:
+
+    >>> import keras, tensorflow as tf, keras_metaloss as kml
+    >>> adaptation = kml.adaptation.PrototypicalNetwork(classes=2)
+    >>> adaptation.build_for(keras.Sequential([keras.Input((2,)),
+    ...                                        keras.layers.Dense(3)]))
+    >>> x, y = tf.zeros([4, 5, 2]), tf.constant([[0, 1, 0, 1, 0]] * 4)
+    >>> tasks = {"support_x": x, "support_y": y, "query_x": x}    # four tasks
+    >>> result = adaptation.run_batch(tasks, None, None, training=False)
+    >>> result.y_pred.shape
+    TensorShape([4, 5, 2])
     """
 
     y_pred: Any

@@ -26,8 +26,8 @@ _FLOAT16_SCALE = 1024.0
 class GradientAdaptation(Adaptation):
     """Base class of methods that take gradient steps on the support set.
 
-    Subclasses define the adapted weights (`is_adapted`), the update rule (`update`)
-    and the learners evaluated by the outer loss (`outer_path`).
+    Subclasses may override the adapted weights (`is_adapted`), the update rule
+    (`update`) and the learners evaluated by the outer loss (`outer_path`).
 
     Args:
         steps: number of inner steps in training. Defaults to `1`.
@@ -52,6 +52,20 @@ class GradientAdaptation(Adaptation):
     Raises:
         ValueError: if an argument is invalid, or if both `learning_rate` and
             `optimizer` are passed.
+
+    Example:
+
+    >>> import keras, numpy as np, keras_metaloss as kml
+    >>> class BiasOnly(kml.adaptation.GradientAdaptation):
+    ...     def is_adapted(self):
+    ...         return [v.name == "bias" for v in self.weight_variables()]
+    >>> learner = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> learner.set_weights([np.ones((1, 1)), np.zeros(1)])
+    >>> model = kml.MetaModel(learner, BiasOnly(1, learning_rate=0.5, loss="mse"))
+    >>> x, y = np.zeros((1, 1)), np.full((1, 1), 3.0)    # gradient of the bias: -6
+    >>> adapted = model.adapt(x, y)
+    >>> [w.tolist() for w in adapted.get_weights()]
+    [[[1.0]], [3.0]]
     """
 
     provides_task_gradients = True

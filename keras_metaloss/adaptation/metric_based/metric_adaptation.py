@@ -52,6 +52,25 @@ class MetricAdaptation(Adaptation):
     Raises:
         ValueError: if an argument is invalid, or if the learner does not have one
             output of known shape.
+
+    Example:
+
+    >>> import keras, numpy as np, tensorflow as tf, keras_metaloss as kml
+    >>> class NearestMean(kml.adaptation.MetricAdaptation):
+    ...     def memorize(self, embeddings, classes, mask, *, training):
+    ...         counts = tf.reduce_sum(classes, axis=1)[..., tf.newaxis]
+    ...         sums = tf.einsum("tsc,tsd->tcd", classes, embeddings)
+    ...         return {"means": sums / counts}
+    ...     def score(self, queries, memory, *, training):
+    ...         gap = queries[:, :, tf.newaxis] - memory["means"][:, tf.newaxis]
+    ...         return -tf.reduce_sum(tf.abs(gap), axis=-1)
+    >>> learner = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> learner.set_weights([np.ones((1, 1)), np.zeros(1)])
+    >>> model = kml.MetaModel(learner, NearestMean(classes=2))
+    >>> x, y = np.array([[1.0], [3.0], [6.0]]), np.array([0, 0, 1])
+    >>> classifier = model.adapt(x, y)
+    >>> classifier(np.array([[4.0]])).numpy().tolist()
+    [[-2.0, -2.0]]
     """
 
     uses_inner_loss = False

@@ -22,6 +22,14 @@ class JointDensity(NamedTuple):
         b: values of B, `[m]`: integer labels, or real values.
         density: `[n, m]`, a probability mass for categorical variables and a
             probability density for continuous ones.
+
+    Example:
+
+    >>> import tensorflow_probability as tfp, keras_metaloss as kml
+    >>> coin = tfp.distributions.Bernoulli(probs=[1.0, 0.0])
+    >>> joint = kml.information.joint_density(coin, coin)
+    >>> type(joint).__name__, joint.density.round(2).tolist()
+    ('JointDensity', [[0.5, 0.0], [0.0, 0.5]])
     """
 
     a: np.ndarray

@@ -78,8 +78,8 @@ class CriticModel(keras.Model):
         self.pair_shapes = [[None, *shape[1:]] for shape in input_shape]
         self.built = True
 
-    def get_build_config(self) -> dict[str, Any]:
-        return {"pair_shapes": self.pair_shapes}
+    def get_build_config(self) -> dict[str, Any] | None:
+        return {"pair_shapes": self.pair_shapes} if self.built else None
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         self.build(config["pair_shapes"])

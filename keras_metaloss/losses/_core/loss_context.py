@@ -56,17 +56,19 @@ class LossContext(NamedTuple):
     Attributes:
         step: number of updates that the optimizer has made, an integer scalar. Supplied
             by every model of this package, and by `kml.callbacks.LossSchedule` in other
-            models.
+            models. Defaults to `None`.
         mask: boolean mask of the predictions, `False` for entries that do not count.
-            `MetaLoss` reads it from the predictions.
+            `MetaLoss` reads it from the predictions. Defaults to `None`.
         example_gradients: function that computes statistics of the gradient of each
             example by weights of the network. Supplied by `kml.AdaptiveLossModel`.
+            Defaults to `None`.
         task_gradients: gradient of the support loss of each task at the initialization,
-            `[T, P]`. Supplied by `kml.MetaModel`.
-        task_representations: one vector per task, `[T, D]`.
-        task_similarity: similarity of each pair of tasks, `[T, T]`.
+            `[T, P]`. Supplied by `kml.MetaModel`. Defaults to `None`.
+        task_representations: one vector per task, `[T, D]`. Defaults to `None`.
+        task_similarity: similarity of each pair of tasks, `[T, T]`. Defaults to `None`.
         trains_parameters: whether the caller trains the parameters of the loss. Set it
             in a custom training loop that updates `loss.trainable_variables`.
+            Defaults to `False`.
 
     Example:
 

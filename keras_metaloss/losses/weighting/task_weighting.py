@@ -18,6 +18,14 @@ class TaskWeights(NamedTuple):
         shared: `[K]`. Shared parameters get the gradient `sum_k shared[k] * grad L_k`.
         specific: `[K]`. All other parameters get the gradient
             `sum_k specific[k] * grad L_k`.
+
+    Example:
+
+    >>> import tensorflow as tf, keras_metaloss as kml
+    >>> half = tf.constant([0.5, 0.5])
+    >>> weights = kml.losses.weighting.TaskWeights(shared=half, specific=2 * half)
+    >>> weights.specific.numpy().tolist()
+    [1.0, 1.0]
     """
 
     shared: tf.Tensor
