@@ -23,7 +23,14 @@ import numpy as np
 import pytest
 
 import keras_metaloss as kml
-from tests.helpers import estimators, joint_models, losses, methods, multi_task_models
+from tests.helpers import (
+    estimators,
+    joint_models,
+    losses,
+    methods,
+    multi_task_models,
+    weightings,
+)
 
 TESTS = pathlib.Path(__file__).parent
 A, L = kml.adaptation, kml.losses
@@ -47,6 +54,8 @@ BASES = {
     "kml.losses.TrainableLoss",
     "kml.losses.weighting.TaskWeighting",
 }
+# Entries of serialized models that depend on what was done with the model.
+STATE = {"build_config", "compile_config"}
 HEADINGS = {
     "Args",
     "Attributes",
@@ -187,6 +196,11 @@ def identifiers_in_tests() -> frozenset[str]:
     return frozenset(found - {None})
 
 
+def weighting_makers() -> list[Callable[[], Any]]:
+    tasks = ("a", "b", "c")
+    return [functools.partial(make, tasks) for make in weightings.WEIGHTINGS.values()]
+
+
 def tables() -> dict[str, set[Any]]:
     """Returns the classes and functions in the table of each family."""
     cases = losses.CASES.values()
@@ -196,7 +210,7 @@ def tables() -> dict[str, set[Any]]:
         "loss function": {
             getattr(case.function, "func", case.function) for case in cases
         },
-        "weighting": {type(make()) for make in multi_task_models.WEIGHTINGS.values()},
+        "weighting": {type(make()) for make in weighting_makers()},
         "estimator": {row.public for row in estimators.ESTIMATORS.values()},
     }
 
@@ -321,7 +335,7 @@ def constructors() -> dict[str, list[Callable[[], Any]]]:
     makers = [
         *(m.adaptation for m in methods.METHODS.values()),
         *(case.make for case in losses.CASES.values()),
-        *multi_task_models.WEIGHTINGS.values(),
+        *weighting_makers(),
     ]
     found = {name: [make] for name, make in SERIALIZABLE.items()}
     for make in makers:
@@ -334,7 +348,7 @@ def as_text(value: Any) -> str:
 
     def without_shapes(part):
         if isinstance(part, dict):
-            kept = {k: v for k, v in part.items() if k != "build_config"}
+            kept = {k: v for k, v in part.items() if k not in STATE}
             return {k: without_shapes(v) for k, v in kept.items()}
         return [without_shapes(v) for v in part] if isinstance(part, list) else part
 

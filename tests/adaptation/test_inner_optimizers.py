@@ -104,3 +104,38 @@ def test_gradient_through_steps_matches_finite_differences(name):
 def test_unsupported_optimizers_raise_value_error(optimizer):
     with pytest.raises(ValueError, match="`optimizer`"):
         inner_optimizers.from_keras(optimizer)
+
+
+FUNCTIONS = {
+    "sgd": (
+        inner_optimizers.sgd(0.1, 0.9, nesterov=True),
+        optimizers.SGD(0.1, 0.9, True),
+    ),
+    "rmsprop": (
+        inner_optimizers.rmsprop(0.1, rho=0.8, centered=True),
+        optimizers.RMSprop(0.1, rho=0.8, centered=True),
+    ),
+    "adam": (inner_optimizers.adam(0.1, beta_1=0.5), optimizers.Adam(0.1, beta_1=0.5)),
+    "adamw": (
+        inner_optimizers.adamw(0.1, weight_decay=0.2),
+        optimizers.AdamW(0.1, weight_decay=0.2),
+    ),
+    "clipped": (
+        inner_optimizers.clipped(inner_optimizers.sgd(0.1), clipnorm=0.3),
+        optimizers.SGD(0.1, clipnorm=0.3),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_match_keras(name):
+    ours, theirs = FUNCTIONS[name]
+    assert isinstance(ours, inner_optimizers.InnerOptimizer)
+    start = np.random.default_rng(0).normal(size=(3, 2)).astype("float32")
+    weights, variable = [tf.constant(start)], keras.Variable(start)
+    state = ours.init(weights)
+    for _ in range(5):
+        updates, state = ours.update([weights[0] ** 3 - 1], state, weights)
+        weights = [w + u for w, u in zip(weights, updates, strict=True)]
+        theirs.apply_gradients([(variable.value**3 - 1, variable)])
+    np.testing.assert_allclose(weights[0], variable.numpy(), rtol=1e-4, atol=1e-5)

@@ -81,24 +81,6 @@ class Adaptation(keras.layers.Layer):
 
     Raises:
         ValueError: if `normalization` is unknown.
-
-    Example:
-
-    >>> import keras, numpy as np, tensorflow as tf, keras_metaloss as kml
-    >>> class Shifted(kml.adaptation.Adaptation):
-    ...     uses_inner_loss = False
-    ...     def adapt(self, task, inner_loss, *, training):
-    ...         start = self.initial(task)
-    ...         kernel, bias = start.weights
-    ...         bias = tf.reduce_mean(task.support_y - task.support_x @ kernel, axis=0)
-    ...         return start._replace(weights=[kernel, bias])
-    >>> learner = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    >>> learner.set_weights([np.ones((1, 1)), np.zeros(1)])
-    >>> model = kml.MetaModel(learner, Shifted())
-    >>> x = np.array([[0.0], [1.0]])
-    >>> adapted = model.adapt(x, x + 3)
-    >>> adapted(np.array([[2.0]])).numpy().tolist()
-    [[5.0]]
     """
 
     #: Number of inner steps that have separate per-step variables.
