@@ -242,11 +242,10 @@ def coverage_errors(name: str, value: Any) -> list[str]:
         found = value in tables()[kind]
         return [] if found else [f"{name}: not in the table of its family, {kind}"]
     *_, namespace, short = name.split(".")
-    if short == "load_data":
-        paths = TESTS.glob(f"datasets/test_{namespace}*.py")
-        texts = "".join(path.read_text("utf-8") for path in paths)
-        found = f"{namespace}.load_data(" in texts or f"import {namespace}" in texts
-        return [] if found else [f"{name}: tests/datasets/test_{namespace}.py lacks it"]
+    if short in ("load_data", "load_tasks"):
+        table = (TESTS / "datasets" / "test_contract.py").read_text("utf-8")
+        found = f'    "{namespace}": ' in table
+        return [] if found else [f"{name}: not in the table of test_contract.py"]
     return [] if short in identifiers_in_tests() else [f"{name}: in no test"]
 
 
@@ -532,7 +531,7 @@ def test_checks_find_names_without_a_test():
     (error,) = coverage_errors("kml.information.entropy_scale", made.scale)
     assert "not in the table of its family, estimator" in error
     (error,) = coverage_errors("kml.datasets.scales.load_data", made.scale)
-    assert "tests/datasets/test_scales.py lacks it" in error
+    assert "not in the table of test_contract.py" in error
 
 
 @pytest.mark.parametrize(
