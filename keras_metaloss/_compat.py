@@ -153,11 +153,11 @@ def update_metrics(
     """Updates compiled metrics with weights for the unweighted ones too.
 
     Args:
-        metrics: built result of `compiled_metrics`.
-        y_true: targets, or a structure of them.
-        y_pred: predictions, or a structure of them.
-        weight: weights for `metrics` of `compile`, for each output.
-        sample_weight: weights for `weighted_metrics`, one or a structure of them.
+        metrics: Built result of `compiled_metrics`.
+        y_true: Targets, or a structure of them.
+        y_pred: Predictions, or a structure of them.
+        weight: Weights for `metrics` of `compile`, for each output.
+        sample_weight: Weights for `weighted_metrics`, one or a structure of them.
     """
     y_true, y_pred = metrics._flatten_y(y_true), metrics._flatten_y(y_pred)
     weights = metrics._flatten_y(sample_weight)

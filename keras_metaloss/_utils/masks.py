@@ -18,8 +18,8 @@ def combine_masks(values: tf.Tensor, *masks: tf.Tensor | None) -> tf.Tensor | No
     more: then a value is included if any of its entries is.
 
     Args:
-        values: values that the masks belong to.
-        *masks: boolean masks; `None` includes all.
+        values: Values that the masks belong to.
+        *masks: Boolean masks; `None` includes all.
 
     Returns:
         A boolean tensor with the shape of `values`; `None` without any mask.
@@ -38,9 +38,9 @@ def masked_mean(values: tf.Tensor, mask: tf.Tensor | None, axis: Any) -> tf.Tens
     """Computes the mean of the values included by the mask; 0 if there are none.
 
     Args:
-        values: tensor of any shape.
-        mask: boolean mask with the same shape; `None` includes all.
-        axis: axes to average over; `None` averages over all.
+        values: Tensor of any shape.
+        mask: Boolean mask with the same shape; `None` includes all.
+        axis: Axes to average over; `None` averages over all.
     """
     if mask is None:
         return tf.reduce_mean(values, axis=axis)

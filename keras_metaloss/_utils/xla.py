@@ -35,8 +35,8 @@ def sum_last_axis(values: tf.Tensor, costly: bool = False) -> tf.Tensor:
     GPU, which may round the factors of a product.
 
     Args:
-        values: floats, `[..., C]`.
-        costly: whether `values` are expensive to compute (exponentials, for
+        values: Floats, `[..., C]`.
+        costly: Whether `values` are expensive to compute (exponentials, for
             example). A product is then faster even for few columns. Defaults to
             `False`.
 

@@ -34,18 +34,18 @@ class SquaredEuclidean(_Distance):
     first step and training is slow. In that case set `scale` to about `64 / D`.
 
     Args:
-        scale: non-negative constant factor. Defaults to `1.0`.
-        **kwargs: arguments of `keras.layers.Layer`.
+        scale: Non-negative constant factor. Defaults to `1.0`.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
-        a: vectors, `[..., N, D]`.
-        b: vectors, `[..., M, D]`.
+        a: Vectors, `[..., N, D]`.
+        b: Vectors, `[..., M, D]`.
 
     Output shape:
         `[..., N, M]`.
 
     Raises:
-        ValueError: if `scale` is negative.
+        ValueError: If `scale` is negative.
 
     Example:
 
@@ -76,20 +76,20 @@ class Cosine(_Distance):
     The distance to a zero vector is `scale`.
 
     Args:
-        scale: non-negative initial value of the factor, which is trained unless the
+        scale: Non-negative initial value of the factor, which is trained unless the
             layer has `trainable=False`. Matching networks use a constant 1. Defaults
             to `10.0`.
-        **kwargs: arguments of `keras.layers.Layer`.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
-        a: vectors, `[..., N, D]`.
-        b: vectors, `[..., M, D]`.
+        a: Vectors, `[..., N, D]`.
+        b: Vectors, `[..., M, D]`.
 
     Output shape:
         `[..., N, M]`.
 
     Raises:
-        ValueError: if `scale` is negative.
+        ValueError: If `scale` is negative.
 
     Example:
 
@@ -133,11 +133,11 @@ class Mahalanobis(_Distance):
     The initial value is `M = I`.
 
     Args:
-        **kwargs: arguments of `keras.layers.Layer`.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
-        a: vectors, `[..., N, D]`.
-        b: vectors, `[..., M, D]`.
+        a: Vectors, `[..., N, D]`.
+        b: Vectors, `[..., M, D]`.
 
     Output shape:
         `[..., N, M]`.
@@ -187,7 +187,7 @@ def get(distance: str | keras.layers.Layer) -> keras.layers.Layer:
         A Keras layer that computes pairwise distances.
 
     Raises:
-        ValueError: if `distance` is neither a known name nor a layer.
+        ValueError: If `distance` is neither a known name nor a layer.
 
     Example:
 

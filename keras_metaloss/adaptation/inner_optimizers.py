@@ -27,9 +27,9 @@ class InnerOptimizer(NamedTuple):
     """Pair of pure functions that defines an inner optimizer.
 
     Attributes:
-        init: function from weights to the initial state, a dictionary of tensors and
+        init: Function from weights to the initial state, a dictionary of tensors and
             lists of tensors.
-        update: function from `(gradients, state, weights)` to `(updates, state)`. The
+        update: Function from `(gradients, state, weights)` to `(updates, state)`. The
             caller adds the updates to the weights.
 
     Example:
@@ -55,9 +55,9 @@ def sgd(
     With `nesterov=True`, `w += momentum * m - rate * g`.
 
     Args:
-        learning_rate: inner step size: a float, scalar tensor or Keras schedule.
-        momentum: momentum. Defaults to `0.0`.
-        nesterov: whether to use Nesterov momentum. Defaults to `False`.
+        learning_rate: Inner step size: a float, scalar tensor or Keras schedule.
+        momentum: Momentum. Defaults to `0.0`.
+        nesterov: Whether to use Nesterov momentum. Defaults to `False`.
 
     Returns:
         An `InnerOptimizer`.
@@ -107,11 +107,11 @@ def rmsprop(
     gradient is subtracted from `v`. As in Keras, `epsilon` is inside the square root.
 
     Args:
-        learning_rate: inner step size: a float, scalar tensor or Keras schedule.
-        rho: decay rate of the moving averages. Defaults to `0.9`.
-        momentum: momentum. Defaults to `0.0`.
-        epsilon: constant added to the mean square. Defaults to `1e-7`.
-        centered: whether to divide by the standard deviation of the gradient instead
+        learning_rate: Inner step size: a float, scalar tensor or Keras schedule.
+        rho: Decay rate of the moving averages. Defaults to `0.9`.
+        momentum: Momentum. Defaults to `0.0`.
+        epsilon: Constant added to the mean square. Defaults to `1e-7`.
+        centered: Whether to divide by the standard deviation of the gradient instead
             of its root mean square. Defaults to `False`.
 
     Returns:
@@ -168,11 +168,11 @@ def adam(
     `rate_t = rate * sqrt(1 - beta_2 ** t) / (1 - beta_1 ** t)`.
 
     Args:
-        learning_rate: inner step size: a float, scalar tensor or Keras schedule.
-        beta_1: decay rate of the mean gradient m. The Reptile paper uses 0. Defaults
+        learning_rate: Inner step size: a float, scalar tensor or Keras schedule.
+        beta_1: Decay rate of the mean gradient m. The Reptile paper uses 0. Defaults
             to `0.9`.
-        beta_2: decay rate of the mean square v. Defaults to `0.999`.
-        epsilon: constant for numerical stability. Defaults to `1e-7`.
+        beta_2: Decay rate of the mean square v. Defaults to `0.999`.
+        epsilon: Constant for numerical stability. Defaults to `1e-7`.
 
     Returns:
         An `InnerOptimizer`.
@@ -224,11 +224,11 @@ def adamw(
     """Creates AdamW: Adam with decoupled weight decay `w -= rate * weight_decay * w`.
 
     Args:
-        learning_rate: inner step size: a float, scalar tensor or Keras schedule.
-        weight_decay: weight decay coefficient. Defaults to `0.004`.
-        beta_1: decay rate of the mean gradient. Defaults to `0.9`.
-        beta_2: decay rate of the mean square. Defaults to `0.999`.
-        epsilon: constant for numerical stability. Defaults to `1e-7`.
+        learning_rate: Inner step size: a float, scalar tensor or Keras schedule.
+        weight_decay: Weight decay coefficient. Defaults to `0.004`.
+        beta_1: Decay rate of the mean gradient. Defaults to `0.9`.
+        beta_2: Decay rate of the mean square. Defaults to `0.999`.
+        epsilon: Constant for numerical stability. Defaults to `1e-7`.
 
     Returns:
         An `InnerOptimizer`.
@@ -260,9 +260,9 @@ def clipped(
 
     Args:
         optimizer: `InnerOptimizer` applied to the clipped gradients.
-        clipnorm: maximum norm of the gradient of each weight. Defaults to `None`.
-        clipvalue: maximum absolute value of gradient entries. Defaults to `None`.
-        global_clipnorm: maximum norm of all gradients together. Defaults to `None`.
+        clipnorm: Maximum norm of the gradient of each weight. Defaults to `None`.
+        clipvalue: Maximum absolute value of gradient entries. Defaults to `None`.
+        global_clipnorm: Maximum norm of all gradients together. Defaults to `None`.
 
     Returns:
         An `InnerOptimizer`.
@@ -307,14 +307,14 @@ def from_keras(optimizer: keras.optimizers.Optimizer) -> InnerOptimizer:
     """Creates the inner optimizer with the settings of a Keras optimizer.
 
     Args:
-        optimizer: instance of `SGD`, `RMSprop`, `Adam` or `AdamW`. The learning rate
+        optimizer: Instance of `SGD`, `RMSprop`, `Adam` or `AdamW`. The learning rate
             may be a float or a schedule. Clipping and weight decay are supported.
 
     Returns:
         An `InnerOptimizer`.
 
     Raises:
-        ValueError: if the class or a setting of `optimizer` is not supported.
+        ValueError: If the class or a setting of `optimizer` is not supported.
 
     Example:
 

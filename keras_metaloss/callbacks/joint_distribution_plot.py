@@ -26,16 +26,16 @@ class JointDistributionPlot(keras.callbacks.Callback):
     variable. The file is overwritten after every `every` epochs.
 
     Args:
-        filepath: path of the file. `{epoch}` in it is replaced by the epoch, for one
+        filepath: Path of the file. `{epoch}` in it is replaced by the epoch, for one
             file per plot.
-        x: inputs whose predictions are plotted, for example a few hundred.
-        pair: names of the two tasks. Defaults to `None`, the first pair of the loss.
-        every: number of epochs between plots. Defaults to `1`.
-        class_names: dictionary from a task name to the names of its classes, for the
+        x: Inputs whose predictions are plotted, for example a few hundred.
+        pair: Names of the two tasks. Defaults to `None`, the first pair of the loss.
+        every: Number of epochs between plots. Defaults to `1`.
+        class_names: Dictionary from a task name to the names of its classes, for the
             legend. Defaults to `None`, the name of the task and the integer labels.
 
     Raises:
-        ValueError: if `every` is not a positive integer. At the start of training, if
+        ValueError: If `every` is not a positive integer. At the start of training, if
             the model is not a `kml.JointModel` with these tasks, or if one of the two
             variables is a vector.
 

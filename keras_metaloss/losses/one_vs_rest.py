@@ -25,23 +25,23 @@ class OneVsRest(MetaLoss):
     `"sigmoid"`, it is the loss of relation networks.
 
     Args:
-        loss: a Keras loss, its name, or a function `(y_true, y_pred) -> values`. It is
+        loss: A Keras loss, its name, or a function `(y_true, y_pred) -> values`. It is
             called with targets of 0 and 1.
-        activation: activation applied to the scores before the loss: a Keras
+        activation: Activation applied to the scores before the loss: a Keras
             activation, its name or a function. Defaults to `None` (linear).
-        reduction: type of reduction to apply to the loss, as for any Keras loss.
+        reduction: Type of reduction to apply to the loss, as for any Keras loss.
             Defaults to `"sum_over_batch_size"`.
-        name: name of the loss. Defaults to `"one_vs_rest"`.
-        dtype: dtype of the computation. Defaults to `None`, which uses
+        name: Name of the loss. Defaults to `"one_vs_rest"`.
+        dtype: Dtype of the computation. Defaults to `None`, which uses
             `keras.config.floatx()`.
 
     Call arguments:
-        y_true: integer labels, `[...]`, or one-hot targets, `[..., C]`.
-        y_pred: class scores, `[..., C]`.
-        sample_weight: optional weights, broadcastable to `[...]`.
+        y_true: Integer labels, `[...]`, or one-hot targets, `[..., C]`.
+        y_pred: Class scores, `[..., C]`.
+        sample_weight: Optional weights, broadcastable to `[...]`.
 
     Raises:
-        ValueError: if `loss` is not a Keras loss, its name or a function.
+        ValueError: If `loss` is not a Keras loss, its name or a function.
 
     Example:
 

@@ -58,10 +58,10 @@ class Adaptation(keras.layers.Layer):
     `uses_inner_loss = False`.
 
     Args:
-        loss: inner loss: a Keras loss, or a structure of losses for learners with
+        loss: Inner loss: a Keras loss, or a structure of losses for learners with
             several outputs. `None` uses the loss passed to `compile`. Defaults to
             `None`.
-        normalization: statistics used by batch normalization.
+        normalization: Statistics used by batch normalization.
 
             - `"support"`: statistics of the support set, for support set and
               queries.
@@ -77,10 +77,10 @@ class Adaptation(keras.layers.Layer):
             gradient-based methods trained with `"moving"` lose accuracy in
             evaluation. Layers with `trainable=False` always use their moving
             averages. Defaults to `"support"`.
-        name: name of the layer; `None` generates one. Defaults to `None`.
+        name: Name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if `normalization` is unknown.
+        ValueError: If `normalization` is unknown.
     """
 
     #: Number of inner steps that have separate per-step variables.
@@ -120,10 +120,10 @@ class Adaptation(keras.layers.Layer):
         """Creates the variables needed to adapt `learner`. Called once.
 
         Args:
-            learner: built Keras model.
+            learner: Built Keras model.
 
         Raises:
-            ValueError: if this adaptation already adapts a learner.
+            ValueError: If this adaptation already adapts a learner.
         """
         if self._functional is not None:
             raise ValueError(
@@ -158,15 +158,15 @@ class Adaptation(keras.layers.Layer):
         """Adapts to each task of a batch and predicts its queries.
 
         Args:
-            tensors: the entries of `Task` by name, each `[T, ...]`; without the masks
+            tensors: The entries of `Task` by name, each `[T, ...]`; without the masks
                 that the episodes lack.
-            inner_loss: loss minimized by the inner loop; `None` for methods with
+            inner_loss: Loss minimized by the inner loop; `None` for methods with
                 `uses_inner_loss = False`.
-            execution: function `(function, tensors, signature)` that applies `function`
+            execution: Function `(function, tensors, signature)` that applies `function`
                 to the tensors of each task and stacks the results, whose dtypes are in
                 `signature`.
-            training: whether the model is being trained.
-            with_gradient: whether the outer loss needs `TaskResult.gradient`. Defaults
+            training: Whether the model is being trained.
+            with_gradient: Whether the outer loss needs `TaskResult.gradient`. Defaults
                 to `False`.
 
         Returns:
@@ -194,10 +194,10 @@ class Adaptation(keras.layers.Layer):
         """Adapts to one task and predicts its queries.
 
         Args:
-            task: support set and queries of one task.
-            inner_loss: loss minimized by the inner loop, or `None`.
-            training: whether the model is being trained.
-            with_gradient: whether the outer loss needs `TaskResult.gradient`. Defaults
+            task: Support set and queries of one task.
+            inner_loss: Loss minimized by the inner loop, or `None`.
+            training: Whether the model is being trained.
+            with_gradient: Whether the outer loss needs `TaskResult.gradient`. Defaults
                 to `False`.
         """
         path = self.outer_path(task, inner_loss, training=training)
@@ -219,9 +219,9 @@ class Adaptation(keras.layers.Layer):
         """Returns the dtypes of the result of `run_task`.
 
         Args:
-            tensors: the entries of `Task` by name, each `[T, ...]`.
-            training: whether the model is being trained.
-            with_gradient: whether the result has a gradient. Defaults to `False`.
+            tensors: The entries of `Task` by name, each `[T, ...]`.
+            training: Whether the model is being trained.
+            with_gradient: Whether the result has a gradient. Defaults to `False`.
         """
         queries = keras.tree.map_structure(
             lambda t: keras.KerasTensor((None, *t.shape[2:]), t.dtype.name),
@@ -250,9 +250,9 @@ class Adaptation(keras.layers.Layer):
         """Adapts to the support set of `task`, without using its queries.
 
         Args:
-            task: support set and queries of one task.
-            inner_loss: loss minimized by the inner loop.
-            training: whether the model is being trained.
+            task: Support set and queries of one task.
+            inner_loss: Loss minimized by the inner loop.
+            training: Whether the model is being trained.
 
         Returns:
             The adapted learner, an `Adapted`.
@@ -273,7 +273,7 @@ class Adaptation(keras.layers.Layer):
         """Returns a value that changes when the training step must be retraced.
 
         Args:
-            updates: number of outer steps taken.
+            updates: Number of outer steps taken.
         """
         del updates
         return None
@@ -327,8 +327,8 @@ class Adaptation(keras.layers.Layer):
         """Returns a plain Keras model with the predictions of the adapted learner.
 
         Args:
-            adapted: result of `adapt`.
-            task: task adapted to.
+            adapted: Result of `adapt`.
+            task: Task adapted to.
         """
         copy = copy_learner(self._functional.learner, task.support_x)
         self.install(copy, adapted, task)
@@ -343,9 +343,9 @@ class Adaptation(keras.layers.Layer):
         `normalization="batch"`, call it with `training=True`.
 
         Args:
-            learner: copy of the learner, whose variables are assigned.
-            adapted: adapted weights and state.
-            task: task adapted to.
+            learner: Copy of the learner, whose variables are assigned.
+            adapted: Adapted weights and state.
+            task: Task adapted to.
         """
         pairs = zip(learner.trainable_variables, adapted.weights, strict=True)
         for variable, value in pairs:

@@ -16,8 +16,8 @@ def copy_learner(learner: keras.Model, example: Any) -> keras.Model:
     """Returns a copy of `learner`.
 
     Args:
-        learner: built Keras model.
-        example: inputs, used to build a subclassed model.
+        learner: Built Keras model.
+        example: Inputs, used to build a subclassed model.
     """
     with _compat.trusted_layers():
         copy = type(learner).from_config(learner.get_config())

@@ -22,8 +22,8 @@ class LearnerState(NamedTuple):
     """Values of the non-trainable variables of a learner.
 
     Attributes:
-        values: moving statistics, one tensor per state variable.
-        stream: integer scalar that selects the random numbers of this task.
+        values: Moving statistics, one tensor per state variable.
+        stream: Integer scalar that selects the random numbers of this task.
     """
 
     values: list[tf.Tensor]
@@ -37,7 +37,7 @@ class FunctionalLearner:
     variable would lose its regularizer and its gradient.
 
     Args:
-        learner: built Keras model.
+        learner: Built Keras model.
     """
 
     def __init__(self, learner: keras.Model) -> None:
@@ -88,21 +88,21 @@ class FunctionalLearner:
         """Runs the learner on `x` with the given weights and state.
 
         Args:
-            x: inputs of the learner, `[N, ...]` or a structure of such tensors.
-            weights: values of `weight_variables`.
-            state: values of `state_variables`.
+            x: Inputs of the learner, `[N, ...]` or a structure of such tensors.
+            weights: Values of `weight_variables`.
+            state: Values of `state_variables`.
             training: `training` argument of the learner.
-            moments: statistics used by batch normalization.
-            pass_number: index of the forward pass within the task, so that passes
+            moments: Statistics used by batch normalization.
+            pass_number: Index of the forward pass within the task, so that passes
                 use different dropout masks. Defaults to `0`.
-            overrides: pairs of variables and values that take precedence over the
+            overrides: Pairs of variables and values that take precedence over the
                 values above. Defaults to `None`.
 
         Returns:
             A `LearnerOutput`.
 
         Raises:
-            ValueError: if a layer adds losses that depend on its activations.
+            ValueError: If a layer adds losses that depend on its activations.
         """
         mapping = [
             *zip(self.weight_variables, weights, strict=True),
@@ -147,9 +147,9 @@ class LearnerOutput(NamedTuple):
     """Result of one forward pass of a learner.
 
     Attributes:
-        outputs: predictions.
-        penalties: scalar losses of the learner, such as weight regularization.
-        state: state of the learner after the pass.
+        outputs: Predictions.
+        penalties: Scalar losses of the learner, such as weight regularization.
+        state: State of the learner after the pass.
     """
 
     outputs: Any

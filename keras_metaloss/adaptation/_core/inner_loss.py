@@ -28,11 +28,11 @@ class InnerLoss:
     `sum_o w_o * mean_n loss_o(y_o[n], f_o(x[n])) + penalties`
 
     Args:
-        loss: a Keras loss, its name or a function, or a list or dictionary of losses
+        loss: A Keras loss, its name or a function, or a list or dictionary of losses
             for learners with several outputs.
-        loss_weights: weights of the outputs, with the structure of `loss`. Defaults
+        loss_weights: Weights of the outputs, with the structure of `loss`. Defaults
             to `None`.
-        output_names: names of the outputs in order, for a learner that returns a list
+        output_names: Names of the outputs in order, for a learner that returns a list
             while `loss` is a dictionary. Defaults to `None`.
     """
 
@@ -56,10 +56,10 @@ class InnerLoss:
         """Computes the scalar inner loss.
 
         Args:
-            y_true: support targets, `[S, ...]`, or a structure of such tensors.
-            y_pred: predictions with the structure of `y_true`.
+            y_true: Support targets, `[S, ...]`, or a structure of such tensors.
+            y_pred: Predictions with the structure of `y_true`.
             mask: `[S]`, `True` for real examples. `None` uses all examples.
-            penalties: scalars to add, such as weight regularization losses.
+            penalties: Scalars to add, such as weight regularization losses.
         """
         terms = [
             weight * _mean_loss(loss, target, output, mask)

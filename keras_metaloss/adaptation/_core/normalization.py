@@ -30,7 +30,7 @@ class BatchMoments:
     """Normalizes all rows of a batch with the statistics of selected rows.
 
     Args:
-        rows: number of leading rows whose statistics are used. `None` uses all rows.
+        rows: Number of leading rows whose statistics are used. `None` uses all rows.
             Defaults to `None`.
         mask: `[N]`, `True` for the leading rows to include. `None` includes all.
             Defaults to `None`.

@@ -18,9 +18,9 @@ class PerStepNormalization:
     not change them.
 
     Args:
-        owner: layer that owns the variables.
-        learner: built Keras model.
-        steps: number of inner steps.
+        owner: Layer that owns the variables.
+        learner: Built Keras model.
+        steps: Number of inner steps.
 
     Reference:
         Antoniou et al., "How to train your MAML", 2019, section 4 (BNWB). The per-step

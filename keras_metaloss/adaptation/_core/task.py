@@ -15,14 +15,14 @@ class Task(NamedTuple):
     """Support set and queries of one task.
 
     Attributes:
-        support_x: support inputs, `[S, ...]`, or a structure of such tensors.
-        support_y: support targets, `[S, ...]`, or a structure of such tensors.
-        query_x: query inputs, `[Q, ...]`, or a structure of such tensors.
+        support_x: Support inputs, `[S, ...]`, or a structure of such tensors.
+        support_y: Support targets, `[S, ...]`, or a structure of such tensors.
+        query_x: Query inputs, `[Q, ...]`, or a structure of such tensors.
         support_mask: `[S]`, true for real examples; `None` if all are real. Defaults
             to `None`.
         query_mask: `[Q]`, true for real queries; `None` if all are real. Defaults to
             `None`.
-        stream: integer scalar that selects the random numbers of this task. Defaults
+        stream: Integer scalar that selects the random numbers of this task. Defaults
             to `0`.
 
     Example:
@@ -46,11 +46,11 @@ class Adapted(NamedTuple):
     """A learner after adaptation to one task.
 
     Attributes:
-        weights: one tensor per trainable variable of the learner.
-        state: values that layers have written during adaptation.
-        steps: number of inner steps taken.
-        first_gradients: gradients of the first inner step, or an empty list.
-        memory: representation of the support set, a structure of tensors, for methods
+        weights: One tensor per trainable variable of the learner.
+        state: Values that layers have written during adaptation.
+        steps: Number of inner steps taken.
+        first_gradients: Gradients of the first inner step, or an empty list.
+        memory: Representation of the support set, a structure of tensors, for methods
             that do not adapt weights. `None` for other methods. Defaults to `None`.
 
     Example:
@@ -76,12 +76,12 @@ class TaskResult(NamedTuple):
     """Predictions of one task; of a batch of tasks with a leading task axis.
 
     Attributes:
-        y_pred: predictions of the queries by the adapted learner, `[Q, ...]`.
-        state: values of `Adaptation.state_variables` after the task; empty outside of
+        y_pred: Predictions of the queries by the adapted learner, `[Q, ...]`.
+        state: Values of `Adaptation.state_variables` after the task; empty outside of
             training. Defaults to `()`.
-        earlier: predictions by the earlier learners of `Adaptation.outer_path`.
+        earlier: Predictions by the earlier learners of `Adaptation.outer_path`.
             Defaults to `()`.
-        gradient: gradient of the support loss at the initialization, `[P]`; an empty
+        gradient: Gradient of the support loss at the initialization, `[P]`; an empty
             tuple unless it was requested. Defaults to `()`.
 
     Example:

@@ -19,8 +19,8 @@ class TransductiveModel(keras.Model):
     the other examples of the batch.
 
     Args:
-        learner: a built Keras model with batch normalization.
-        name: name of the model; `None` generates one. Defaults to `None`.
+        learner: A built Keras model with batch normalization.
+        name: Name of the model; `None` generates one. Defaults to `None`.
     """
 
     def __init__(self, learner: keras.Model, name: str | None = None) -> None:

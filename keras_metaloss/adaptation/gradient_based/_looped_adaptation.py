@@ -17,20 +17,20 @@ class LoopedAdaptation(GradientAdaptation):
     """Base class of Reptile and iMAML: inner steps in a loop with constant memory.
 
     Args:
-        steps: number of inner steps in training.
-        learning_rate: non-negative inner step size. `None` uses the learning rate of
+        steps: Number of inner steps in training.
+        learning_rate: Non-negative inner step size. `None` uses the learning rate of
             `optimizer`, or 0.01 without an optimizer.
         optimizer: Keras optimizer whose settings define the inner update. `None` uses
             gradient descent.
-        evaluation_steps: number of inner steps in `evaluate`, `predict`, `adapt` and
+        evaluation_steps: Number of inner steps in `evaluate`, `predict`, `adapt` and
             `export`. `None` uses `steps`.
-        loss: inner loss. `None` uses the loss passed to `compile`.
-        normalization: statistics used by batch normalization: `"support"`, `"batch"`
+        loss: Inner loss. `None` uses the loss passed to `compile`.
+        normalization: Statistics used by batch normalization: `"support"`, `"batch"`
             or `"moving"`.
-        name: name of the layer.
+        name: Name of the layer.
 
     Raises:
-        ValueError: if an argument is invalid, or if both `learning_rate` and
+        ValueError: If an argument is invalid, or if both `learning_rate` and
             `optimizer` are passed.
     """
 

@@ -23,29 +23,29 @@ class CAVIA(GradientAdaptation):
     trains only `theta`. The learner must contain `kml.layers.ContextVector` layers.
 
     Args:
-        steps: number of inner steps in training. Defaults to `1`.
-        learning_rate: non-negative inner step size. `None` uses the learning rate of
+        steps: Number of inner steps in training. Defaults to `1`.
+        learning_rate: Non-negative inner step size. `None` uses the learning rate of
             `optimizer`, or 1.0 (as in the paper) without an optimizer. Defaults to
             `None`.
         optimizer: Keras optimizer (`SGD`, `RMSprop`, `Adam` or `AdamW`) whose
             settings define the inner update. `None` uses gradient descent. Defaults
             to `None`.
-        first_order: whether the outer loop treats inner gradients as constants.
+        first_order: Whether the outer loop treats inner gradients as constants.
             Defaults to `False`.
-        evaluation_steps: number of inner steps in `evaluate`, `predict`, `adapt` and
+        evaluation_steps: Number of inner steps in `evaluate`, `predict`, `adapt` and
             `export`. `None` uses `steps`. Defaults to `None`.
-        loss: inner loss: a Keras loss, or a structure of losses for learners with
+        loss: Inner loss: a Keras loss, or a structure of losses for learners with
             several outputs. `None` uses the loss passed to `compile`. Defaults to
             `None`.
-        normalization: statistics used by batch normalization: `"support"` (of the
+        normalization: Statistics used by batch normalization: `"support"` (of the
             support set, also for queries), `"batch"` (of the queries for queries,
             which is transductive), `"moving"` (moving averages in evaluation) or
             `"per_step"` (like `"support"`, with a separate scale and shift for each
             inner step). Defaults to `"support"`.
-        name: name of the layer; `None` generates one. Defaults to `None`.
+        name: Name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is invalid, if both `learning_rate` and `optimizer`
+        ValueError: If an argument is invalid, if both `learning_rate` and `optimizer`
             are passed, or if the learner has no `ContextVector` layer.
 
     Example:

@@ -30,27 +30,27 @@ class GradientAdaptation(Adaptation):
     (`update`) and the learners evaluated by the outer loss (`outer_path`).
 
     Args:
-        steps: number of inner steps in training. Defaults to `1`.
-        learning_rate: non-negative inner step size. `None` uses the learning rate of
+        steps: Number of inner steps in training. Defaults to `1`.
+        learning_rate: Non-negative inner step size. `None` uses the learning rate of
             `optimizer`, or `default_learning_rate` without an optimizer. Defaults to
             `None`.
         optimizer: Keras optimizer (`SGD`, `RMSprop`, `Adam` or `AdamW`) whose
             settings define the inner update. `None` uses gradient descent. Defaults
             to `None`.
-        first_order: whether the outer loop treats inner gradients as constants.
+        first_order: Whether the outer loop treats inner gradients as constants.
             Defaults to `False`.
-        evaluation_steps: number of inner steps in `evaluate`, `predict`, `adapt` and
+        evaluation_steps: Number of inner steps in `evaluate`, `predict`, `adapt` and
             `export`. `None` uses `steps`. Defaults to `None`.
-        loss: inner loss: a Keras loss, or a structure of losses for learners with
+        loss: Inner loss: a Keras loss, or a structure of losses for learners with
             several outputs. `None` uses the loss passed to `compile`. Defaults to
             `None`.
-        normalization: statistics used by batch normalization: `"support"`, `"batch"`,
+        normalization: Statistics used by batch normalization: `"support"`, `"batch"`,
             `"moving"` or `"per_step"`, as defined by `kml.adaptation.Adaptation`.
             Defaults to `"support"`.
-        name: name of the layer; `None` generates one. Defaults to `None`.
+        name: Name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is invalid, or if both `learning_rate` and
+        ValueError: If an argument is invalid, or if both `learning_rate` and
             `optimizer` are passed.
 
     Example:
@@ -198,12 +198,12 @@ class GradientAdaptation(Adaptation):
         Memory and compilation time do not grow with the number of steps.
 
         Args:
-            task: support set and queries of one task.
-            inner_loss: loss minimized by the inner loop.
-            training: whether the model is being trained.
-            batch: function from an inner step to the task with the support examples
+            task: Support set and queries of one task.
+            inner_loss: Loss minimized by the inner loop.
+            training: Whether the model is being trained.
+            batch: Function from an inner step to the task with the support examples
                 used at that step. `None` uses all of them. Defaults to `None`.
-            proximal_weight: weight of `|w - w_0|^2 / 2` in the inner loss. Defaults to
+            proximal_weight: Weight of `|w - w_0|^2 / 2` in the inner loss. Defaults to
                 `0.0`.
 
         Returns:

@@ -27,29 +27,29 @@ class ImplicitMAML(LoopedAdaptation):
     `steps`. The accuracy of the gradient depends on the accuracy of the solution.
 
     Args:
-        steps: number of inner steps in training. Defaults to `16`.
-        learning_rate: non-negative inner step size. `None` uses the learning rate of
+        steps: Number of inner steps in training. Defaults to `16`.
+        learning_rate: Non-negative inner step size. `None` uses the learning rate of
             `optimizer`, or 0.01 without an optimizer. Defaults to `None`.
-        strength: positive weight of the proximal term `|w - theta|^2 / 2` (lambda in
+        strength: Positive weight of the proximal term `|w - theta|^2 / 2` (lambda in
             the paper). Defaults to `2.0`.
-        solver_steps: number of conjugate gradient iterations. The paper uses 5.
+        solver_steps: Number of conjugate gradient iterations. The paper uses 5.
             Defaults to `5`.
         optimizer: Keras optimizer (`SGD`, `RMSprop`, `Adam` or `AdamW`) whose
             settings define the inner update. `None` uses gradient descent. Defaults
             to `None`.
-        evaluation_steps: number of inner steps in `evaluate`, `predict`, `adapt` and
+        evaluation_steps: Number of inner steps in `evaluate`, `predict`, `adapt` and
             `export`. `None` uses `steps`. Defaults to `None`.
-        loss: inner loss: a Keras loss, or a structure of losses for learners with
+        loss: Inner loss: a Keras loss, or a structure of losses for learners with
             several outputs. `None` uses the loss passed to `compile`. Defaults to
             `None`.
-        normalization: statistics used by batch normalization: `"support"` (of the
+        normalization: Statistics used by batch normalization: `"support"` (of the
             support set, also for queries), `"batch"` (of the queries for queries,
             which is transductive) or `"moving"` (moving averages in evaluation).
             Defaults to `"support"`.
-        name: name of the layer; `None` generates one. Defaults to `None`.
+        name: Name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is invalid, or if both `learning_rate` and
+        ValueError: If an argument is invalid, or if both `learning_rate` and
             `optimizer` are passed.
 
     Example:
@@ -140,9 +140,9 @@ def conjugate_gradients(product: Any, target: Weights, steps: int) -> Weights:
     """Solves `A x = target` for a symmetric positive definite A.
 
     Args:
-        product: function that maps `v` to `A v`.
-        target: list of tensors, treated as one vector.
-        steps: number of iterations.
+        product: Function that maps `v` to `A v`.
+        target: List of tensors, treated as one vector.
+        steps: Number of iterations.
 
     Returns:
         `x`, a list with the structure of `target`. Iterations after convergence leave

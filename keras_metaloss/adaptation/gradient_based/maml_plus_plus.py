@@ -40,28 +40,28 @@ class MAMLPlusPlus(GradientAdaptation):
     `keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, updates))`.
 
     Args:
-        steps: number of inner steps K in training. Defaults to `5`.
-        learning_rate: non-negative initial value of the inner learning rates. `None`
+        steps: Number of inner steps K in training. Defaults to `5`.
+        learning_rate: Non-negative initial value of the inner learning rates. `None`
             uses 0.01. Defaults to `None`.
-        multi_step_updates: number of outer steps over which the multi-step loss is
+        multi_step_updates: Number of outer steps over which the multi-step loss is
             annealed. 0 uses only the loss of the last inner step. Defaults to `0`.
-        first_order_updates: number of outer steps with first-order gradients.
+        first_order_updates: Number of outer steps with first-order gradients.
             Defaults to `0`.
-        evaluation_steps: number of inner steps in `evaluate`, `predict`, `adapt` and
+        evaluation_steps: Number of inner steps in `evaluate`, `predict`, `adapt` and
             `export`. Steps beyond `steps` use the learning rates of the last step.
             `None` uses `steps`. Defaults to `None`.
-        loss: inner loss: a Keras loss, or a structure of losses for learners with
+        loss: Inner loss: a Keras loss, or a structure of losses for learners with
             several outputs. `None` uses the loss passed to `compile`. Defaults to
             `None`.
-        normalization: statistics used by batch normalization: `"support"` (of the
+        normalization: Statistics used by batch normalization: `"support"` (of the
             support set, also for queries), `"batch"` (of the queries for queries,
             which is transductive), `"moving"` (moving averages in evaluation) or
             `"per_step"` (like `"support"`, with a separate scale and shift for each
             inner step). Defaults to `"per_step"`.
-        name: name of the layer; `None` generates one. Defaults to `None`.
+        name: Name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is invalid.
+        ValueError: If an argument is invalid.
 
     Example:
 

@@ -24,26 +24,26 @@ class MetaSGD(GradientAdaptation):
     become negative.
 
     Args:
-        steps: number of inner steps in training. The paper uses 1. Defaults to `1`.
-        learning_rate: initial value of `alpha`: a non-negative float or a Keras
+        steps: Number of inner steps in training. The paper uses 1. Defaults to `1`.
+        learning_rate: Initial value of `alpha`: a non-negative float or a Keras
             initializer. The paper samples from U[0.005, 0.1]:
             `keras.initializers.RandomUniform(0.005, 0.1)`. Defaults to `0.01`.
-        first_order: whether the outer loop treats inner gradients as constants.
+        first_order: Whether the outer loop treats inner gradients as constants.
             Defaults to `False`.
-        evaluation_steps: number of inner steps in `evaluate`, `predict`, `adapt` and
+        evaluation_steps: Number of inner steps in `evaluate`, `predict`, `adapt` and
             `export`. `None` uses `steps`. Defaults to `None`.
-        loss: inner loss: a Keras loss, or a structure of losses for learners with
+        loss: Inner loss: a Keras loss, or a structure of losses for learners with
             several outputs. `None` uses the loss passed to `compile`. Defaults to
             `None`.
-        normalization: statistics used by batch normalization: `"support"` (of the
+        normalization: Statistics used by batch normalization: `"support"` (of the
             support set, also for queries), `"batch"` (of the queries for queries,
             which is transductive), `"moving"` (moving averages in evaluation) or
             `"per_step"` (like `"support"`, with a separate scale and shift for each
             inner step). Defaults to `"support"`.
-        name: name of the layer; `None` generates one. Defaults to `None`.
+        name: Name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is invalid.
+        ValueError: If an argument is invalid.
 
     Example:
 

@@ -27,30 +27,30 @@ class Reptile(LoopedAdaptation):
     paper) and the desired number of shots in evaluation.
 
     Args:
-        steps: number of inner steps in training. Defaults to `5`.
-        learning_rate: non-negative inner step size. `None` uses the learning rate of
+        steps: Number of inner steps in training. Defaults to `5`.
+        learning_rate: Non-negative inner step size. `None` uses the learning rate of
             `optimizer`, or 0.01 without an optimizer. Defaults to `None`.
-        batch_size: number of support examples per inner step, sampled without
+        batch_size: Number of support examples per inner step, sampled without
             replacement until too few remain. `None` uses all examples. Defaults to
             `None`.
         optimizer: Keras optimizer (`SGD`, `RMSprop`, `Adam` or `AdamW`) whose
             settings define the inner update. The paper uses
             `keras.optimizers.Adam(1e-3, beta_1=0.0)`. `None` uses gradient descent.
             Defaults to `None`.
-        evaluation_steps: number of inner steps in `evaluate`, `predict`, `adapt` and
+        evaluation_steps: Number of inner steps in `evaluate`, `predict`, `adapt` and
             `export`. The paper uses at least 50. `None` uses `steps`. Defaults to
             `None`.
-        loss: inner loss: a Keras loss, or a structure of losses for learners with
+        loss: Inner loss: a Keras loss, or a structure of losses for learners with
             several outputs. `None` uses the loss passed to `compile`. Defaults to
             `None`.
-        normalization: statistics used by batch normalization: `"support"` (of the
+        normalization: Statistics used by batch normalization: `"support"` (of the
             support set, also for queries), `"batch"` (of the queries for queries,
             which is transductive) or `"moving"` (moving averages in evaluation).
             Defaults to `"support"`.
-        name: name of the layer; `None` generates one. Defaults to `None`.
+        name: Name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is invalid, or if both `learning_rate` and
+        ValueError: If an argument is invalid, or if both `learning_rate` and
             `optimizer` are passed.
 
     Example:

@@ -35,19 +35,19 @@ class MatchingNetwork(MetricAdaptation):
             computes pairwise distances (`kml.adaptation.distances`). The paper uses
             `kml.adaptation.distances.Cosine(1.0, trainable=False)`. Defaults to
             `"cosine"`.
-        full_context: whether to use full context embeddings. Defaults to `False`.
-        reading_steps: number of attention steps of f. Defaults to `3`.
-        classes: number of logits C. `None` uses the largest integer label of the
+        full_context: Whether to use full context embeddings. Defaults to `False`.
+        reading_steps: Number of attention steps of f. Defaults to `3`.
+        classes: Number of logits C. `None` uses the largest integer label of the
             batch plus one, which XLA (`jit_compile=True`) does not support. Defaults
             to `None`.
-        normalization: statistics used by batch normalization: `"moving"` (the
+        normalization: Statistics used by batch normalization: `"moving"` (the
             default behavior of Keras, with one pass over all tasks), `"support"` (of
             the support set, also for queries) or `"batch"` (of the queries for
             queries, which is transductive). Defaults to `"moving"`.
-        name: name of the layer; `None` generates one. Defaults to `None`.
+        name: Name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is invalid, or if the learner does not have one
+        ValueError: If an argument is invalid, or if the learner does not have one
             output of known shape.
 
     Example:
@@ -151,8 +151,8 @@ def class_logsumexp(scores: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
     """Computes the log-sum-exp of the scores of each class.
 
     Args:
-        scores: scores of the support examples, `[T, Q, S]`.
-        classes: weights of the support examples per class, `[T, S, C]`.
+        scores: Scores of the support examples, `[T, Q, S]`.
+        classes: Weights of the support examples per class, `[T, S, C]`.
 
     Returns:
         `log sum_i classes[t, i, k] * exp(scores[t, q, i])`, `[T, Q, C]`.

@@ -27,21 +27,21 @@ class MetaOptNet(MetricAdaptation):
     matrix is `[S, S]`.
 
     Args:
-        strength: positive initial value of the regularization strength. Defaults to
+        strength: Positive initial value of the regularization strength. Defaults to
             `50.0`.
-        scale: non-negative initial value of the factor of the logits. Defaults to
+        scale: Non-negative initial value of the factor of the logits. Defaults to
             `7.0`.
-        classes: number of logits C. `None` uses the largest integer label of the
+        classes: Number of logits C. `None` uses the largest integer label of the
             batch plus one, which XLA (`jit_compile=True`) does not support. Defaults
             to `None`.
-        normalization: statistics used by batch normalization: `"moving"` (the
+        normalization: Statistics used by batch normalization: `"moving"` (the
             default behavior of Keras, with one pass over all tasks), `"support"` (of
             the support set, also for queries) or `"batch"` (of the queries for
             queries, which is transductive). Defaults to `"moving"`.
-        name: name of the layer; `None` generates one. Defaults to `None`.
+        name: Name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is invalid, or if the learner does not have one
+        ValueError: If an argument is invalid, or if the learner does not have one
             output of known shape.
 
     Example:

@@ -39,18 +39,18 @@ class MetricAdaptation(Adaptation):
     or one-hot. The same model supports any number of ways and shots.
 
     Args:
-        classes: number of logits C. `None` uses the largest integer label of the
+        classes: Number of logits C. `None` uses the largest integer label of the
             batch plus one, which XLA (`jit_compile=True`) does not support. Defaults
             to `None`.
-        normalization: statistics used by batch normalization: `"moving"` (the
+        normalization: Statistics used by batch normalization: `"moving"` (the
             default behavior of Keras, and the fastest: one pass of the learner over
             all tasks), `"support"` (of the support set, also for queries) or
             `"batch"` (of the queries for queries, which is transductive). The last
             two process each task separately. Defaults to `"moving"`.
-        name: name of the layer; `None` generates one. Defaults to `None`.
+        name: Name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is invalid, or if the learner does not have one
+        ValueError: If an argument is invalid, or if the learner does not have one
             output of known shape.
 
     Example:
@@ -133,10 +133,10 @@ class MetricAdaptation(Adaptation):
         """Computes a representation of the support sets.
 
         Args:
-            embeddings: support embeddings, `[T, S, ...]`.
-            classes: one-hot targets, `[T, S, C]`; zero rows for masked examples.
+            embeddings: Support embeddings, `[T, S, ...]`.
+            classes: One-hot targets, `[T, S, C]`; zero rows for masked examples.
             mask: `[T, S]`, `True` for real examples. `None` uses all examples.
-            training: whether the model is being trained.
+            training: Whether the model is being trained.
 
         Returns:
             A dictionary of tensors with a leading task axis.

@@ -19,10 +19,10 @@ class MetricClassifier(keras.Model):
     `kml.MetaModel.adapt` returns one for metric-based methods.
 
     Args:
-        learner: a built Keras model that returns embeddings.
-        adaptation: a `kml.adaptation.MetricAdaptation`.
-        memory: representation of the support set, arrays by name; or their shapes.
-        name: name of the model; `None` generates one. Defaults to `None`.
+        learner: A built Keras model that returns embeddings.
+        adaptation: A `kml.adaptation.MetricAdaptation`.
+        memory: Representation of the support set, arrays by name; or their shapes.
+        name: Name of the model; `None` generates one. Defaults to `None`.
     """
 
     def __init__(

@@ -28,17 +28,17 @@ class PrototypicalNetwork(MetricAdaptation):
         distance: `"squared_euclidean"`, `"cosine"`, `"mahalanobis"`, or a layer that
             computes pairwise distances (`kml.adaptation.distances`). Defaults to
             `"squared_euclidean"`.
-        classes: number of logits C. `None` uses the largest integer label of the
+        classes: Number of logits C. `None` uses the largest integer label of the
             batch plus one, which XLA (`jit_compile=True`) does not support. Defaults
             to `None`.
-        normalization: statistics used by batch normalization: `"moving"` (the
+        normalization: Statistics used by batch normalization: `"moving"` (the
             default behavior of Keras, with one pass over all tasks), `"support"` (of
             the support set, also for queries) or `"batch"` (of the queries for
             queries, which is transductive). Defaults to `"moving"`.
-        name: name of the layer; `None` generates one. Defaults to `None`.
+        name: Name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is invalid, or if the learner does not have one
+        ValueError: If an argument is invalid, or if the learner does not have one
             output of known shape.
 
     Example:

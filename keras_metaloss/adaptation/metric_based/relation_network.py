@@ -38,20 +38,20 @@ class RelationNetwork(MetricAdaptation):
     compile with `kml.losses.OneVsRest("mse", activation="sigmoid")`.
 
     Args:
-        filters: number of filters of the convolutions, or units of the first hidden
+        filters: Number of filters of the convolutions, or units of the first hidden
             layer. Defaults to `64`.
-        hidden_units: number of units of the last hidden layer. Defaults to `8`.
-        classes: number of logits C. `None` uses the largest integer label of the
+        hidden_units: Number of units of the last hidden layer. Defaults to `8`.
+        classes: Number of logits C. `None` uses the largest integer label of the
             batch plus one, which XLA (`jit_compile=True`) does not support. Defaults
             to `None`.
-        normalization: statistics used by batch normalization: `"moving"` (the
+        normalization: Statistics used by batch normalization: `"moving"` (the
             default behavior of Keras, with one pass over all tasks), `"support"` (of
             the support set, also for queries) or `"batch"` (of the queries for
             queries, which is transductive). Defaults to `"moving"`.
-        name: name of the layer; `None` generates one. Defaults to `None`.
+        name: Name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
-        ValueError: if an argument is invalid, or if the output of the learner is
+        ValueError: If an argument is invalid, or if the output of the learner is
             neither a vector nor a feature map.
 
     Example:

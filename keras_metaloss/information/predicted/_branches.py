@@ -23,10 +23,10 @@ def choose(
     gradient recomputes the branch instead.
 
     Args:
-        first: a scalar bool.
-        values: function from the branch (a bool) to its results, a list.
-        again: function from a structure like `inputs` and the branch to its results.
-        inputs: structure of the tensors and distributions that the results depend on.
+        first: A scalar bool.
+        values: Function from the branch (a bool) to its results, a list.
+        again: Function from a structure like `inputs` and the branch to its results.
+        inputs: Structure of the tensors and distributions that the results depend on.
     """
     leaves = tf.nest.flatten(inputs, expand_composites=True)
     if not all(tf.is_tensor(leaf) for leaf in leaves):

@@ -101,7 +101,7 @@ def row_weights(distribution: Any, sample_weight: Any, dtype: Any) -> tf.Tensor:
     """Returns weights of the inputs, `[N]`, that sum to one (or are all zero).
 
     Raises:
-        ValueError: if there is not one weight per input, or if one is negative.
+        ValueError: If there is not one weight per input, or if one is negative.
     """
     count = distribution.batch_shape_tensor()[0]
     if sample_weight is None:

@@ -71,8 +71,8 @@ class Predictions:
 
     Args:
         distributions: TFP distributions with batch shape `[N]`, by name.
-        sample_weight: weights of the inputs, `[N]`, or `None`.
-        options: method and its options.
+        sample_weight: Weights of the inputs, `[N]`, or `None`.
+        options: Method and its options.
     """
 
     def __init__(

@@ -39,8 +39,8 @@ class ClassHead:
     """A categorical variable of k classes.
 
     Attributes:
-        probs: class probabilities, `[N, k]`.
-        distribution: the TFP distribution.
+        probs: Class probabilities, `[N, k]`.
+        distribution: The TFP distribution.
     """
 
     probs: tf.Tensor
@@ -54,15 +54,15 @@ class ScalarHead:
     Attributes:
         locs, scales: locations and scales of all components, `[M]`, in the head's
             coordinate, in which the batch is centered at 0 with a spread of about 1.
-        log_density: function from points `[G]` to log densities `[N, G]` in the head's
+        log_density: Function from points `[G]` to log densities `[N, G]` in the head's
             coordinate.
-        value: function from points `[G]` to values of the variable.
-        log_volume: function from points `[G]` to `log |d value / d point|`.
-        reach: extent of the tails in units of the scale.
-        knots: panel boundaries in units of the scale.
-        edges: possible discontinuities of the densities, `[E]`, in the head's
+        value: Function from points `[G]` to values of the variable.
+        log_volume: Function from points `[G]` to `log |d value / d point|`.
+        reach: Extent of the tails in units of the scale.
+        knots: Panel boundaries in units of the scale.
+        edges: Possible discontinuities of the densities, `[E]`, in the head's
             coordinate.
-        distribution: the TFP distribution.
+        distribution: The TFP distribution.
     """
 
     locs: tf.Tensor
@@ -89,12 +89,12 @@ def head_of(
     """Converts a distribution to the head of its kind of variable.
 
     Args:
-        name: name of the argument, for error messages.
-        distribution: a TFP distribution with batch shape `[N]`.
-        bandwidth: standard deviation of normal noise to add, or `None`.
+        name: Name of the argument, for error messages.
+        distribution: A TFP distribution with batch shape `[N]`.
+        bandwidth: Standard deviation of normal noise to add, or `None`.
 
     Raises:
-        ValueError: if the distribution is not supported or its parameters are out of
+        ValueError: If the distribution is not supported or its parameters are out of
             range.
     """
     if not isinstance(distribution, tfd.Distribution):

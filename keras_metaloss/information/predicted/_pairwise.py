@@ -31,12 +31,12 @@ def divergences(name: str, head: Head, kind: str) -> tf.Tensor:
     """Computes the divergences between all pairs of rows, `[N, N]`.
 
     Args:
-        name: name of the argument, for error messages.
-        head: the predicted variable.
+        name: Name of the argument, for error messages.
+        head: The predicted variable.
         kind: `"kl"`, divergence of row i from row j, or `"bhattacharyya"`.
 
     Raises:
-        ValueError: if the divergence has no closed form.
+        ValueError: If the divergence has no closed form.
     """
     distribution = head.distribution
     if kind == "bhattacharyya":

@@ -32,11 +32,11 @@ class Kernel(NamedTuple):
     """Probability masses of the rows of a mixture in G cells.
 
     Attributes:
-        points: midpoint of each cell in the head's coordinate, `[G]`.
-        log_widths: logarithm of the width of each cell in that coordinate, `[G]`.
-        mass: mass of each row in each cell, `[N, G]`; rows sum to one.
-        error: absolute deviation of the row sums from one before normalization, `[N]`.
-        step: distance between cells at each component, in units of its scale, `[M]`; a
+        points: Midpoint of each cell in the head's coordinate, `[G]`.
+        log_widths: Logarithm of the width of each cell in that coordinate, `[G]`.
+        mass: Mass of each row in each cell, `[N, G]`; rows sum to one.
+        error: Absolute deviation of the row sums from one before normalization, `[N]`.
+        step: Distance between cells at each component, in units of its scale, `[M]`; a
             row may have several components.
     """
 

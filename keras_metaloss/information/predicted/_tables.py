@@ -23,9 +23,9 @@ def joint_table(a: tf.Tensor, b: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Computes `p(a, b)`, `[cells of A, cells of B]`.
 
     Args:
-        a: kernel of A, `[N, cells of A]`, rows sum to one.
-        b: kernel of B, `[N, cells of B]`, rows sum to one.
-        weights: weights of the rows, `[N]`, with sum one.
+        a: Kernel of A, `[N, cells of A]`, rows sum to one.
+        b: Kernel of B, `[N, cells of B]`, rows sum to one.
+        weights: Weights of the rows, `[N]`, with sum one.
     """
     return tf.matmul(a * weights[:, tf.newaxis], b, transpose_a=True)
 
@@ -61,10 +61,10 @@ def leave_one_out_information(
     marginal of A, distributed uniformly over the range of B.
 
     Args:
-        a: kernel of A, `[N, k]`.
-        b: kernel of B, `[N, G]`.
-        weights: weights of the rows, `[N]`.
-        shares: fraction of the range of B that each cell covers, `[G]`, with sum one.
+        a: Kernel of A, `[N, k]`.
+        b: Kernel of B, `[N, G]`.
+        weights: Weights of the rows, `[N]`.
+        shares: Fraction of the range of B that each cell covers, `[G]`, with sum one.
 
     Returns:
         A scalar. The memory is `N * k * G`.

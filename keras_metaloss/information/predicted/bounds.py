@@ -15,7 +15,7 @@ class InformationBounds(NamedTuple):
     """Estimates of `I(A;B)`, scalars in nats, in ascending order on average.
 
     Attributes:
-        leave_one_out: leave-one-out estimate of `I(A;B)`.
+        leave_one_out: Leave-one-out estimate of `I(A;B)`.
         in_batch: `I(A;B)` of the empirical distribution of the batch.
         input_information: `I(A;X)`, an upper bound of `in_batch`.
 
@@ -54,21 +54,21 @@ def mutual_information_bounds(
             `tfd.Categorical`, `OneHotCategorical`, `FiniteDiscrete` or `Bernoulli`.
         dist_b: TFP distribution of a categorical or continuous scalar variable B,
             batch shape `[N]`.
-        num_points: number of quadrature points, at least 16. Defaults to `256`.
-        bandwidth: standard deviation of independent normal noise that is added to
+        num_points: Number of quadrature points, at least 16. Defaults to `256`.
+        bandwidth: Standard deviation of independent normal noise that is added to
             normal and deterministic distributions. Defaults to `None`, which adds no
             noise to normal distributions and the noise of Silverman's rule,
             `1.06 sd N^(-1/5)`, to deterministic ones.
-        sample_weight: non-negative weights of the inputs, `[N]`. Defaults to `None`,
+        sample_weight: Non-negative weights of the inputs, `[N]`. Defaults to `None`,
             equal weights.
-        name: name of the operation. Defaults to `None`, which uses
+        name: Name of the operation. Defaults to `None`, which uses
             `"mutual_information_bounds"`.
 
     Returns:
         `InformationBounds`, three scalars in nats.
 
     Raises:
-        ValueError: if `dist_a` is not categorical, if a distribution is not supported,
+        ValueError: If `dist_a` is not categorical, if a distribution is not supported,
             if batch sizes differ, if an argument is out of range, or if parameters of a
             distribution are invalid (eager execution only).
 

@@ -18,8 +18,8 @@ class JointDensity(NamedTuple):
     """Joint distribution p(a, b) as NumPy arrays.
 
     Attributes:
-        a: values of A, `[n]`: integer labels, or real values.
-        b: values of B, `[m]`: integer labels, or real values.
+        a: Values of A, `[n]`: integer labels, or real values.
+        b: Values of B, `[m]`: integer labels, or real values.
         density: `[n, m]`, a probability mass for categorical variables and a
             probability density for continuous ones.
 
@@ -54,12 +54,12 @@ def joint_density(
             batch shape `[N]`.
         dist_b: TFP distribution of a categorical or continuous scalar variable B,
             batch shape `[N]`.
-        num_points: number of grid points of a continuous variable, at least 16. Points
+        num_points: Number of grid points of a continuous variable, at least 16. Points
             are denser where most predictions lie. An adaptive grid with more points is
             used for components that are too narrow for this grid. Defaults to `256`.
-        sample_weight: non-negative weights of the inputs, `[N]`. Defaults to `None`,
+        sample_weight: Non-negative weights of the inputs, `[N]`. Defaults to `None`,
             equal weights.
-        bandwidth: standard deviation of independent normal noise that is added to
+        bandwidth: Standard deviation of independent normal noise that is added to
             normal and deterministic distributions. Defaults to `None`, which adds no
             noise to normal distributions and the noise of Silverman's rule,
             `1.06 sd N^(-1/5)`, to deterministic ones.
@@ -68,7 +68,7 @@ def joint_density(
         `JointDensity`, three NumPy arrays. Requires eager execution.
 
     Raises:
-        ValueError: if a variable is a vector, if a distribution is not supported, if
+        ValueError: If a variable is a vector, if a distribution is not supported, if
             batch sizes differ, if an argument is out of range, or if parameters of a
             distribution are invalid.
 

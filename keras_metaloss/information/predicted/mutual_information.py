@@ -76,21 +76,21 @@ def mutual_information(
             networks that predict values without a distribution.
         dist_b: TFP distribution of variable B, batch shape `[N]`, of any kind that
             `dist_a` may be.
-        method: one of `"auto"`, `"quadrature"`, `"pairwise_bhattacharyya"` and
+        method: One of `"auto"`, `"quadrature"`, `"pairwise_bhattacharyya"` and
             `"pairwise_kl"`. Defaults to `"auto"`, which is pairwise Bhattacharyya
             distances for vectors and quadrature otherwise.
-        num_points: number of quadrature points, at least 16. Defaults to `256`.
-        bandwidth: standard deviation of independent normal noise that is added to
+        num_points: Number of quadrature points, at least 16. Defaults to `256`.
+        bandwidth: Standard deviation of independent normal noise that is added to
             normal and deterministic distributions. Defaults to `None`, which adds no
             noise to normal distributions and the noise of Silverman's rule,
             `1.06 sd N^(-1/5)`, to deterministic ones.
-        leave_one_out: whether to decode the class of each input from the other inputs
+        leave_one_out: Whether to decode the class of each input from the other inputs
             only. Requires quadrature and a categorical variable. With two categorical
             variables, A is decoded from B, which is not symmetric. The memory is
             `N * k * num_points`. Defaults to `False`.
-        sample_weight: non-negative weights of the inputs, `[N]`; an input of weight 0
+        sample_weight: Non-negative weights of the inputs, `[N]`; an input of weight 0
             is ignored. Defaults to `None`, equal weights.
-        name: name of the operation. Defaults to `None`, which uses
+        name: Name of the operation. Defaults to `None`, which uses
             `"mutual_information"`.
 
     Returns:
@@ -98,7 +98,7 @@ def mutual_information(
         0 for a single input.
 
     Raises:
-        ValueError: if a distribution is not supported, if batch sizes differ, if an
+        ValueError: If a distribution is not supported, if batch sizes differ, if an
             argument is out of range, or if parameters of a distribution are invalid
             (eager execution only).
 
@@ -148,26 +148,26 @@ def mutual_information_terms(
             networks that predict values without a distribution.
         dist_b: TFP distribution of variable B, batch shape `[N]`, of any kind that
             `dist_a` may be.
-        method: one of `"auto"`, `"quadrature"`, `"pairwise_bhattacharyya"` and
+        method: One of `"auto"`, `"quadrature"`, `"pairwise_bhattacharyya"` and
             `"pairwise_kl"`. Defaults to `"auto"`, which is pairwise Bhattacharyya
             distances for vectors and quadrature otherwise.
-        num_points: number of quadrature points, at least 16. Defaults to `256`.
-        bandwidth: standard deviation of independent normal noise that is added to
+        num_points: Number of quadrature points, at least 16. Defaults to `256`.
+        bandwidth: Standard deviation of independent normal noise that is added to
             normal and deterministic distributions. Defaults to `None`, which adds no
             noise to normal distributions and the noise of Silverman's rule,
             `1.06 sd N^(-1/5)`, to deterministic ones.
-        leave_one_out: whether to decode the class of each input from the other inputs
+        leave_one_out: Whether to decode the class of each input from the other inputs
             only. Requires quadrature and a categorical variable. Defaults to `False`.
-        sample_weight: non-negative weights of the inputs, `[N]`; an input of weight 0
+        sample_weight: Non-negative weights of the inputs, `[N]`; an input of weight 0
             is ignored. Defaults to `None`, equal weights.
-        name: name of the operation. Defaults to `None`, which uses
+        name: Name of the operation. Defaults to `None`, which uses
             `"mutual_information_terms"`.
 
     Returns:
         `InformationTerms`, four scalars in nats.
 
     Raises:
-        ValueError: if a distribution is not supported, if batch sizes differ, if an
+        ValueError: If a distribution is not supported, if batch sizes differ, if an
             argument is out of range, or if parameters of a distribution are invalid
             (eager execution only).
 

@@ -30,7 +30,7 @@ def label_log_odds(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Computes the log odds of the label: `s = z_t - logsumexp_{j != t} z_j`.
 
     Args:
-        labels: integer labels in [0, C), `[...]`.
+        labels: Integer labels in [0, C), `[...]`.
         logits: `[..., C]`.
 
     Returns:

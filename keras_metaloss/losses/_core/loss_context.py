@@ -14,10 +14,10 @@ class GradientStatistics(NamedTuple):
     """Statistics of the gradients of the examples of a batch.
 
     Attributes:
-        norms: norm of the gradient of each example, `[N]`.
-        cosines: cosine of each gradient with the mean gradient of the batch, `[N]`, or
+        norms: Norm of the gradient of each example, `[N]`.
+        cosines: Cosine of each gradient with the mean gradient of the batch, `[N]`, or
             `None` if it was not requested.
-        mask: examples that count in means over the batch, `[N]`; `None` counts all.
+        mask: Examples that count in means over the batch, `[N]`; `None` counts all.
     """
 
     norms: tf.Tensor
@@ -39,10 +39,10 @@ class ExampleGradients(Protocol):
         """Differentiates `values` for each example of the batch.
 
         Args:
-            values: function `(y_true, y_pred) -> [N, ...]`.
-            weights: weights to differentiate by, `"last_layer"` or `"parameters"`.
-            chunk_size: number of examples whose gradients are held at a time.
-            with_cosines: whether to compare the gradients with their mean.
+            values: Function `(y_true, y_pred) -> [N, ...]`.
+            weights: Weights to differentiate by, `"last_layer"` or `"parameters"`.
+            chunk_size: Number of examples whose gradients are held at a time.
+            with_cosines: Whether to compare the gradients with their mean.
         """
 
 
@@ -54,19 +54,19 @@ class LossContext(NamedTuple):
     requires in `MetaLoss.requires`.
 
     Attributes:
-        step: number of updates that the optimizer has made, an integer scalar. Supplied
+        step: Number of updates that the optimizer has made, an integer scalar. Supplied
             by every model of this package, and by `kml.callbacks.LossSchedule` in other
             models. Defaults to `None`.
-        mask: boolean mask of the predictions, `False` for entries that do not count.
+        mask: Boolean mask of the predictions, `False` for entries that do not count.
             `MetaLoss` reads it from the predictions. Defaults to `None`.
-        example_gradients: function that computes statistics of the gradient of each
+        example_gradients: Function that computes statistics of the gradient of each
             example by weights of the network. Supplied by `kml.AdaptiveLossModel`.
             Defaults to `None`.
-        task_gradients: gradient of the support loss of each task at the initialization,
+        task_gradients: Gradient of the support loss of each task at the initialization,
             `[T, P]`. Supplied by `kml.MetaModel`. Defaults to `None`.
-        task_representations: one vector per task, `[T, D]`. Defaults to `None`.
-        task_similarity: similarity of each pair of tasks, `[T, T]`. Defaults to `None`.
-        trains_parameters: whether the caller trains the parameters of the loss. Set it
+        task_representations: One vector per task, `[T, D]`. Defaults to `None`.
+        task_similarity: Similarity of each pair of tasks, `[T, T]`. Defaults to `None`.
+        trains_parameters: Whether the caller trains the parameters of the loss. Set it
             in a custom training loop that updates `loss.trainable_variables`.
             Defaults to `False`.
 

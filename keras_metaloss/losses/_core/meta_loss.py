@@ -61,19 +61,19 @@ class MetaLoss(keras.losses.Loss):
     `kml.losses.TrainableLoss`.
 
     Args:
-        name: name of the loss. Defaults to the class name in snake case.
-        reduction: reduction of the values, as in `keras.losses.Loss`. Defaults to
+        name: Name of the loss. Defaults to the class name in snake case.
+        reduction: Reduction of the values, as in `keras.losses.Loss`. Defaults to
             `"sum_over_batch_size"`.
-        dtype: dtype of the computation. Defaults to `keras.config.floatx()`.
+        dtype: Dtype of the computation. Defaults to `keras.config.floatx()`.
 
     Call arguments:
-        y_true: targets, `[N, ...]`.
-        y_pred: predictions, `[N, ...]`.
-        sample_weight: weights that broadcast to the values. Defaults to `None`.
+        y_true: Targets, `[N, ...]`.
+        y_pred: Predictions, `[N, ...]`.
+        sample_weight: Weights that broadcast to the values. Defaults to `None`.
         context: A `kml.losses.LossContext`. Defaults to an empty one.
 
     Raises:
-        ValueError: if the context lacks a required entry.
+        ValueError: If the context lacks a required entry.
 
     Example:
 
@@ -116,10 +116,10 @@ class MetaLoss(keras.losses.Loss):
         """Computes the values before reduction, `[N, ...]`.
 
         Args:
-            y_true: targets, `[N, ...]`, in the dtype of the loss, or as integers with
+            y_true: Targets, `[N, ...]`, in the dtype of the loss, or as integers with
                 `integer_targets`.
-            y_pred: predictions, `[N, ...]`.
-            context: what the caller supplies; see `kml.losses.LossContext`.
+            y_pred: Predictions, `[N, ...]`.
+            context: What the caller supplies; see `kml.losses.LossContext`.
         """
         raise NotImplementedError
 
@@ -195,7 +195,7 @@ class MetaLoss(keras.losses.Loss):
         update; it is saved with the model. `values` finds it in `context.step`.
 
         Args:
-            name: name of the counter in saved files. Defaults to `"step"`.
+            name: Name of the counter in saved files. Defaults to `"step"`.
         """
         self.step = keras.Variable(
             0,
@@ -249,7 +249,7 @@ def nested_losses(loss: Any) -> Iterator[keras.losses.Loss]:
     """Yields the losses in a structure and the losses that these hold.
 
     Args:
-        loss: argument `loss` of `compile`.
+        loss: Argument `loss` of `compile`.
     """
     for part in keras.tree.flatten(loss):
         if isinstance(part, keras.losses.Loss):

@@ -23,11 +23,11 @@ def reduce_weighted(
     """Reduces loss values with Keras's weights, masks and scaling for replicas.
 
     Args:
-        values: values before reduction. A Keras mask of theirs counts too.
-        sample_weight: weights that broadcast to `values`, or `None`.
-        mask: boolean mask, `False` for values that do not count, or `None`.
+        values: Values before reduction. A Keras mask of theirs counts too.
+        sample_weight: Weights that broadcast to `values`, or `None`.
+        mask: Boolean mask, `False` for values that do not count, or `None`.
         reduction: A reduction of `keras.losses.Loss`.
-        dtype: dtype of the result.
+        dtype: Dtype of the result.
 
     Returns:
         A scalar, or with `reduction=None` the weighted values.

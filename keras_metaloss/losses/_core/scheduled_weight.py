@@ -18,12 +18,12 @@ def check_scheduled_weight(name: str, weight: Any) -> float:
     """Validates a non-negative weight and returns its highest value.
 
     Args:
-        name: name of the argument.
-        weight: a number, or a schedule of the number of updates, which is evaluated at
+        name: Name of the argument.
+        weight: A number, or a schedule of the number of updates, which is evaluated at
             some steps.
 
     Raises:
-        ValueError: if the weight is not a number or can be negative.
+        ValueError: If the weight is not a number or can be negative.
     """
     if not isinstance(weight, Schedule):
         return check_non_negative(name, weight)

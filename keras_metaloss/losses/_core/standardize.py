@@ -17,8 +17,8 @@ class FunctionLoss(keras.losses.Loss):
     """Keras loss that calls a function `(y_true, y_pred) -> values`.
 
     Args:
-        function: returns one value per example.
-        name: name of the loss. Defaults to `None`, which uses the name of the function.
+        function: Returns one value per example.
+        name: Name of the loss. Defaults to `None`, which uses the name of the function.
     """
 
     def __init__(self, function: Callable, name: str | None = None) -> None:
@@ -45,11 +45,11 @@ def standardize_loss(name: str, value: Any) -> keras.losses.Loss:
     """Converts a value of `compile(loss=...)` for one output to a Keras loss.
 
     Args:
-        name: name of the argument, for the error message.
-        value: a Keras loss, its name, or a function `(y_true, y_pred) -> values`.
+        name: Name of the argument, for the error message.
+        value: A Keras loss, its name, or a function `(y_true, y_pred) -> values`.
 
     Raises:
-        ValueError: if `value` is none of these.
+        ValueError: If `value` is none of these.
     """
     if not (isinstance(value, (str, keras.losses.Loss)) or callable(value)):
         raise ValueError(

@@ -29,12 +29,12 @@ def with_subsampled_gradient(
     shuffled or homogeneous for the subsample to be representative.
 
     Args:
-        values: losses of all examples, `[...]`.
-        parameters: scalars, or tensors with one element.
+        values: Losses of all examples, `[...]`.
+        parameters: Scalars, or tensors with one element.
         likelihood: `(*examples, *parameters) -> [M]`, for any subset of the examples.
-        examples: tensors with one row per example, `[N, ...]`. They get no gradient
+        examples: Tensors with one row per example, `[N, ...]`. They get no gradient
             from this function.
-        columns: number of predictions per example.
+        columns: Number of predictions per example.
 
     Returns:
         Tensor with the shape and values of `values`.

@@ -29,15 +29,15 @@ class TrainableLoss(MetaLoss):
     likelihood. A parameter that only scales the loss down would diverge.
 
     Args:
-        name: name of the loss. Defaults to `None`, which uses the name of the class.
-        reduction: type of reduction to apply to the loss, as for any Keras loss.
+        name: Name of the loss. Defaults to `None`, which uses the name of the class.
+        reduction: Type of reduction to apply to the loss, as for any Keras loss.
             Defaults to `"sum_over_batch_size"`.
-        dtype: dtype of the loss computation. Defaults to `None`, which uses
+        dtype: Dtype of the loss computation. Defaults to `None`, which uses
             `keras.backend.floatx()`. Parameters are float32, or float64 for a
             float64 loss.
 
     Raises:
-        ValueError: if the loss is trained by a model that does not train its
+        ValueError: If the loss is trained by a model that does not train its
             parameters.
 
     Example:
@@ -74,8 +74,8 @@ class TrainableLoss(MetaLoss):
         """Adds a trainable parameter.
 
         Args:
-            name: name of the parameter, unique within the loss.
-            value: initial value, a number or an array.
+            name: Name of the parameter, unique within the loss.
+            value: Initial value, a number or an array.
         """
         # Small updates by the optimizer would be rounded to zero in bfloat16.
         dtype = "float64" if self.dtype == "float64" else "float32"
@@ -87,11 +87,11 @@ class TrainableLoss(MetaLoss):
         """Returns the current value of a parameter as a tensor, for use in `values`.
 
         Args:
-            name: name of the parameter.
-            context: the context that `values` received.
+            name: Name of the parameter.
+            context: The context that `values` received.
 
         Raises:
-            ValueError: in the training of a model that does not train the parameter.
+            ValueError: In the training of a model that does not train the parameter.
         """
         if not context.trains_parameters:
             raise ValueError(
@@ -128,7 +128,7 @@ def loss_parameters(loss: Any) -> list[keras.Variable]:
     """Returns the trainable parameters of a compiled loss, without duplicates.
 
     Args:
-        loss: argument `loss` of `compile`. Losses nested in losses are included.
+        loss: Argument `loss` of `compile`. Losses nested in losses are included.
     """
     trainable = (x for x in nested_losses(loss) if isinstance(x, TrainableLoss))
     variables = (v for one in trainable for v in one.trainable_variables)

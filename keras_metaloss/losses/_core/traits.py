@@ -32,12 +32,12 @@ class LossTraits(NamedTuple):
     """Properties of a loss that models and other losses rely on.
 
     Attributes:
-        per_example: whether each value depends on one example alone.
-        integer_targets: whether targets are integer labels.
-        output_kind: meaning of the predictions; see `MetaLoss`. `None` if unknown.
-        elementwise: whether targets are compared with predictions element by element,
+        per_example: Whether each value depends on one example alone.
+        integer_targets: Whether targets are integer labels.
+        output_kind: Meaning of the predictions; see `MetaLoss`. `None` if unknown.
+        elementwise: Whether targets are compared with predictions element by element,
             so that a target of length one would be broadcast.
-        ignores_labels: whether some labels are ignored, which changes the divisor of
+        ignores_labels: Whether some labels are ignored, which changes the divisor of
             the mean over a batch.
     """
 

@@ -22,9 +22,9 @@ def values_and_gradient_norms(
     """Computes loss values and the norms of their gradients by predictions.
 
     Args:
-        loss: any loss.
-        y_true: targets, in the shape that `loss` expects.
-        y_pred: predictions, `[..., C]`.
+        loss: Any loss.
+        y_true: Targets, in the shape that `loss` expects.
+        y_pred: Predictions, `[..., C]`.
 
     Returns:
         Values and norms, `[...]` each, the norms as constants; `None` for losses

@@ -42,9 +42,9 @@ def ada_loss(
     gradient flows through them.
 
     Args:
-        y_true: targets, in the shape that `loss` expects.
-        y_pred: predictions, in the shape that `loss` expects.
-        loss: a Keras loss, its name, or a function `(y_true, y_pred) -> values`.
+        y_true: Targets, in the shape that `loss` expects.
+        y_pred: Predictions, in the shape that `loss` expects.
+        loss: A Keras loss, its name, or a function `(y_true, y_pred) -> values`.
         alpha: `"norm"`: `alpha_i = ||g_i||`. `"standardized"`: the norm minus its
             mean over the batch, divided by its population standard deviation (0 if
             all norms are equal). `"cosine"`: the cosine of `g_i` with the mean
@@ -58,7 +58,7 @@ def ada_loss(
         Per-example losses, in the shape that `loss` returns.
 
     Raises:
-        ValueError: if an argument has an unknown value.
+        ValueError: If an argument has an unknown value.
 
     Example:
 
@@ -92,9 +92,9 @@ class AdaLoss(MetaLoss):
     strategy), without the entries that a Keras mask or `ignore_class` excludes.
 
     Args:
-        loss: a Keras loss, its name, or a function `(y_true, y_pred) -> values`. Its
+        loss: A Keras loss, its name, or a function `(y_true, y_pred) -> values`. Its
             own reduction is not used.
-        gradient: selects the variables that `L_i` is differentiated with respect to.
+        gradient: Selects the variables that `L_i` is differentiated with respect to.
             `"output"`: the predictions; works with any model. `"last_layer"`: the
             kernel and bias of the last layer, which must be a `Dense` layer.
             `"parameters"`: all trainable weights of the network, computed exactly.
@@ -108,21 +108,21 @@ class AdaLoss(MetaLoss):
         direction: `"hard"` gives examples with large gradients a larger weight;
             `"easy"` flips the sign of alpha, so outliers get a smaller weight.
             Defaults to `"hard"`.
-        chunk_size: number of examples whose gradients are held in memory at the same
+        chunk_size: Number of examples whose gradients are held in memory at the same
             time; only used with `gradient="parameters"`. Defaults to `32`.
-        name: name of the loss. Defaults to `"ada_loss"`.
-        reduction: type of reduction to apply to the loss, as for any Keras loss.
+        name: Name of the loss. Defaults to `"ada_loss"`.
+        reduction: Type of reduction to apply to the loss, as for any Keras loss.
             Defaults to `"sum_over_batch_size"`.
-        dtype: dtype of the loss computation. Defaults to `None`, which uses
+        dtype: Dtype of the loss computation. Defaults to `None`, which uses
             `keras.backend.floatx()`.
 
     Call arguments:
-        y_true: targets, in the shape that `loss` expects.
-        y_pred: predictions, in the shape that `loss` expects.
-        sample_weight: optional weights, broadcastable to the per-example losses.
+        y_true: Targets, in the shape that `loss` expects.
+        y_pred: Predictions, in the shape that `loss` expects.
+        sample_weight: Optional weights, broadcastable to the per-example losses.
 
     Raises:
-        ValueError: if an argument has an unknown value, or if `gradient` requires
+        ValueError: If an argument has an unknown value, or if `gradient` requires
             `kml.AdaptiveLossModel` and another model is trained.
 
     Example:

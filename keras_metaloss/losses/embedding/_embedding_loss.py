@@ -39,13 +39,13 @@ def over_anchors(
     examples of other classes.
 
     Args:
-        anchor_losses: function of embeddings `[B, D]` and of two masks `[B, B]`, which
+        anchor_losses: Function of embeddings `[B, D]` and of two masks `[B, B]`, which
             mark the positives (j) and the negatives (j) of each anchor (i).
-        y_true: integer labels, `[B]`. Examples with a negative label are ignored.
-        y_pred: embeddings, `[B, D]`.
+        y_true: Integer labels, `[B]`. Examples with a negative label are ignored.
+        y_pred: Embeddings, `[B, D]`.
 
     Raises:
-        ValueError: if embeddings have another rank, or if targets are not integer
+        ValueError: If embeddings have another rank, or if targets are not integer
             labels.
     """
     labels = tf.cast(keras.ops.convert_to_tensor(y_true), tf.int64)

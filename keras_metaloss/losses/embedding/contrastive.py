@@ -31,9 +31,9 @@ def contrastive_loss(y_true: Any, y_pred: Any, margin: float = 1.0) -> tf.Tensor
         y_true: 1 for pairs of the same class, 0 otherwise, `[B]`; or integer labels,
             `[B]`, for embeddings of shape `[B, D]`. Examples with a negative label are
             ignored.
-        y_pred: the two embeddings of each pair, `[B, 2, D]`; or embeddings `[B, D]`, of
+        y_pred: The two embeddings of each pair, `[B, 2, D]`; or embeddings `[B, D]`, of
             which all pairs are used.
-        margin: distance at which pairs of different classes have zero loss. Defaults
+        margin: Distance at which pairs of different classes have zero loss. Defaults
             to `1.0`.
 
     Returns:
@@ -41,7 +41,7 @@ def contrastive_loss(y_true: Any, y_pred: Any, margin: float = 1.0) -> tf.Tensor
         pairs with all other embeddings.
 
     Raises:
-        ValueError: if embeddings have another shape.
+        ValueError: If embeddings have another shape.
 
     Example:
 
@@ -97,22 +97,22 @@ class ContrastiveLoss(EmbeddingLoss):
     negative label are ignored.
 
     Args:
-        margin: distance at which pairs of different classes have zero loss. Defaults
+        margin: Distance at which pairs of different classes have zero loss. Defaults
             to `1.0`.
-        name: name of the loss. Defaults to `"contrastive_loss"`.
-        reduction: type of reduction to apply to the loss, as for any Keras loss.
+        name: Name of the loss. Defaults to `"contrastive_loss"`.
+        reduction: Type of reduction to apply to the loss, as for any Keras loss.
             Defaults to `"sum_over_batch_size"`.
-        dtype: dtype of the loss computation. Defaults to `None`, which uses
+        dtype: Dtype of the loss computation. Defaults to `None`, which uses
             `keras.backend.floatx()`.
 
     Call arguments:
-        y_true: for pairs (Siamese networks), 1 for the same class and 0 otherwise,
+        y_true: For pairs (Siamese networks), 1 for the same class and 0 otherwise,
             `[B]`; for embeddings, integer labels, `[B]`.
-        y_pred: the two embeddings of each pair, `[B, 2, D]`; or embeddings, `[B, D]`.
-        sample_weight: optional weights, broadcastable to `[B]`.
+        y_pred: The two embeddings of each pair, `[B, 2, D]`; or embeddings, `[B, D]`.
+        sample_weight: Optional weights, broadcastable to `[B]`.
 
     Raises:
-        ValueError: if `margin` is negative, or if embeddings have another shape.
+        ValueError: If `margin` is negative, or if embeddings have another shape.
 
     Example:
 

@@ -31,20 +31,20 @@ def multi_similarity_loss(
     positives or without negatives have loss 0.
 
     Args:
-        y_true: integer labels, `[B]`. Examples with a negative label are ignored.
-        y_pred: embeddings, `[B, D]`; normalized to unit length by the loss.
+        y_true: Integer labels, `[B]`. Examples with a negative label are ignored.
+        y_pred: Embeddings, `[B, D]`; normalized to unit length by the loss.
         alpha: `a`, sharpness of the weighting of positives; greater than 0. Defaults
             to `2.0`.
         beta: `b`, sharpness of the weighting of negatives; greater than 0. Defaults to
             `50.0`.
-        base: similarity that separates positives from negatives. Defaults to `0.5`.
-        epsilon: margin of the pair mining. Defaults to `0.1`.
+        base: Similarity that separates positives from negatives. Defaults to `0.5`.
+        epsilon: Margin of the pair mining. Defaults to `0.1`.
 
     Returns:
         One value per anchor, `[B]`.
 
     Raises:
-        ValueError: if embeddings have another rank, or if `alpha` or `beta` is not
+        ValueError: If embeddings have another rank, or if `alpha` or `beta` is not
             positive.
 
     Example:
@@ -97,22 +97,22 @@ class MultiSimilarityLoss(EmbeddingLoss):
             to `2.0`.
         beta: `b`, sharpness of the weighting of negatives; greater than 0. Defaults to
             `50.0`.
-        base: similarity that separates positives from negatives. Defaults to `0.5`,
+        base: Similarity that separates positives from negatives. Defaults to `0.5`,
             the value in the authors' code.
-        epsilon: margin of the pair mining. Defaults to `0.1`.
-        name: name of the loss. Defaults to `"multi_similarity_loss"`.
-        reduction: type of reduction to apply to the loss, as for any Keras loss.
+        epsilon: Margin of the pair mining. Defaults to `0.1`.
+        name: Name of the loss. Defaults to `"multi_similarity_loss"`.
+        reduction: Type of reduction to apply to the loss, as for any Keras loss.
             Defaults to `"sum_over_batch_size"`.
-        dtype: dtype of the loss computation. Defaults to `None`, which uses
+        dtype: Dtype of the loss computation. Defaults to `None`, which uses
             `keras.backend.floatx()`.
 
     Call arguments:
-        y_true: integer labels, `[B]`. Examples with a negative label are ignored.
-        y_pred: embeddings, `[B, D]`; normalized to unit length by the loss.
-        sample_weight: optional weights, broadcastable to `[B]`.
+        y_true: Integer labels, `[B]`. Examples with a negative label are ignored.
+        y_pred: Embeddings, `[B, D]`; normalized to unit length by the loss.
+        sample_weight: Optional weights, broadcastable to `[B]`.
 
     Raises:
-        ValueError: if `alpha` or `beta` is not positive, or if `epsilon` is negative.
+        ValueError: If `alpha` or `beta` is not positive, or if `epsilon` is negative.
 
     Example:
 

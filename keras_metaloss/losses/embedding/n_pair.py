@@ -25,16 +25,16 @@ def n_pair_loss(y_true: Any, y_pred: Any, regularization: float = 0.0) -> tf.Ten
     all negatives n, averaged over the positives of the anchor; 0 without positives.
 
     Args:
-        y_true: integer labels, `[B]`. Examples with a negative label are ignored.
-        y_pred: embeddings, `[B, D]`; not normalized to unit length.
-        regularization: weight of the penalty `||f_a||^2`, which keeps the inner
+        y_true: Integer labels, `[B]`. Examples with a negative label are ignored.
+        y_pred: Embeddings, `[B, D]`; not normalized to unit length.
+        regularization: Weight of the penalty `||f_a||^2`, which keeps the inner
             products small. Defaults to `0.0`.
 
     Returns:
         One value per anchor, `[B]`.
 
     Raises:
-        ValueError: if embeddings have another rank.
+        ValueError: If embeddings have another rank.
 
     Example:
 
@@ -69,22 +69,22 @@ class NPairLoss(EmbeddingLoss):
     positives.
 
     Args:
-        regularization: weight of the penalty `||f_a||^2`, which keeps the inner
+        regularization: Weight of the penalty `||f_a||^2`, which keeps the inner
             products small: embeddings are not normalized to unit length. Defaults to
             `0.0`.
-        name: name of the loss. Defaults to `"n_pair_loss"`.
-        reduction: type of reduction to apply to the loss, as for any Keras loss.
+        name: Name of the loss. Defaults to `"n_pair_loss"`.
+        reduction: Type of reduction to apply to the loss, as for any Keras loss.
             Defaults to `"sum_over_batch_size"`.
-        dtype: dtype of the loss computation. Defaults to `None`, which uses
+        dtype: Dtype of the loss computation. Defaults to `None`, which uses
             `keras.backend.floatx()`.
 
     Call arguments:
-        y_true: integer labels, `[B]`. Examples with a negative label are ignored.
-        y_pred: embeddings, `[B, D]`.
-        sample_weight: optional weights, broadcastable to `[B]`.
+        y_true: Integer labels, `[B]`. Examples with a negative label are ignored.
+        y_pred: Embeddings, `[B, D]`.
+        sample_weight: Optional weights, broadcastable to `[B]`.
 
     Raises:
-        ValueError: if `regularization` is negative, or if embeddings have another
+        ValueError: If `regularization` is negative, or if embeddings have another
             rank.
 
     Example:

@@ -36,9 +36,9 @@ def triplet_loss(
     averaged over the triplets that `mining` selects; 0 without triplets.
 
     Args:
-        y_true: integer labels, `[B]`. Examples with a negative label are ignored.
-        y_pred: embeddings, `[B, D]`.
-        margin: required difference between the two distances. Defaults to `1.0`.
+        y_true: Integer labels, `[B]`. Examples with a negative label are ignored.
+        y_pred: Embeddings, `[B, D]`.
+        margin: Required difference between the two distances. Defaults to `1.0`.
         mining: `"all"`: all triplets of the batch. `"hard"`: the farthest positive and
             the nearest negative. `"semi-hard"`: for each positive, the nearest
             negative that is farther than the positive, or the farthest negative if
@@ -51,7 +51,7 @@ def triplet_loss(
         One value per anchor, `[B]`.
 
     Raises:
-        ValueError: if `mining` or `distance` is unknown, or if embeddings have another
+        ValueError: If `mining` or `distance` is unknown, or if embeddings have another
             rank.
 
     Example:
@@ -113,7 +113,7 @@ class TripletLoss(EmbeddingLoss):
     triplets with zero loss; 0 without triplets.
 
     Args:
-        margin: required difference between the two distances. Defaults to `1.0`.
+        margin: Required difference between the two distances. Defaults to `1.0`.
         mining: `"all"`: all triplets of the batch. `"hard"`: the farthest positive and
             the nearest negative. `"semi-hard"`: for each positive, the nearest
             negative that is farther than the positive, or the farthest negative if
@@ -121,19 +121,19 @@ class TripletLoss(EmbeddingLoss):
             `"semi-hard"`.
         distance: `"euclidean"`, or `"squared"` for its square, which FaceNet uses with
             embeddings of unit length. Defaults to `"euclidean"`.
-        name: name of the loss. Defaults to `"triplet_loss"`.
-        reduction: type of reduction to apply to the loss, as for any Keras loss.
+        name: Name of the loss. Defaults to `"triplet_loss"`.
+        reduction: Type of reduction to apply to the loss, as for any Keras loss.
             Defaults to `"sum_over_batch_size"`.
-        dtype: dtype of the loss computation. Defaults to `None`, which uses
+        dtype: Dtype of the loss computation. Defaults to `None`, which uses
             `keras.backend.floatx()`.
 
     Call arguments:
-        y_true: integer labels, `[B]`. Examples with a negative label are ignored.
-        y_pred: embeddings, `[B, D]`.
-        sample_weight: optional weights, broadcastable to `[B]`.
+        y_true: Integer labels, `[B]`. Examples with a negative label are ignored.
+        y_pred: Embeddings, `[B, D]`.
+        sample_weight: Optional weights, broadcastable to `[B]`.
 
     Raises:
-        ValueError: if `mining` or `distance` is unknown, if `margin` is negative, or if
+        ValueError: If `mining` or `distance` is unknown, if `margin` is negative, or if
             embeddings have another rank.
 
     Example:

@@ -58,11 +58,11 @@ def categorical_focal_likelihood(
     """Computes `-sum_c y_c log q_c` for each row.
 
     Args:
-        y_true: targets, `[N, C]`.
-        y_pred: predictions, `[N, C]`.
-        gamma: scalar.
-        from_logits: whether `y_pred` contains logits.
-        label_smoothing: fraction of each target that is spread over all classes.
+        y_true: Targets, `[N, C]`.
+        y_pred: Predictions, `[N, C]`.
+        gamma: Scalar.
+        from_logits: Whether `y_pred` contains logits.
+        label_smoothing: Fraction of each target that is spread over all classes.
 
     Returns:
         Tensor `[N]`.

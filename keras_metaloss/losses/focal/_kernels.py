@@ -21,8 +21,8 @@ def binary_focal_terms(log_odds: tf.Tensor, gamma: Any) -> tuple[tf.Tensor, tf.T
     """Returns the focal losses of a target of 1 and of a target of 0.
 
     Args:
-        log_odds: logits, of any shape.
-        gamma: non-negative number, or a scalar tensor.
+        log_odds: Logits, of any shape.
+        gamma: Non-negative number, or a scalar tensor.
     """
     terms = _differentiable(_binary, flatten_trailing_axes(log_odds), gamma)
     yes, no = (tf.reshape(values, tf.shape(log_odds)) for values in terms)
@@ -39,7 +39,7 @@ def class_focal_terms(logits: tf.Tensor, gamma: Any) -> tf.Tensor:
 
     Args:
         logits: `[..., C]`.
-        gamma: non-negative number, or a scalar tensor.
+        gamma: Non-negative number, or a scalar tensor.
 
     Returns:
         Tensor `[..., C]`.
@@ -100,11 +100,11 @@ def _differentiable(kernel: Callable, predictions: tf.Tensor, gamma: Any) -> Any
     """Evaluates a kernel with its custom gradient.
 
     Args:
-        kernel: returns values and two functions of the upstream gradients. The first
+        kernel: Returns values and two functions of the upstream gradients. The first
             computes the gradient by `predictions`, the second the elementwise gradient
             by gamma, before summation.
-        predictions: first argument of the kernel.
-        gamma: number or scalar tensor; a number gets no gradient.
+        predictions: First argument of the kernel.
+        gamma: Number or scalar tensor; a number gets no gradient.
     """
     if isinstance(gamma, numbers.Number):
 

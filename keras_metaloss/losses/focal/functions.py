@@ -51,23 +51,23 @@ def binary_focal_loss(
     binary cross-entropy.
 
     Args:
-        y_true: targets in [0, 1], `[..., D]`.
-        y_pred: probabilities, or logits with `from_logits=True`, `[..., D]`.
-        gamma: focusing parameter; larger values down-weight well-classified examples
+        y_true: Targets in [0, 1], `[..., D]`.
+        y_pred: Probabilities, or logits with `from_logits=True`, `[..., D]`.
+        gamma: Focusing parameter; larger values down-weight well-classified examples
             more strongly. A non-negative number or a scalar tensor. Defaults to `2.0`.
-        alpha: weight in [0, 1] of targets equal to 1; targets equal to 0 get
+        alpha: Weight in [0, 1] of targets equal to 1; targets equal to 0 get
             `1 - alpha`. A number, or one per output, `[D]`. Defaults to `None`, which
             leaves both unweighted.
-        from_logits: whether `y_pred` contains logits. Defaults to `False`.
-        label_smoothing: float in [0, 1]. Targets `y` become
+        from_logits: Whether `y_pred` contains logits. Defaults to `False`.
+        label_smoothing: Float in [0, 1]. Targets `y` become
             `y * (1 - label_smoothing) + label_smoothing / 2`. Defaults to `0.0`.
-        axis: axis to average over. Defaults to `-1`.
+        axis: Axis to average over. Defaults to `-1`.
 
     Returns:
         Per-example losses, `[...]`.
 
     Raises:
-        ValueError: if `gamma` is negative or not a scalar, or if the shape of an
+        ValueError: If `gamma` is negative or not a scalar, or if the shape of an
             argument does not match.
 
     Example:
@@ -116,23 +116,23 @@ def categorical_focal_loss(
     categorical cross-entropy.
 
     Args:
-        y_true: one-hot or soft targets, `[..., C]`.
-        y_pred: probabilities (rescaled to sum to 1), or logits with
+        y_true: One-hot or soft targets, `[..., C]`.
+        y_pred: Probabilities (rescaled to sum to 1), or logits with
             `from_logits=True`, `[..., C]`.
-        gamma: focusing parameter; larger values down-weight well-classified examples
+        gamma: Focusing parameter; larger values down-weight well-classified examples
             more strongly. A non-negative number or a scalar tensor. Defaults to `2.0`.
-        alpha: weight of each class, `[C]`, or a number for all classes. Defaults to
+        alpha: Weight of each class, `[C]`, or a number for all classes. Defaults to
             `None`, which leaves classes unweighted.
-        from_logits: whether `y_pred` contains logits. Defaults to `False`.
-        label_smoothing: float in [0, 1]. One-hot targets `y` become
+        from_logits: Whether `y_pred` contains logits. Defaults to `False`.
+        label_smoothing: Float in [0, 1]. One-hot targets `y` become
             `y * (1 - label_smoothing) + label_smoothing / C`. Defaults to `0.0`.
-        axis: axis of the classes. Defaults to `-1`.
+        axis: Axis of the classes. Defaults to `-1`.
 
     Returns:
         Per-example losses, `[...]`: the shape of `y_pred` without the class axis.
 
     Raises:
-        ValueError: if `gamma` is negative or not a scalar, or if the shape of an
+        ValueError: If `gamma` is negative or not a scalar, or if the shape of an
             argument does not match.
 
     Example:
@@ -172,24 +172,24 @@ def sparse_categorical_focal_loss(
     categorical cross-entropy.
 
     Args:
-        y_true: integer labels in [0, C), `[...]` or with a class axis of length 1.
+        y_true: Integer labels in [0, C), `[...]` or with a class axis of length 1.
             Out-of-range labels give NaN, or raise an error on a CPU.
-        y_pred: probabilities (rescaled to sum to 1), or logits with
+        y_pred: Probabilities (rescaled to sum to 1), or logits with
             `from_logits=True`, `[..., C]`.
-        gamma: focusing parameter; larger values down-weight well-classified examples
+        gamma: Focusing parameter; larger values down-weight well-classified examples
             more strongly. A non-negative number or a scalar tensor. Defaults to `2.0`.
-        alpha: weight of each class, `[C]`, or a number for all classes. Defaults to
+        alpha: Weight of each class, `[C]`, or a number for all classes. Defaults to
             `None`, which leaves classes unweighted.
-        from_logits: whether `y_pred` contains logits. Defaults to `False`.
-        label_smoothing: float in [0, 1]. One-hot targets `y` become
+        from_logits: Whether `y_pred` contains logits. Defaults to `False`.
+        label_smoothing: Float in [0, 1]. One-hot targets `y` become
             `y * (1 - label_smoothing) + label_smoothing / C`. Defaults to `0.0`.
-        axis: axis of the classes. Defaults to `-1`.
+        axis: Axis of the classes. Defaults to `-1`.
 
     Returns:
         Per-example losses, `[...]`: the shape of `y_pred` without the class axis.
 
     Raises:
-        ValueError: if `gamma` is negative or not a scalar, or if the shape of an
+        ValueError: If `gamma` is negative or not a scalar, or if the shape of an
             argument does not match.
 
     Example:

@@ -158,29 +158,29 @@ class BinaryFocalLoss(_FocalLoss):
     examples, drawn in proportion to their `sample_weight`.
 
     Args:
-        gamma: focusing parameter; larger values down-weight well-classified examples
+        gamma: Focusing parameter; larger values down-weight well-classified examples
             more strongly. A non-negative number, or `"learned"`. Defaults to `2.0`.
-        alpha: weight in [0, 1] of targets equal to 1; targets equal to 0 get
+        alpha: Weight in [0, 1] of targets equal to 1; targets equal to 0 get
             `1 - alpha`. A number, or one per output, `[D]`. Defaults to `None`, which
             leaves both unweighted.
-        from_logits: whether `y_pred` contains logits instead of probabilities; logits
+        from_logits: Whether `y_pred` contains logits instead of probabilities; logits
             are more accurate. Defaults to `False`.
-        label_smoothing: float in [0, 1]. Targets `y` become
+        label_smoothing: Float in [0, 1]. Targets `y` become
             `y * (1 - label_smoothing) + label_smoothing / 2`. Defaults to `0.0`.
-        axis: axis to average over. Defaults to `-1`.
-        name: name of the loss. Defaults to `"binary_focal_loss"`.
-        reduction: type of reduction to apply to the loss, as for any Keras loss.
+        axis: Axis to average over. Defaults to `-1`.
+        name: Name of the loss. Defaults to `"binary_focal_loss"`.
+        reduction: Type of reduction to apply to the loss, as for any Keras loss.
             Defaults to `"sum_over_batch_size"`.
-        dtype: dtype of the loss computation. Defaults to `None`, which uses
+        dtype: Dtype of the loss computation. Defaults to `None`, which uses
             `keras.backend.floatx()`.
 
     Call arguments:
-        y_true: targets in [0, 1], `[..., D]`.
-        y_pred: probabilities or logits, `[..., D]`.
-        sample_weight: optional weights, broadcastable to `[...]`.
+        y_true: Targets in [0, 1], `[..., D]`.
+        y_pred: Probabilities or logits, `[..., D]`.
+        sample_weight: Optional weights, broadcastable to `[...]`.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: If an argument is out of range.
 
     Example:
 
@@ -244,28 +244,28 @@ class CategoricalFocalLoss(_FocalLoss):
     256 examples, drawn in proportion to their `sample_weight`.
 
     Args:
-        gamma: focusing parameter; larger values down-weight well-classified examples
+        gamma: Focusing parameter; larger values down-weight well-classified examples
             more strongly. A non-negative number, or `"learned"`. Defaults to `2.0`.
-        alpha: weight of each class, `[C]`, or a number for all classes. Defaults to
+        alpha: Weight of each class, `[C]`, or a number for all classes. Defaults to
             `None`, which leaves classes unweighted.
-        from_logits: whether `y_pred` contains logits instead of probabilities; logits
+        from_logits: Whether `y_pred` contains logits instead of probabilities; logits
             are more accurate. Defaults to `False`.
-        label_smoothing: float in [0, 1]. Targets `y` become
+        label_smoothing: Float in [0, 1]. Targets `y` become
             `y * (1 - label_smoothing) + label_smoothing / C`. Defaults to `0.0`.
-        axis: axis of the classes. Defaults to `-1`.
-        name: name of the loss. Defaults to `"categorical_focal_loss"`.
-        reduction: type of reduction to apply to the loss, as for any Keras loss.
+        axis: Axis of the classes. Defaults to `-1`.
+        name: Name of the loss. Defaults to `"categorical_focal_loss"`.
+        reduction: Type of reduction to apply to the loss, as for any Keras loss.
             Defaults to `"sum_over_batch_size"`.
-        dtype: dtype of the loss computation. Defaults to `None`, which uses
+        dtype: Dtype of the loss computation. Defaults to `None`, which uses
             `keras.backend.floatx()`.
 
     Call arguments:
-        y_true: one-hot or soft targets, `[..., C]`.
-        y_pred: probabilities or logits, `[..., C]`.
-        sample_weight: optional weights, broadcastable to `[...]`.
+        y_true: One-hot or soft targets, `[..., C]`.
+        y_pred: Probabilities or logits, `[..., C]`.
+        sample_weight: Optional weights, broadcastable to `[...]`.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: If an argument is out of range.
 
     Example:
 
@@ -316,29 +316,29 @@ class SparseCategoricalFocalLoss(_FocalLoss):
     256 examples, drawn in proportion to their `sample_weight`.
 
     Args:
-        gamma: focusing parameter; larger values down-weight well-classified examples
+        gamma: Focusing parameter; larger values down-weight well-classified examples
             more strongly. A non-negative number, or `"learned"`. Defaults to `2.0`.
-        alpha: weight of each class, `[C]`, or a number for all classes. Defaults to
+        alpha: Weight of each class, `[C]`, or a number for all classes. Defaults to
             `None`, which leaves classes unweighted.
-        from_logits: whether `y_pred` contains logits instead of probabilities; logits
+        from_logits: Whether `y_pred` contains logits instead of probabilities; logits
             are more accurate. Defaults to `False`.
-        label_smoothing: float in [0, 1]. One-hot targets `y` become
+        label_smoothing: Float in [0, 1]. One-hot targets `y` become
             `y * (1 - label_smoothing) + label_smoothing / C`. Defaults to `0.0`.
-        axis: axis of the classes. Defaults to `-1`.
-        name: name of the loss. Defaults to `"sparse_categorical_focal_loss"`.
-        reduction: type of reduction to apply to the loss, as for any Keras loss.
+        axis: Axis of the classes. Defaults to `-1`.
+        name: Name of the loss. Defaults to `"sparse_categorical_focal_loss"`.
+        reduction: Type of reduction to apply to the loss, as for any Keras loss.
             Defaults to `"sum_over_batch_size"`.
-        dtype: dtype of the loss computation. Defaults to `None`, which uses
+        dtype: Dtype of the loss computation. Defaults to `None`, which uses
             `keras.backend.floatx()`.
 
     Call arguments:
-        y_true: integer labels in [0, C), `[...]`, or with a class axis of length 1.
+        y_true: Integer labels in [0, C), `[...]`, or with a class axis of length 1.
             Out-of-range labels give NaN, or raise an error on a CPU.
-        y_pred: probabilities or logits, `[..., C]`.
-        sample_weight: optional weights, broadcastable to `[...]`.
+        y_pred: Probabilities or logits, `[..., C]`.
+        sample_weight: Optional weights, broadcastable to `[...]`.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: If an argument is out of range.
 
     Example:
 

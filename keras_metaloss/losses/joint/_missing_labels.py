@@ -21,9 +21,9 @@ class LabeledLoss(NamedTuple):
     """Loss of one task over the labels that are present.
 
     Attributes:
-        rows: per-example loss, `[N]`, scaled such that its mean equals `mean`.
-        mean: mean loss over all labels that are present, a scalar; 0 without labels.
-        count: number of labels that are present, a scalar.
+        rows: Per-example loss, `[N]`, scaled such that its mean equals `mean`.
+        mean: Mean loss over all labels that are present, a scalar; 0 without labels.
+        count: Number of labels that are present, a scalar.
     """
 
     rows: tf.Tensor
@@ -59,12 +59,12 @@ def labeled_loss(
     """Computes the loss of one task over the labels that are present.
 
     Args:
-        loss: loss of the task, whose reduction is not used.
-        y_true: targets, `[N, ...]`.
-        y_pred: predictions, `[N, ...]`.
-        sample_weight: weights, `[N]` or of the shape of the unreduced loss. Defaults to
+        loss: Loss of the task, whose reduction is not used.
+        y_true: Targets, `[N, ...]`.
+        y_pred: Predictions, `[N, ...]`.
+        sample_weight: Weights, `[N]` or of the shape of the unreduced loss. Defaults to
             `None`.
-        context: what the loss needs beyond targets and predictions. Defaults to an
+        context: What the loss needs beyond targets and predictions. Defaults to an
             empty context.
     """
     y_true, missing = missing_labels(loss, tf.convert_to_tensor(y_true))

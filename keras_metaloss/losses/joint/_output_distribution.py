@@ -20,7 +20,7 @@ def output_kind_of(task: str, loss: keras.losses.Loss) -> OutputKind:
     """Returns the kind of output that `loss` expects as predictions.
 
     Raises:
-        ValueError: if the kind of output cannot be inferred from the loss.
+        ValueError: If the kind of output cannot be inferred from the loss.
     """
     kind = traits_of(loss).output_kind
     if kind is None:
@@ -37,8 +37,8 @@ def output_distribution(kind: OutputKind, outputs: tf.Tensor) -> tfd.Distributio
     """Returns the predicted distribution of the target of each example.
 
     Args:
-        kind: one of `OUTPUT_KINDS`, or a function from outputs to a TFP distribution.
-        outputs: outputs of a network, `[N, ...]`. Further axes are a vector of classes
+        kind: One of `OUTPUT_KINDS`, or a function from outputs to a TFP distribution.
+        outputs: Outputs of a network, `[N, ...]`. Further axes are a vector of classes
             or values per example, except the last axis for `"logits"` and
             `"probabilities"`, which is the class axis.
 

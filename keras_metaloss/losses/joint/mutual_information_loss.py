@@ -35,10 +35,10 @@ class JointLossTerms(NamedTuple):
     """Terms of a `MutualInformationLoss`.
 
     Attributes:
-        values: per-example objective, `[N]`.
-        losses: loss of each task, by name.
-        information: mutual information of each pair, scalars in nats.
-        entropies: entropy of each task, scalars in nats, by name; empty if `estimator`
+        values: Per-example objective, `[N]`.
+        losses: Loss of each task, by name.
+        information: Mutual information of each pair, scalars in nats.
+        entropies: Entropy of each task, scalars in nats, by name; empty if `estimator`
             is a function.
     """
 
@@ -70,48 +70,48 @@ class MutualInformationLoss(MetaLoss):
     In distributed training, each replica computes `I(A;B)` of its part of the batch.
 
     Args:
-        loss_a: loss of task A: a Keras loss, its name, or a function
+        loss_a: Loss of task A: a Keras loss, its name, or a function
             `(y_true, y_pred) -> [N, ...]`. Or a dictionary of the losses of all tasks,
             by name. Prefer losses in nats, the unit of `I(A;B)`: cross-entropies,
             negative log-likelihoods, or the squared error divided by twice the variance
             of the noise.
-        loss_b: loss of task B. Must be `None` if `loss_a` is a dictionary. Defaults to
+        loss_b: Loss of task B. Must be `None` if `loss_a` is a dictionary. Defaults to
             `None`.
-        beta: weight of the mutual information: a non-negative number, or a
+        beta: Weight of the mutual information: a non-negative number, or a
             `keras.optimizers.schedules.LearningRateSchedule` of the optimizer's
             iterations. With values greater than 1, predictions become overconfident at
             the cost of accuracy, and a warning is issued. Defaults to `1.0`, the
             objective of the article.
-        estimator: a `method` of `kml.information.mutual_information`: `"auto"`,
+        estimator: A `method` of `kml.information.mutual_information`: `"auto"`,
             `"quadrature"`, `"pairwise_bhattacharyya"` or `"pairwise_kl"`; a dictionary
             with any of its arguments `method`, `num_points`, `bandwidth` and
             `leave_one_out`; or a function `(dist_a, dist_b) -> scalar` of two TFP
             distributions. `{"leave_one_out": True}` is more accurate for small batches
             and narrow predictions. Defaults to `"auto"`.
-        output_kinds: kind of output of each task, by name: `"logits"`,
+        output_kinds: Kind of output of each task, by name: `"logits"`,
             `"probabilities"`, `"binary_logits"`, `"binary_probabilities"`, `"value"`,
             or a function from outputs to a TFP distribution with batch shape `[N]` (or
             `[N * M]`, M consecutive rows per example). Defaults to `None`, which infers
             all kinds from the losses.
-        pairs: pairs of task names whose mutual information is computed. Defaults to
+        pairs: Pairs of task names whose mutual information is computed. Defaults to
             `None`, all pairs.
-        name: name of the loss. Defaults to `"mutual_information_loss"`.
-        reduction: type of reduction to apply to the loss, as for any Keras loss.
+        name: Name of the loss. Defaults to `"mutual_information_loss"`.
+        reduction: Type of reduction to apply to the loss, as for any Keras loss.
             Defaults to `"sum_over_batch_size"`.
-        dtype: dtype of the loss computation. Defaults to `None`, which uses
+        dtype: Dtype of the loss computation. Defaults to `None`, which uses
             `keras.backend.floatx()`.
 
     Call arguments:
-        y_true: targets of the tasks, a dictionary by name, or a tuple in the order of
+        y_true: Targets of the tasks, a dictionary by name, or a tuple in the order of
             the tasks; each `[N, ...]`.
-        y_pred: predictions of the tasks, a dictionary by name, or a tuple in the order
+        y_pred: Predictions of the tasks, a dictionary by name, or a tuple in the order
             of the tasks; each `[N, ...]`.
-        sample_weight: weights `[N]` of the examples in the losses of all tasks and in
+        sample_weight: Weights `[N]` of the examples in the losses of all tasks and in
             `I(A;B)`, or a dictionary or tuple of weights of the tasks, which affect
             their losses only.
 
     Raises:
-        ValueError: if an argument is invalid, or if the loss is called without the
+        ValueError: If an argument is invalid, or if the loss is called without the
             outputs of all tasks (as by a plain Keras model).
 
     Example:
@@ -191,12 +191,12 @@ class MutualInformationLoss(MetaLoss):
         """Computes the per-example objective and its terms.
 
         Args:
-            y_true: targets of the tasks, a dictionary by name or a tuple in order.
-            y_pred: predictions of the tasks, a dictionary by name or a tuple in order.
-            sample_weight: weights `[N]`, or a dictionary or tuple of weights of the
+            y_true: Targets of the tasks, a dictionary by name or a tuple in order.
+            y_pred: Predictions of the tasks, a dictionary by name or a tuple in order.
+            sample_weight: Weights `[N]`, or a dictionary or tuple of weights of the
                 tasks. Defaults to `None`.
-            information_scale: a scalar factor of `beta`. Defaults to `None`, no factor.
-            context: the step of a scheduled `beta`, and what the losses of the tasks
+            information_scale: A scalar factor of `beta`. Defaults to `None`, no factor.
+            context: The step of a scheduled `beta`, and what the losses of the tasks
                 need. Defaults to an empty context.
 
         Returns:

@@ -22,22 +22,22 @@ class NegativeLogLikelihood(MetaLoss):
     `kml.JointModel` this distribution is also used for the mutual information.
 
     Args:
-        distribution: function from outputs `[N, ...]` to a TFP distribution with batch
+        distribution: Function from outputs `[N, ...]` to a TFP distribution with batch
             shape `[N]`. Register it with `@keras.saving.register_keras_serializable()`
             to save the model.
-        name: name of the loss. Defaults to `"negative_log_likelihood"`.
-        reduction: type of reduction to apply to the loss, as for any Keras loss.
+        name: Name of the loss. Defaults to `"negative_log_likelihood"`.
+        reduction: Type of reduction to apply to the loss, as for any Keras loss.
             Defaults to `"sum_over_batch_size"`.
-        dtype: dtype of the loss computation. Defaults to `None`, which uses
+        dtype: Dtype of the loss computation. Defaults to `None`, which uses
             `keras.backend.floatx()`.
 
     Call arguments:
-        y_true: targets, `[N]` or `[N, 1]` for a scalar variable, otherwise `[N, ...]`
+        y_true: Targets, `[N]` or `[N, 1]` for a scalar variable, otherwise `[N, ...]`
             with the event shape of the distribution.
-        y_pred: outputs of the network, `[N, ...]`.
+        y_pred: Outputs of the network, `[N, ...]`.
 
     Raises:
-        ValueError: if `distribution` is not callable.
+        ValueError: If `distribution` is not callable.
 
     Example:
 

@@ -23,9 +23,9 @@ def learned_energy(
 
     Args:
         residual: `[..., D]`.
-        alpha: in the open interval (0, 2), a scalar or `[D]`.
-        scale: greater than 0, a scalar or `[D]`.
-        learns: whether alpha and scale get a gradient. If `False`, the gradient by the
+        alpha: In the open interval (0, 2), a scalar or `[D]`.
+        scale: Greater than 0, a scalar or `[D]`.
+        learns: Whether alpha and scale get a gradient. If `False`, the gradient by the
             residual is still differentiable by them. Defaults to `True`.
 
     Returns:

@@ -45,18 +45,18 @@ def general_robust_loss(
     `1 - exp(-x^2 / 2)` (`a = -inf`). A smaller alpha gives outliers less influence.
 
     Args:
-        y_true: targets, `[..., D]`.
-        y_pred: predictions, `[..., D]`.
-        alpha: shape of the loss: a number, or one per column, `[D]`. `-inf` is
+        y_true: Targets, `[..., D]`.
+        y_pred: Predictions, `[..., D]`.
+        alpha: Shape of the loss: a number, or one per column, `[D]`. `-inf` is
             allowed. Defaults to `1.0`.
-        scale: residual above which a value is treated as an outlier: a number greater
+        scale: Residual above which a value is treated as an outlier: a number greater
             than 0, or one per column, `[D]`. Defaults to `1.0`.
 
     Returns:
         Per-example losses, `[...]`.
 
     Raises:
-        ValueError: if `alpha` or `scale` is neither a scalar nor one number per
+        ValueError: If `alpha` or `scale` is neither a scalar nor one number per
             column, or if `scale` is not positive (not checked for tensors).
 
     Example:
@@ -105,8 +105,8 @@ def robust_energy(x: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
     by zero at `a = 0` and `a = 2` and without cancellation close to them.
 
     Args:
-        x: residuals divided by the scale.
-        alpha: shape of the loss; broadcast with `x`.
+        x: Residuals divided by the scale.
+        alpha: Shape of the loss; broadcast with `x`.
     """
     epsilon = float(np.finfo(x.dtype.as_numpy_dtype).eps)
     alpha = tf.clip_by_value(alpha, -1.0 / epsilon, 1.0 / epsilon)
@@ -129,7 +129,7 @@ def log_partition(alpha: tf.Tensor) -> tf.Tensor:
     Differentiable quadrature in float64 with an error of about 1e-12.
 
     Args:
-        alpha: tensor of any shape with values in [0, 2].
+        alpha: Tensor of any shape with values in [0, 2].
 
     Returns:
         Tensor of the same shape and dtype.

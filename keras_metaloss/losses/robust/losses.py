@@ -42,18 +42,18 @@ def robust_negative_log_likelihood(
     Differentiable with respect to all four arguments.
 
     Args:
-        y_true: targets, `[..., D]`.
-        y_pred: predictions, `[..., D]`.
-        alpha: shape in the open interval (0, 2): a number, or one per column, `[D]`.
+        y_true: Targets, `[..., D]`.
+        y_pred: Predictions, `[..., D]`.
+        alpha: Shape in the open interval (0, 2): a number, or one per column, `[D]`.
             Defaults to `1.0`.
-        scale: scale `c`: a number greater than 0, or one per column, `[D]`. Defaults
+        scale: Scale `c`: a number greater than 0, or one per column, `[D]`. Defaults
             to `1.0`.
 
     Returns:
         Per-example values, `[...]`.
 
     Raises:
-        ValueError: if `alpha` or `scale` is neither a scalar nor one number per
+        ValueError: If `alpha` or `scale` is neither a scalar nor one number per
             column, or is out of range (the range is not checked for tensors).
 
     Example:
@@ -98,25 +98,25 @@ class AdaptiveRobustLoss(TrainableLoss):
     `-inf` are allowed, and any Keras model can be trained with it.
 
     Args:
-        alpha: shape, or its initial value if learned: a number, or one per column of
+        alpha: Shape, or its initial value if learned: a number, or one per column of
             the targets, `[D]`. Defaults to `1.0`.
-        scale: residual above which a value is treated as an outlier, or its initial
+        scale: Residual above which a value is treated as an outlier, or its initial
             value if learned: a number greater than 0, or one per column, `[D]`.
             Defaults to `1.0`.
-        learned: whether `alpha` and `scale` are trained. Defaults to `True`.
-        name: name of the loss. Defaults to `"adaptive_robust_loss"`.
-        reduction: type of reduction to apply to the loss, as for any Keras loss.
+        learned: Whether `alpha` and `scale` are trained. Defaults to `True`.
+        name: Name of the loss. Defaults to `"adaptive_robust_loss"`.
+        reduction: Type of reduction to apply to the loss, as for any Keras loss.
             Defaults to `"sum_over_batch_size"`.
-        dtype: dtype of the loss computation. Defaults to `None`, which uses
+        dtype: Dtype of the loss computation. Defaults to `None`, which uses
             `keras.backend.floatx()`.
 
     Call arguments:
-        y_true: targets, `[..., D]`.
-        y_pred: predictions, `[..., D]`.
-        sample_weight: optional weights, broadcastable to `[...]`.
+        y_true: Targets, `[..., D]`.
+        y_pred: Predictions, `[..., D]`.
+        sample_weight: Optional weights, broadcastable to `[...]`.
 
     Raises:
-        ValueError: if `alpha` is out of range, or if `scale` is not positive.
+        ValueError: If `alpha` is out of range, or if `scale` is not positive.
 
     Example:
 

@@ -20,8 +20,8 @@ class WeightsAndContext:
     Keras passes its compiled loss `(y, y_pred, sample_weight)` and nothing else.
 
     Args:
-        sample_weight: weights, a structure of them, or `None`.
-        context: context for the losses.
+        sample_weight: Weights, a structure of them, or `None`.
+        context: Context for the losses.
     """
 
     def __init__(self, sample_weight: Any, context: LossContext) -> None:
@@ -41,8 +41,8 @@ class _WithContext:
     """One loss of a compiled loss.
 
     Args:
-        loss: the loss of one output.
-        path: keys of that output.
+        loss: The loss of one output.
+        path: Keys of that output.
     """
 
     def __init__(self, loss: keras.losses.Loss, path: Sequence[Any]) -> None:

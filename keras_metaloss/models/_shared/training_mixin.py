@@ -111,12 +111,12 @@ class TrainingMixin(SingleTraceMixin):
         """Computes the compiled loss and the losses added by layers, a scalar.
 
         Args:
-            x: inputs.
-            y: targets.
-            y_pred: predictions.
-            sample_weight: weights of the examples. Defaults to `None`.
-            training: whether the model is being trained. Defaults to `True`.
-            context: what the model supplies to losses that need more than targets and
+            x: Inputs.
+            y: Targets.
+            y_pred: Predictions.
+            sample_weight: Weights of the examples. Defaults to `None`.
+            training: Whether the model is being trained. Defaults to `True`.
+            context: What the model supplies to losses that need more than targets and
                 predictions; see `kml.losses.LossContext`. The step is added here.
                 Defaults to `None`.
         """

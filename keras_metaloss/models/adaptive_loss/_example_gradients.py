@@ -28,16 +28,16 @@ def parameter_statistics(
     """Computes norms of per-example gradients by `variables`, in chunks.
 
     Args:
-        network: computes predictions from x; called in inference mode.
-        variables: trainable weights of the network.
+        network: Computes predictions from x; called in inference mode.
+        variables: Trainable weights of the network.
         loss: `(y_true, y_pred) -> values [N, ...]`; averaged over all axes but N.
-        x: inputs, `[N, ...]`, or a structure of them.
-        y: targets, `[N, ...]`.
-        chunk_size: number of examples whose gradients are in memory at a time.
-        with_cosines: whether to compute cosines with the mean gradient.
+        x: Inputs, `[N, ...]`, or a structure of them.
+        y: Targets, `[N, ...]`.
+        chunk_size: Number of examples whose gradients are in memory at a time.
+        with_cosines: Whether to compute cosines with the mean gradient.
 
     Raises:
-        ValueError: if a recurrent layer is not unrolled.
+        ValueError: If a recurrent layer is not unrolled.
     """
     _check_unrolled(network)
     # Read variables here: inside a loop, a replica cannot find its local copy.
@@ -102,11 +102,11 @@ def last_layer_statistics(
     with norm `||h|| ||dL/dz||`. The bias is treated as a feature equal to 1.
 
     Args:
-        network: computes predictions from x; called in inference mode.
+        network: Computes predictions from x; called in inference mode.
         loss: `(y_true, y_pred) -> values [N, ...]`; averaged over all axes but N.
-        x: inputs, `[N, ...]`, or a structure of them.
-        y: targets, `[N, ...]`.
-        with_cosines: whether to compute cosines with the mean gradient.
+        x: Inputs, `[N, ...]`, or a structure of them.
+        y: Targets, `[N, ...]`.
+        with_cosines: Whether to compute cosines with the mean gradient.
     """
     calls = []
 

@@ -22,16 +22,16 @@ class AdaptiveLossModel(TrainableLossMixin, keras.Model):
     same features from the mix-in `kml.models.TrainableLossMixin`.
 
     Args:
-        model: any Keras model: Functional, Sequential or subclassed.
-        name: optional name of the model. Defaults to `None`.
+        model: Any Keras model: Functional, Sequential or subclassed.
+        name: Optional name of the model. Defaults to `None`.
 
     Call arguments:
-        inputs: inputs of the wrapped model.
-        training: whether to run in training mode. Defaults to `None`, which uses the
+        inputs: Inputs of the wrapped model.
+        training: Whether to run in training mode. Defaults to `None`, which uses the
             mode of the calling method.
 
     Raises:
-        ValueError: if `model` is not a Keras model.
+        ValueError: If `model` is not a Keras model.
 
     Example:
 

@@ -47,7 +47,7 @@ class TrainableLossMixin(TrainingMixin):
     this, call `optimizer.exclude_from_weight_decay(var_list=loss.trainable_variables)`.
 
     Raises:
-        ValueError: in training, if the loss was created outside of the scope of a
+        ValueError: In training, if the loss was created outside of the scope of a
             multi-replica strategy, or if `kml.losses.AdaLoss` cannot compute the
             requested gradients for the model.
 
@@ -86,12 +86,12 @@ class TrainableLossMixin(TrainingMixin):
         """Computes the compiled loss, whose parameters are trained.
 
         Args:
-            x: inputs. Defaults to `None`.
-            y: targets. Defaults to `None`.
-            y_pred: predictions. Defaults to `None`.
-            sample_weight: optional sample weights. Defaults to `None`.
-            training: whether the loss is computed for training. Defaults to `True`.
-            context: what the losses need beyond targets and predictions; see
+            x: Inputs. Defaults to `None`.
+            y: Targets. Defaults to `None`.
+            y_pred: Predictions. Defaults to `None`.
+            sample_weight: Optional sample weights. Defaults to `None`.
+            training: Whether the loss is computed for training. Defaults to `True`.
+            context: What the losses need beyond targets and predictions; see
                 `kml.losses.LossContext`. Gradients of examples are added here. Defaults
                 to `None`.
 
@@ -121,10 +121,10 @@ class TrainableLossMixin(TrainingMixin):
         """Sets weights from `get_weights`, with or without those of the loss.
 
         Args:
-            weights: list of arrays.
+            weights: List of arrays.
 
         Raises:
-            ValueError: if the number of arrays does not match.
+            ValueError: If the number of arrays does not match.
         """
         weights = list(weights)
         parameters = self._loss_parameters(trainable=True)

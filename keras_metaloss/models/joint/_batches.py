@@ -35,10 +35,10 @@ def check_joint_batch(
     """Raises a `ValueError` for inputs and targets that would give invalid losses.
 
     Args:
-        predict: computes the outputs of all networks by name.
-        loss: the compiled loss.
-        x: inputs of a few examples.
-        y: targets of these examples.
+        predict: Computes the outputs of all networks by name.
+        loss: The compiled loss.
+        x: Inputs of a few examples.
+        y: Targets of these examples.
     """
     y = loss.by_task("y", y)
     for tensor in keras.tree.flatten(x):

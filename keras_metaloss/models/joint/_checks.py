@@ -15,7 +15,7 @@ def check_networks(model_a: Any, model_b: Any) -> dict[str, keras.Model]:
     """Returns the networks by name.
 
     Raises:
-        ValueError: if they are not two or more built models with one output each.
+        ValueError: If they are not two or more built models with one output each.
     """
     if isinstance(model_a, dict):
         networks = dict(model_a)
@@ -56,11 +56,11 @@ def standardize_joint_loss(loss: Any, tasks: tuple[str, ...]) -> MutualInformati
     """Returns the loss of all tasks.
 
     Args:
-        loss: argument `loss` of `compile`.
-        tasks: names of the tasks.
+        loss: Argument `loss` of `compile`.
+        tasks: Names of the tasks.
 
     Raises:
-        ValueError: if it is not the loss of these tasks, nor one loss per task.
+        ValueError: If it is not the loss of these tasks, nor one loss per task.
     """
     if isinstance(loss, (list, tuple)) and len(loss) == len(tasks):
         loss = dict(zip(tasks, loss, strict=True))

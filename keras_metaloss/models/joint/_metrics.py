@@ -26,7 +26,7 @@ class JointMetrics:
     Losses are averaged over labels, all others over examples.
 
     Args:
-        loss: the compiled loss.
+        loss: The compiled loss.
     """
 
     def __init__(self, loss: MutualInformationLoss) -> None:
@@ -67,10 +67,10 @@ def mask_missing_labels(
     """Returns targets, predictions and weights for metrics over the present labels.
 
     Args:
-        loss: the compiled loss.
-        y: targets of the tasks, by name or in order.
-        y_pred: outputs of the networks, by name.
-        sample_weight: weights `[N]`, one entry per task, or `None`.
+        loss: The compiled loss.
+        y: Targets of the tasks, by name or in order.
+        y_pred: Outputs of the networks, by name.
+        sample_weight: Weights `[N]`, one entry per task, or `None`.
 
     Returns:
         Zero-filled targets, predictions with a Keras mask, and weights, by name.

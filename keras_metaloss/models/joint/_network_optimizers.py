@@ -19,9 +19,9 @@ class NetworkOptimizers(keras.optimizers.Optimizer):
     returns the rate of the first optimizer; setting it sets the rates of all.
 
     Args:
-        optimizers: dictionary of Keras optimizers, their names or configurations, by
+        optimizers: Dictionary of Keras optimizers, their names or configurations, by
             name of the network.
-        name: name of the optimizer. Defaults to `"network_optimizers"`.
+        name: Name of the optimizer. Defaults to `"network_optimizers"`.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class NetworkOptimizers(keras.optimizers.Optimizer):
         """Assigns the variables of each network to its optimizer.
 
         Raises:
-            ValueError: if names differ or networks share variables.
+            ValueError: If names differ or networks share variables.
         """
         if set(networks) != set(self.optimizers):
             raise ValueError(

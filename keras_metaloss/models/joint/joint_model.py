@@ -40,19 +40,19 @@ class JointModel(TrainingMixin, keras.Model):
     information in nats, and the compiled metrics.
 
     Args:
-        model_a: a built Keras model with one output, or a dictionary of at least two
+        model_a: A built Keras model with one output, or a dictionary of at least two
             such models, by name.
-        model_b: a built Keras model with one output. Must be `None` if `model_a` is a
+        model_b: A built Keras model with one output. Must be `None` if `model_a` is a
             dictionary. Defaults to `None`.
-        warmup_epochs: number of epochs, over all calls of `fit`, that are trained
+        warmup_epochs: Number of epochs, over all calls of `fit`, that are trained
             without the mutual information. `train_on_batch` does not count epochs.
             Defaults to `0`.
-        name: name of the model. Defaults to `None`, a name assigned by Keras.
+        name: Name of the model. Defaults to `None`, a name assigned by Keras.
 
     Call arguments:
-        inputs: inputs of all networks, or a dictionary of the inputs of each network,
+        inputs: Inputs of all networks, or a dictionary of the inputs of each network,
             by name: `{"a": ..., "b": ...}`.
-        training: whether to run in training mode. Defaults to `None`, the default of
+        training: Whether to run in training mode. Defaults to `None`, the default of
             the networks.
 
     Output shape:
@@ -60,7 +60,7 @@ class JointModel(TrainingMixin, keras.Model):
         structure, or are a tuple in the order of the networks.
 
     Raises:
-        ValueError: if a network is not built or has several outputs, or if an argument
+        ValueError: If a network is not built or has several outputs, or if an argument
             is invalid.
 
     Example:
@@ -139,16 +139,16 @@ class JointModel(TrainingMixin, keras.Model):
         """Configures the model for training.
 
         Args:
-            optimizer: an optimizer of all networks, or a dictionary of the optimizers
+            optimizer: An optimizer of all networks, or a dictionary of the optimizers
                 of the networks, by name. Defaults to `"rmsprop"`.
-            loss: a `kml.losses.MutualInformationLoss`, or a dictionary or tuple of the
+            loss: A `kml.losses.MutualInformationLoss`, or a dictionary or tuple of the
                 losses of the tasks, for a `MutualInformationLoss` with default
                 arguments. Required.
-            loss_weights: must be `None`. Defaults to `None`.
-            **kwargs: other arguments of `keras.Model.compile`.
+            loss_weights: Must be `None`. Defaults to `None`.
+            **kwargs: Other arguments of `keras.Model.compile`.
 
         Raises:
-            ValueError: if losses or optimizers do not match the networks.
+            ValueError: If losses or optimizers do not match the networks.
         """
         loss = standardize_joint_loss(loss, self.tasks)
         if loss_weights is not None:
@@ -182,22 +182,22 @@ class JointModel(TrainingMixin, keras.Model):
         """Validates the first examples, then trains as `keras.Model.fit`.
 
         Args:
-            x: inputs, or a dataset of batches of inputs, targets and optionally sample
+            x: Inputs, or a dataset of batches of inputs, targets and optionally sample
                 weights. Defaults to `None`.
-            y: targets of the tasks, by name or in order. Must be `None` if `x` is a
+            y: Targets of the tasks, by name or in order. Must be `None` if `x` is a
                 dataset. Defaults to `None`.
-            batch_size: number of examples per batch. Defaults to `None`, the default of
+            batch_size: Number of examples per batch. Defaults to `None`, the default of
                 Keras.
-            epochs: number of epochs. Defaults to `1`.
-            verbose: verbosity mode of `keras.Model.fit`. Defaults to `"auto"`.
-            callbacks: list of Keras callbacks. Defaults to `None`.
-            **kwargs: other arguments of `keras.Model.fit`.
+            epochs: Number of epochs. Defaults to `1`.
+            verbose: Verbosity mode of `keras.Model.fit`. Defaults to `"auto"`.
+            callbacks: List of Keras callbacks. Defaults to `None`.
+            **kwargs: Other arguments of `keras.Model.fit`.
 
         Returns:
             `keras.callbacks.History`.
 
         Raises:
-            ValueError: if the first inputs, targets or predictions are invalid.
+            ValueError: If the first inputs, targets or predictions are invalid.
         """
         rows = first_rows(x, y) if self.compiled else None
         if rows is not None:
@@ -232,12 +232,12 @@ class JointModel(TrainingMixin, keras.Model):
         """Computes the joint objective and updates the metrics of its terms.
 
         Args:
-            x: not used. Defaults to `None`.
-            y: targets of the tasks, by name or in order.
-            y_pred: outputs of the networks, by name or in order.
-            sample_weight: weights `[N]`, or one entry per task. Defaults to `None`.
-            training: not used. Defaults to `True`.
-            context: what the losses of the tasks need beyond targets and predictions;
+            x: Not used. Defaults to `None`.
+            y: Targets of the tasks, by name or in order.
+            y_pred: Outputs of the networks, by name or in order.
+            sample_weight: Weights `[N]`, or one entry per task. Defaults to `None`.
+            training: Not used. Defaults to `True`.
+            context: What the losses of the tasks need beyond targets and predictions;
                 see `kml.losses.LossContext`. Defaults to `None`.
 
         Returns:
@@ -292,16 +292,16 @@ class JointModel(TrainingMixin, keras.Model):
         """Exports the predictions of all networks, by name.
 
         Args:
-            filepath: path of the artifact.
-            format: format of `keras.Model.export`. Defaults to `"tf_saved_model"`.
-            verbose: whether to print a message. Defaults to `None`, the default of
+            filepath: Path of the artifact.
+            format: Format of `keras.Model.export`. Defaults to `"tf_saved_model"`.
+            verbose: Whether to print a message. Defaults to `None`, the default of
                 Keras.
-            input_signature: specification of the inputs. Defaults to `None`, the
+            input_signature: Specification of the inputs. Defaults to `None`, the
                 structure, shapes and dtypes of the latest inputs.
-            **kwargs: other arguments of `keras.Model.export`.
+            **kwargs: Other arguments of `keras.Model.export`.
 
         Raises:
-            ValueError: if the model has not been used by `fit`, `evaluate` or
+            ValueError: If the model has not been used by `fit`, `evaluate` or
                 `predict`, and `input_signature` is `None`.
         """
         if input_signature is None:

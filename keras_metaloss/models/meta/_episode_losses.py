@@ -74,13 +74,13 @@ class EpisodeLossesMixin:
         out, unless the compiled loss compares tasks by their gradients.
 
         Args:
-            x: the episodes.
-            y: query targets, `[T, Q, ...]`.
-            y_pred: predictions of the queries, `[T, Q, ...]`.
-            sample_weight: weights of tasks, `[T]`, or queries, `[T, Q]`. Defaults to
+            x: The episodes.
+            y: Query targets, `[T, Q, ...]`.
+            y_pred: Predictions of the queries, `[T, Q, ...]`.
+            sample_weight: Weights of tasks, `[T]`, or queries, `[T, Q]`. Defaults to
                 `None`.
-            training: whether the model is being trained. Defaults to `True`.
-            context: gradients of the tasks, if the loss needs them; see
+            training: Whether the model is being trained. Defaults to `True`.
+            context: Gradients of the tasks, if the loss needs them; see
                 `kml.losses.LossContext`. Defaults to `None`.
 
         Returns:

@@ -29,9 +29,9 @@ class OuterGradient(NamedTuple):
     """Result of an outer step.
 
     Attributes:
-        loss: the outer loss, a scalar.
-        gradients: one tensor per trained variable, scaled like the optimizer's losses.
-        result: predictions and state of the tasks.
+        loss: The outer loss, a scalar.
+        gradients: One tensor per trained variable, scaled like the optimizer's losses.
+        result: Predictions and state of the tasks.
     """
 
     loss: tf.Tensor
@@ -44,13 +44,13 @@ class OuterStep(abc.ABC):
     """Computes outer loss and outer gradient of a batch of tasks. Base class.
 
     Args:
-        adaptation: method of adaptation.
-        execution: runs a function for each task of a batch.
-        inner_loss: loss minimized by the inner loop, or `None`.
-        outer_loss: function `(x, y, result, sample_weight) -> scalar`.
-        scale_loss: scales losses and gradients for the optimizer.
-        variables: trained variables.
-        with_gradient: whether the outer loss compares tasks by their gradients.
+        adaptation: Method of adaptation.
+        execution: Runs a function for each task of a batch.
+        inner_loss: Loss minimized by the inner loop, or `None`.
+        outer_loss: Function `(x, y, result, sample_weight) -> scalar`.
+        scale_loss: Scales losses and gradients for the optimizer.
+        variables: Trained variables.
+        with_gradient: Whether the outer loss compares tasks by their gradients.
     """
 
     adaptation: Adaptation
@@ -68,9 +68,9 @@ class OuterStep(abc.ABC):
         """Computes the outer gradient.
 
         Args:
-            tensors: the entries of `Task` by name, each `[T, ...]`.
-            y: query targets, `[T, Q, ...]`.
-            sample_weight: weights of tasks or queries, or `None`.
+            tensors: The entries of `Task` by name, each `[T, ...]`.
+            y: Query targets, `[T, Q, ...]`.
+            sample_weight: Weights of tasks or queries, or `None`.
         """
 
     def _gradients(self, tape, loss):
@@ -168,9 +168,9 @@ def outer_step_for(
     """Selects how the outer gradient is computed.
 
     Args:
-        adaptation: method of adaptation.
-        execution: runs a function for each task of a batch.
-        loss: argument `loss` of `compile`.
+        adaptation: Method of adaptation.
+        execution: Runs a function for each task of a batch.
+        loss: Argument `loss` of `compile`.
     """
     if adaptation.outer_rule == "weight_difference":
         return WeightDifferenceStep

@@ -15,8 +15,8 @@ def write_state(adaptation: Adaptation, state: Any) -> None:
     """Assigns statistics averaged over tasks and advances the seeds.
 
     Args:
-        adaptation: method of adaptation.
-        state: values of `adaptation.state_variables()`, each `[T, ...]`.
+        adaptation: Method of adaptation.
+        state: Values of `adaptation.state_variables()`, each `[T, ...]`.
     """
     for variable, values in zip(adaptation.state_variables(), state, strict=True):
         variable.assign(_mean_over_replicas(tf.reduce_mean(values, axis=0)))

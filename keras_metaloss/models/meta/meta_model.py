@@ -131,8 +131,8 @@ class MetaModel(
         """Adapts the learner to one task.
 
         Args:
-            support_x: inputs, `[S, ...]`, or a structure of them.
-            support_y: targets, `[S, ...]`, or a structure of them.
+            support_x: Inputs, `[S, ...]`, or a structure of them.
+            support_y: Targets, `[S, ...]`, or a structure of them.
             support_mask: `[S]`, `True` for real examples. `None` uses all examples.
                 Defaults to `None`.
 
@@ -140,7 +140,7 @@ class MetaModel(
             A plain Keras model. The learner and this model do not change.
 
         Raises:
-            ValueError: if the support set is malformed or not finite.
+            ValueError: If the support set is malformed or not finite.
         """
         task = as_task(support_x, support_y, support_mask)
         check_task(task)
