@@ -42,11 +42,7 @@ def check_positive_integer(name: str, value: Any) -> int:
 
 def check_non_negative(name: str, value: Any) -> float:
     """Returns `value` as a `float`, or raises a `ValueError` if it is negative."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, numbers.Real)
-        or not 0 <= value < math.inf
-    ):
+    if not _is_real(value) or not 0 <= value < math.inf:
         raise ValueError(
             f"Invalid value for argument `{name}`. Expected a finite non-negative "
             f"number. Received: {name}={value!r}"
@@ -67,9 +63,16 @@ def check_seed(value: Any) -> int:
 def check_within(name: str, value: Any, low: float, high: float) -> None:
     """Raises a `ValueError` for numbers outside of (low, high); skips tensors."""
     values = value.tolist() if isinstance(value, np.ndarray) else value
-    found = [v for v in keras.tree.flatten(values) if isinstance(v, numbers.Number)]
+    found: list[Any] = [
+        v for v in keras.tree.flatten(values) if isinstance(v, numbers.Number)
+    ]
     if not all(low < v < high for v in found):
         raise ValueError(
             f"Invalid value for argument `{name}`. Expected numbers greater than {low} "
             f"and less than {high}. Received: {name}={value!r}"
         )
+
+
+def _is_real(value: Any) -> bool:
+    """Returns whether `value` is a real number and not a Boolean."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

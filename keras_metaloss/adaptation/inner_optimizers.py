@@ -10,7 +10,7 @@ the steps of the Keras optimizer of the same name. Where Keras divides by
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import keras
 import tensorflow as tf
@@ -20,7 +20,7 @@ from keras_metaloss._utils.checks import check_non_negative
 __all__ = ["InnerOptimizer", "adam", "adamw", "clipped", "from_keras", "rmsprop", "sgd"]
 
 Weights = list[tf.Tensor]
-Rate = float | tf.Tensor | keras.optimizers.schedules.LearningRateSchedule
+Rate: TypeAlias = float | tf.Tensor | keras.optimizers.schedules.LearningRateSchedule
 
 
 class InnerOptimizer(NamedTuple):
@@ -293,7 +293,7 @@ def clipped(
 
 
 # Inner optimizer and supported settings, per class of Keras optimizer.
-_SETTINGS = {
+_SETTINGS: dict[type, tuple[Callable[..., InnerOptimizer], tuple[str, ...]]] = {
     keras.optimizers.SGD: (sgd, ("momentum", "nesterov")),
     keras.optimizers.RMSprop: (rmsprop, ("rho", "momentum", "epsilon", "centered")),
     keras.optimizers.Adam: (adam, ("beta_1", "beta_2", "epsilon")),
@@ -322,10 +322,10 @@ def from_keras(optimizer: keras.optimizers.Optimizer) -> InnerOptimizer:
     >>> inner = from_keras(keras.optimizers.Adam(1e-3, beta_1=0.0))
     """
     if type(optimizer) not in _SETTINGS:
-        names = sorted(kind.__name__ for kind in _SETTINGS)
+        supported = sorted(kind.__name__ for kind in _SETTINGS)
         raise ValueError(
             "Invalid value for argument `optimizer`. Expected an instance of one of "
-            f"{names} from `keras.optimizers`. Received: optimizer={optimizer!r}"
+            f"{supported} from `keras.optimizers`. Received: optimizer={optimizer!r}"
         )
     config = optimizer.get_config()
     bad = [n for n in (*_UNSUPPORTED, "amsgrad") if config.get(n)]

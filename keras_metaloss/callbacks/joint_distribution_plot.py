@@ -81,6 +81,7 @@ class JointDistributionPlot(keras.callbacks.Callback):
                 "Invalid value for argument `pair`. Expected two tasks of a "
                 f"`kml.JointModel`. Received: pair={self.pair!r}"
             )
+        self._names: tuple[str, str] = self.pair
         self._look(epoch=0)  # The first point, and errors before training.
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -92,7 +93,7 @@ class JointDistributionPlot(keras.callbacks.Callback):
         outputs = self.model.predict(self.x, verbose=0)
         loss = self.model.loss
         distributions = loss.distributions(outputs)
-        a, b = (distributions[name] for name in self.pair)
+        a, b = (distributions[name] for name in self._names)
         options = loss.options or Options()
         terms = mutual_information_terms(a, b, **options._asdict())
         information = terms.mutual_information
@@ -112,7 +113,7 @@ class JointDistributionPlot(keras.callbacks.Callback):
         figure = Figure(figsize=(10, 4), layout="constrained")
         left, right = figure.subplots(1, 2)
         self._draw_density(figure, left, density)
-        left.set_title(f"p({self.pair[0]}, {self.pair[1]}) after epoch {epoch}")
+        left.set_title(f"p({', '.join(self._names)}) after epoch {epoch}")
         right.plot(*self.history.values(), marker=".", color="C0", label="I(A;B)")
         bounds = [
             float(entropy)
@@ -132,7 +133,7 @@ class JointDistributionPlot(keras.callbacks.Callback):
         figure.savefig(path, dpi=120)
 
     def _draw_density(self, figure, axes, density):
-        (name_a, name_b), (a, b, p) = self.pair, density
+        (name_a, name_b), (a, b, p) = self._names, density
         if _is_class(b) and not _is_class(a):
             (name_a, a), (name_b, b), p = (name_b, b), (name_a, a), p.T
         if _is_class(a) and not _is_class(b):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -22,7 +21,7 @@ from keras_metaloss.adaptation._core.normalization import (
     batch_normalizations,
 )
 from keras_metaloss.adaptation._core.per_step_normalization import PerStepNormalization
-from keras_metaloss.adaptation._core.task import Adapted, Task, TaskResult
+from keras_metaloss.adaptation._core.task import Adapted, Task, TaskResult, TaskRunner
 from keras_metaloss.adaptation._core.transductive_model import TransductiveModel
 
 __all__ = ["Adaptation"]
@@ -94,12 +93,22 @@ class Adaptation(keras.layers.Layer):
     runs_tasks_separately = True
     #: If `True`, an outer loss can compare tasks by `Adapted.first_gradients`.
     provides_task_gradients = False
-    #: If `True`, the outer loop computes second derivatives of the learner.
-    differentiates_twice = False
+    if TYPE_CHECKING:
+        # For type checkers, a subclass may override this by a property.
+        @property
+        def differentiates_twice(self) -> bool: ...
+
+    else:
+        #: If `True`, the outer loop computes second derivatives of the learner.
+        differentiates_twice = False
     #: If `True`, `tf.vectorized_map` preserves the gradients of the method.
     vectorizable = True
     #: If `True`, the method depends on the number of outer steps taken.
     depends_on_updates = False
+
+    # Set by `build_for`.
+    _functional: FunctionalLearner
+    _per_step: PerStepNormalization | None
 
     def __init__(
         self,
@@ -113,7 +122,6 @@ class Adaptation(keras.layers.Layer):
         self.normalization = check_choice(
             "normalization", normalization, NORMALIZATIONS
         )
-        self._functional = None
         self.built = True
 
     def build_for(self, learner: keras.Model) -> None:
@@ -125,7 +133,7 @@ class Adaptation(keras.layers.Layer):
         Raises:
             ValueError: If this adaptation already adapts a learner.
         """
-        if self._functional is not None:
+        if hasattr(self, "_functional"):
             raise ValueError(
                 "Invalid value for argument `adaptation`. Expected an adaptation that "
                 f"no other model uses: create a new {type(self).__name__}. "
@@ -150,7 +158,7 @@ class Adaptation(keras.layers.Layer):
         self,
         tensors: dict[str, Any],
         inner_loss: InnerLoss | None,
-        execution: Callable[..., Any],
+        execution: TaskRunner,
         *,
         training: bool,
         with_gradient: bool = False,

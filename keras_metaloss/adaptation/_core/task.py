@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
 from keras_metaloss.adaptation._core.functional_learner import LearnerState, Weights
 
-__all__ = ["Adapted", "Task", "TaskResult"]
+__all__ = ["Adapted", "Task", "TaskResult", "TaskRunner"]
 
 
 class Task(NamedTuple):
@@ -101,3 +102,18 @@ class TaskResult(NamedTuple):
     state: Any = ()
     earlier: Any = ()
     gradient: Any = ()
+
+
+class TaskRunner(Protocol):
+    """Applies a function of one task to each task of a batch."""
+
+    def __call__(
+        self, function: Callable[[Any], Any], tasks: Any, signature: Any
+    ) -> Any:
+        """Applies `function` to each task and stacks the results.
+
+        Args:
+            function: maps the tensors of one task to a structure of tensors.
+            tasks: structure of tensors with a leading task axis.
+            signature: structure of the dtypes of the result of `function`.
+        """

@@ -112,11 +112,13 @@ class GradientAdaptation(Adaptation):
     def differentiates_twice(self) -> bool:
         return self.outer_rule == "gradient" and not self.first_order
 
-    def adapt(self, task: Task, inner_loss: InnerLoss, *, training: bool) -> Adapted:
+    def adapt(
+        self, task: Task, inner_loss: InnerLoss | None, *, training: bool
+    ) -> Adapted:
         return self.path(task, inner_loss, training=training)[-1]
 
     def path(
-        self, task: Task, inner_loss: InnerLoss, *, training: bool
+        self, task: Task, inner_loss: InnerLoss | None, *, training: bool
     ) -> list[Adapted]:
         """Returns the learner after each inner step."""
         adapted = self.initial(task)
@@ -140,7 +142,7 @@ class GradientAdaptation(Adaptation):
         adapted: Adapted,
         optimizer_state: Any,
         task: Task,
-        inner_loss: InnerLoss,
+        inner_loss: InnerLoss | None,
         *,
         training: bool,
     ) -> tuple[Adapted, Any]:
@@ -161,9 +163,19 @@ class GradientAdaptation(Adaptation):
         return stepped, optimizer_state
 
     def gradients(
-        self, adapted: Adapted, task: Task, inner_loss: InnerLoss, *, training: bool
+        self,
+        adapted: Adapted,
+        task: Task,
+        inner_loss: InnerLoss | None,
+        *,
+        training: bool,
     ) -> tuple[Weights, Any]:
         """Returns gradients of the inner loss, and the state after the pass."""
+        if inner_loss is None:
+            raise ValueError(
+                "Invalid value for argument `inner_loss`. Expected the loss that "
+                f"{type(self).__name__} minimizes. Received: inner_loss=None"
+            )
         adapting = self.select_adapted(adapted.weights)
         twice = training and self.differentiates_twice
         bias = _compat.plain_bias_of_images() if twice else contextlib.nullcontext()
@@ -187,7 +199,7 @@ class GradientAdaptation(Adaptation):
     def descend(
         self,
         task: Task,
-        inner_loss: InnerLoss,
+        inner_loss: InnerLoss | None,
         *,
         training: bool,
         batch: Callable[[tf.Tensor], Task] | None = None,

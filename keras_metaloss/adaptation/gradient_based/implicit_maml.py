@@ -97,7 +97,9 @@ class ImplicitMAML(LoopedAdaptation):
             )
         self.solver_steps = check_positive_integer("solver_steps", solver_steps)
 
-    def adapt(self, task: Task, inner_loss: InnerLoss, *, training: bool) -> Adapted:
+    def adapt(
+        self, task: Task, inner_loss: InnerLoss | None, *, training: bool
+    ) -> Adapted:
         adapted = self.descend(
             task, inner_loss, training=training, proximal_weight=self.strength
         )

@@ -118,7 +118,7 @@ class MAMLPlusPlus(GradientAdaptation):
         return updates < self.multi_step_updates
 
     def outer_path(
-        self, task: Task, inner_loss: InnerLoss, *, training: bool
+        self, task: Task, inner_loss: InnerLoss | None, *, training: bool
     ) -> list[Adapted]:
         path = self.path(task, inner_loss, training=training)
         return path if training and self.current_trace_key else path[-1:]
@@ -134,7 +134,12 @@ class MAMLPlusPlus(GradientAdaptation):
         return tf.concat([early, [1.0 - tf.reduce_sum(early)]], axis=0)
 
     def gradients(
-        self, adapted: Adapted, task: Task, inner_loss: InnerLoss, *, training: bool
+        self,
+        adapted: Adapted,
+        task: Task,
+        inner_loss: InnerLoss | None,
+        *,
+        training: bool,
     ) -> tuple[Weights, Any]:
         gradients, state = super().gradients(
             adapted, task, inner_loss, training=training

@@ -93,7 +93,9 @@ class Reptile(LoopedAdaptation):
         if batch_size is not None:
             check_positive_integer("batch_size", batch_size)
 
-    def adapt(self, task: Task, inner_loss: InnerLoss, *, training: bool) -> Adapted:
+    def adapt(
+        self, task: Task, inner_loss: InnerLoss | None, *, training: bool
+    ) -> Adapted:
         batch = None
         if self.batch_size is not None:
             # In evaluation, a constant seed: predictions depend only on the task.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -17,7 +16,7 @@ from keras_metaloss.adaptation._core.normalization import (
     BatchMoments,
     batch_normalizations,
 )
-from keras_metaloss.adaptation._core.task import Adapted, Task, TaskResult
+from keras_metaloss.adaptation._core.task import Adapted, Task, TaskResult, TaskRunner
 from keras_metaloss.adaptation.metric_based.metric_classifier import MetricClassifier
 
 __all__ = ["MetricAdaptation"]
@@ -153,7 +152,7 @@ class MetricAdaptation(Adaptation):
         self,
         tensors: dict[str, Any],
         inner_loss: InnerLoss | None,
-        execution: Callable[..., Any],
+        execution: TaskRunner,
         *,
         training: bool,
         with_gradient: bool = False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -93,10 +93,23 @@ class MetaLoss(keras.losses.Loss):
     0.7358
     """
 
-    per_example: bool = False
-    integer_targets: bool = False
-    output_kind: OutputKind | None = None
-    requires: frozenset[str] = frozenset()
+    if TYPE_CHECKING:
+        # For type checkers, a subclass may override a read-only property with an
+        # attribute or a property, but an attribute with an attribute only.
+        @property
+        def per_example(self) -> bool: ...
+        @property
+        def integer_targets(self) -> bool: ...
+        @property
+        def output_kind(self) -> OutputKind | None: ...
+        @property
+        def requires(self) -> frozenset[str]: ...
+
+    else:
+        per_example = False
+        integer_targets = False
+        output_kind = None
+        requires = frozenset()
 
     def __init__(
         self,
@@ -261,7 +274,7 @@ def nested_losses(loss: Any) -> Iterator[keras.losses.Loss]:
 def required_context(loss: Any) -> frozenset[str]:
     """Returns the entries of `LossContext` that a structure of losses requires."""
     found = (one.requires for one in nested_losses(loss) if isinstance(one, MetaLoss))
-    return frozenset().union(*found)
+    return frozenset[str]().union(*found)
 
 
 def set_loss_steps(loss: Any, step: Any) -> None:

@@ -37,7 +37,11 @@ def check_scheduled_weight(name: str, weight: Any) -> float:
     return max(values)
 
 
-def scheduled_value(weight: float | Schedule, step: Any, dtype: Any) -> tf.Tensor:
+def scheduled_value(
+    weight: float | keras.optimizers.schedules.LearningRateSchedule,
+    step: Any,
+    dtype: Any,
+) -> tf.Tensor:
     """Returns the weight at a step as a scalar tensor."""
     if isinstance(weight, Schedule):
         return tf.cast(weight(step), dtype)

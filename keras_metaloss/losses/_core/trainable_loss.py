@@ -66,7 +66,7 @@ class TrainableLoss(MetaLoss):
         dtype: Any = None,
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self._parameters = {}
+        self._parameters: dict[str, keras.Variable] = {}
         # Required by `keras.saving.save_model(loss)`.
         self.built = True
 

@@ -174,7 +174,8 @@ class AdaLoss(MetaLoss):
 
     @property
     def requires(self) -> frozenset[str]:
-        return frozenset() if self.gradient == "output" else {"example_gradients"}
+        names = () if self.gradient == "output" else ("example_gradients",)
+        return frozenset(names)
 
     def values(self, y_true: Any, y_pred: Any, context: LossContext) -> tf.Tensor:
         y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)

@@ -236,14 +236,14 @@ class RapidGeneralizationLoss(MetaLoss):
         return values
 
     def _inter(self, intra, y_true, y_pred, context):
-        if isinstance(self.inter_task_loss, InterTaskLoss):
-            inter = self.inter_task_loss.call(intra, y_true, y_pred, context)
+        term: Any = self.inter_task_loss
+        if isinstance(term, InterTaskLoss):
+            inter = term.call(intra, y_true, y_pred, context)
         elif context.task_similarity is None:
-            inter = self.inter_task_loss(intra, y_true, y_pred)
+            inter = term(intra, y_true, y_pred)
         else:
-            inter = self.inter_task_loss(
-                intra, y_true, y_pred, task_similarity=context.task_similarity
-            )
+            similarity = context.task_similarity
+            inter = term(intra, y_true, y_pred, task_similarity=similarity)
         inter = tf.cast(inter, intra.dtype)
         if inter.shape.rank not in (0, 1):
             raise ValueError(

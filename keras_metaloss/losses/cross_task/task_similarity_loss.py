@@ -76,14 +76,11 @@ class TaskSimilarityLoss(InterTaskLoss):
                 f"representation={representation!r}"
             )
         self.representation = representation
+        if representation == "gradient":
+            self.requires = frozenset({"task_gradients"})
         self.task_similarity = None
         if task_similarity is not None:
             self.task_similarity = _checked_matrix(task_similarity)
-
-    @property
-    def requires(self) -> frozenset[str]:
-        needs = {"gradient": "task_gradients"}.get(self.representation)
-        return frozenset() if needs is None else frozenset({needs})
 
     def call(
         self,

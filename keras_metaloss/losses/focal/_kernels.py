@@ -145,7 +145,8 @@ def _sides(log_odds):
 
 
 def _power(base, minus_log_base, gamma):
-    if isinstance(gamma, numbers.Number) and gamma in (0, 1, 2):
+    fixed = isinstance(gamma, numbers.Number)
+    if fixed and gamma in (0, 1, 2):
         return (tf.ones_like(base), base, base * base)[int(gamma)]
     return tf.exp(-gamma * minus_log_base)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -35,9 +36,9 @@ __all__ = ["BinaryFocalLoss", "CategoricalFocalLoss", "SparseCategoricalFocalLos
 class _FocalLoss(TrainableLoss):
     """Base class of the three focal losses."""
 
-    _function = None
-    _likelihood = None
-    _rows = staticmethod(as_rows)
+    _function: Callable[..., tf.Tensor]
+    _likelihood: Callable[..., tf.Tensor]
+    _rows: Callable[..., tuple[tf.Tensor, tf.Tensor]] = staticmethod(as_rows)
     _outputs = ("logits", "probabilities")
 
     def __init__(
@@ -62,7 +63,7 @@ class _FocalLoss(TrainableLoss):
             self.add_parameter("raw_gamma", math.log(math.expm1(2.0)))
         else:
             gamma = check_non_negative("gamma", gamma)
-        self._gamma = gamma
+        self._gamma: Any = gamma
         self.alpha = self._checked_alpha(alpha)
         self.from_logits = bool(from_logits)
         self.label_smoothing = check_non_negative("label_smoothing", label_smoothing)

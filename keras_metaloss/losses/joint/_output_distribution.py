@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeAlias
 
 import keras
 import tensorflow as tf
@@ -14,6 +14,8 @@ from keras_metaloss.losses._core.traits import OUTPUT_KINDS, traits_of
 __all__ = ["output_distribution", "output_kind_of"]
 
 tfd = tfp.distributions
+
+Distribution: TypeAlias = tfp.distributions.Distribution
 
 
 def output_kind_of(task: str, loss: keras.losses.Loss) -> OutputKind:
@@ -33,7 +35,7 @@ def output_kind_of(task: str, loss: keras.losses.Loss) -> OutputKind:
     return kind
 
 
-def output_distribution(kind: OutputKind, outputs: tf.Tensor) -> tfd.Distribution:
+def output_distribution(kind: OutputKind, outputs: tf.Tensor) -> Distribution:
     """Returns the predicted distribution of the target of each example.
 
     Args:
@@ -63,5 +65,5 @@ def output_distribution(kind: OutputKind, outputs: tf.Tensor) -> tfd.Distributio
     return _several(tfd.Bernoulli(**{key: outputs}), outputs.shape.rank - 1)
 
 
-def _several(distribution: tfd.Distribution, axes: int) -> Any:
+def _several(distribution: Distribution, axes: int) -> Distribution:
     return tfd.Independent(distribution, axes) if axes else distribution

@@ -244,13 +244,14 @@ class MutualInformationLoss(MetaLoss):
     def _information(self, y_pred, sample_weight):
         distributions = self.distributions(y_pred)
         if self.options is None:
-            information = {
+            estimator: Any = self.estimator  # A function: it has no options.
+            pairwise = {
                 (a, b): tf.convert_to_tensor(
-                    self.estimator(distributions[a], distributions[b])
+                    estimator(distributions[a], distributions[b])
                 )
                 for a, b in self.pairs
             }
-            return information, {}
+            return pairwise, {}
         if sample_weight is not None:
             rows = next(iter(distributions.values())).batch_shape_tensor()[0]
             sample_weight = tf.reshape(tf.cast(sample_weight, self.dtype), [-1])

@@ -78,7 +78,7 @@ def general_robust_loss(
     check_columns(y_pred, alpha=alpha, scale=scale)
     check_within("scale", scale, 0.0, math.inf)
     x = (y_true - y_pred) / keras.ops.convert_to_tensor(scale, y_pred.dtype)
-    if isinstance(alpha, numbers.Number):
+    if isinstance(alpha, numbers.Real):
         values = _energy_at(x, float(alpha))
     else:
         values = robust_energy(x, keras.ops.convert_to_tensor(alpha, x.dtype))

@@ -189,14 +189,14 @@ class AdaptiveRobustLoss(TrainableLoss):
         alpha = _to_shape(self.parameter("raw_alpha", context))
         scale = _to_scale(self.parameter("raw_scale", context))
         residual, result = _residual(y_true, y_pred, alpha, scale)
-        parameters = [tf.cast(p, residual.dtype) for p in (alpha, scale)]
-        if any(p.shape.num_elements() != 1 for p in parameters):
-            return tf.cast(_likelihood(residual, *parameters), result)
-        values = _likelihood(residual, *parameters, learns=False)
+        alpha, scale = (tf.cast(p, residual.dtype) for p in (alpha, scale))
+        if any(p.shape.num_elements() != 1 for p in (alpha, scale)):
+            return tf.cast(_likelihood(residual, alpha, scale), result)
+        values = _likelihood(residual, alpha, scale, learns=False)
         columns = tf.shape(residual)[-1]
         rows = tf.reshape(residual, [-1, columns])
         values = with_subsampled_gradient(
-            values, parameters, _likelihood, [rows], columns
+            values, [alpha, scale], _likelihood, [rows], columns
         )
         return tf.cast(values, result)
 

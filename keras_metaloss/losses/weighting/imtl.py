@@ -66,10 +66,7 @@ class IMTL(TaskWeighting):
     def __init__(self, balance: str = "both", *, name: str | None = None) -> None:
         super().__init__(name=name)
         self.balance = check_choice("balance", balance, _BALANCES)
-
-    @property
-    def needs_gradients(self) -> bool:
-        return self.balance != "loss"
+        self.needs_gradients = self.balance != "loss"
 
     def create_variables(self) -> None:
         self.log_scale = None

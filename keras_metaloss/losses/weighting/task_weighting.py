@@ -72,7 +72,8 @@ class TaskWeighting(keras.layers.Layer):
         # Full precision, because the task weights affect every gradient.
         dtype = "float64" if keras.config.floatx() == "float64" else "float32"
         super().__init__(name=name, dtype=dtype)
-        self.tasks: tuple[str, ...] | None = None
+        # Empty until `build_for`.
+        self.tasks: tuple[str, ...] = ()
         self.built = True
 
     def build_for(self, tasks: Sequence[str]) -> None:
@@ -93,7 +94,7 @@ class TaskWeighting(keras.layers.Layer):
             )
         if self.tasks == tasks:
             return
-        if self.tasks is not None:
+        if self.tasks:
             raise ValueError(
                 "Invalid value for argument `tasks`. This "
                 f"`{type(self).__name__}` is already attached to the tasks "

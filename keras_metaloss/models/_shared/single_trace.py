@@ -7,11 +7,12 @@ from typing import Any
 import tensorflow as tf
 
 from keras_metaloss import _compat
+from keras_metaloss.models._shared.model_mixin import ModelMixin
 
 __all__ = ["SingleTraceMixin"]
 
 
-class SingleTraceMixin:
+class SingleTraceMixin(ModelMixin):
     """Mixin for Keras models that halves the duration of the first step.
 
     `tf.function` traces a function twice if the first call creates variables, and

@@ -31,7 +31,7 @@ class TrainingMixin(SingleTraceMixin):
     def _untracked(self) -> types.SimpleNamespace:
         """State that Keras must neither track nor save."""
         # Keras tracks what `setattr` sets.
-        return vars(self).setdefault(
+        return self.__dict__.setdefault(
             "_untracked_state", types.SimpleNamespace(evaluating=False)
         )
 

@@ -108,7 +108,7 @@ def last_layer_statistics(
         y: Targets, `[N, ...]`.
         with_cosines: Whether to compute cosines with the mean gradient.
     """
-    calls = []
+    calls: list[tuple[keras.layers.Layer, tf.Tensor, tf.Tensor]] = []
 
     def dense(layer, inputs, training):
         features = tf.cast(inputs, layer.compute_dtype)

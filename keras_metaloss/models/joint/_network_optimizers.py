@@ -68,10 +68,8 @@ class NetworkOptimizers(keras.optimizers.Optimizer):
         trainable_variables: list[keras.Variable] | None = None,
     ) -> tf.Tensor:
         """Applies one update of each optimizer to its network."""
-        by_variable = {
-            id(variable): gradient
-            for gradient, variable in zip(grads, trainable_variables, strict=True)
-        }
+        pairs = zip(grads, trainable_variables or (), strict=True)
+        by_variable = {id(variable): gradient for gradient, variable in pairs}
         for name, group in self._untracked.groups.items():
             given = [v for v in group if id(v) in by_variable]
             gradients = [by_variable[id(variable)] for variable in given]

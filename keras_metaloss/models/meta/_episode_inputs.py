@@ -6,13 +6,14 @@ from typing import Any
 
 import keras
 
+from keras_metaloss.models._shared.model_mixin import ModelMixin
 from keras_metaloss.models.meta._checks import check_episodes, check_length
 from keras_metaloss.models.meta._episodes import as_x_y, first_batch
 
 __all__ = ["EpisodeInputsMixin"]
 
 
-class EpisodeInputsMixin:
+class EpisodeInputsMixin(ModelMixin):
     """Mix-in that validates the first batch before training and evaluation."""
 
     def validate_losses(self, episode: dict[str, Any], query_y: Any) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_metaloss.models._shared.model_mixin import ModelMixin
 from keras_metaloss.models.meta._episodes import REQUIRED_KEYS, episode_spec
 
 __all__ = ["EpisodeExportMixin"]
 
 
-class EpisodeExportMixin:
+class EpisodeExportMixin(ModelMixin):
     """Mix-in that records the shapes of episodes and exports a SavedModel."""
 
     def record_episode(self, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -107,9 +108,9 @@ def _named(key, value):
 
 
 def _endpoint(model, example, batched):
-    def adapt_and_predict(*tensors):
+    def adapt_and_predict(*tensors: tf.Tensor) -> Any:
         if not batched:
-            tensors = [tensor[tf.newaxis] for tensor in tensors]
+            tensors = tuple(tensor[tf.newaxis] for tensor in tensors)
         left = iter(tensors)
         episode = {
             key: keras.tree.map_structure(lambda _: next(left), example[key])

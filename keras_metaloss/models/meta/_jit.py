@@ -9,6 +9,7 @@ import keras
 
 from keras_metaloss import _compat
 from keras_metaloss.adaptation import Adaptation
+from keras_metaloss.models._shared.model_mixin import ModelMixin
 
 __all__ = ["JitChecksMixin"]
 
@@ -19,7 +20,7 @@ _POOLINGS = (
 )
 
 
-class JitChecksMixin:
+class JitChecksMixin(ModelMixin):
     """Mix-in that validates `jit_compile` for a learner and its adaptation."""
 
     learner: keras.Model

@@ -43,7 +43,7 @@ def check_parts(model: keras.Model, weighting: TaskWeighting) -> None:
             "`kml.losses.weighting`, for example `kml.losses.weighting.PCGrad()`. "
             f"Received: weighting={weighting!r}"
         )
-    if weighting.tasks is not None:
+    if weighting.tasks:
         raise ValueError(
             "Invalid value for argument `weighting`. Expected a new object, because "
             "this one has the state of another model's training. Received: weighting="

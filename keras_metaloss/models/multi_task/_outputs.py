@@ -35,13 +35,14 @@ def by_name(argument: str, value: Any, model: keras.Model) -> dict[str, Any]:
     """
     if isinstance(value, dict) and not any(map(keras.tree.is_nested, value.values())):
         return value
-    names = getattr(model, "output_names", None)
-    as_list = names is not None and not isinstance(model.output, dict)
-    if as_list and isinstance(value, (list, tuple)) and len(value) == len(names):
+    names: list[str] = []
+    if hasattr(model, "output_names") and not isinstance(model.output, dict):
+        names = list(model.output_names)
+    if names and isinstance(value, (list, tuple)) and len(value) == len(names):
         return dict(zip(names, value, strict=True))
     structure = keras.tree.map_structure(lambda _: "*", value)
     raise ValueError(
         f"Expected `{argument}` to be a dictionary by output name"
-        + (f", or a list in the order {list(names)}" if as_list else "")
+        + (f", or a list in the order {names}" if names else "")
         + f". Received: {argument} with the structure {structure}"
     )

@@ -155,7 +155,7 @@ class MultiTaskModel(TrainingMixin, keras.Model):
                 f"Received: loss_weights={loss_weights!r}"
             )
         check_no_parameters(losses, self)
-        self.weighting.build_for(losses)
+        self.weighting.build_for(list(losses))
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         self._untracked.losses = losses
         self._untracked.metrics = MultiTaskMetrics(losses)
@@ -365,7 +365,7 @@ class MultiTaskModel(TrainingMixin, keras.Model):
             "model": keras.saving.serialize_keras_object(self.model),
             "weighting": keras.saving.serialize_keras_object(self.weighting),
             "shared": shared_to_config(self.model, self._untracked.shared),
-            "tasks": self.weighting.tasks,
+            "tasks": self.weighting.tasks or None,
         }
 
     @classmethod
