@@ -226,7 +226,7 @@ def plain_bias_of_images() -> Iterator[None]:
     """
     original = keras.src.backend.numpy.add
 
-    def add(x1, x2):
+    def add(x1: Any, x2: Any) -> tf.Tensor:
         both = tf.is_tensor(x1) and tf.is_tensor(x2) and x1.dtype == x2.dtype
         return tf.add(x1, x2) if both and x1.shape.rank == 4 else original(x1, x2)
 
@@ -235,7 +235,7 @@ def plain_bias_of_images() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _replaced(module, name, function):
+def _replaced(module: Any, name: str, function: Callable) -> Iterator[None]:
     original = getattr(module, name)
     setattr(module, name, function)
     try:
@@ -244,7 +244,9 @@ def _replaced(module, name, function):
         setattr(module, name, original)
 
 
-def _moments(x, axes, keepdims=False, synchronized=False):
+def _moments(
+    x: tf.Tensor, axes: Any, keepdims: bool = False, synchronized: bool = False
+) -> tuple[tf.Tensor, tf.Tensor]:
     dtype = x.dtype
     # Sums of squares lose too many digits in half precision.
     x = tf.cast(x, keras.backend.result_type(dtype.name, "float32"))
@@ -268,7 +270,7 @@ def outside_of_the_graph() -> Iterator[None]:
         yield
 
 
-def _not_of_the_graph(next_creator, **arguments):
+def _not_of_the_graph(next_creator: Callable, **arguments: Any) -> tf.Variable:
     return next_creator(**{**arguments, "experimental_enable_variable_lifting": False})
 
 
@@ -289,7 +291,7 @@ def calls_replaced(layers: list[keras.layers.Layer], call: Callable) -> Iterator
 
 
 def _shadow(layer: keras.layers.Layer, call: Callable) -> Callable:
-    def shadow(inputs, training=None, mask=None):
+    def shadow(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         return call(layer, inputs, training)
 
     return shadow

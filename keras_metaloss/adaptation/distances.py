@@ -205,7 +205,7 @@ def get(distance: str | keras.layers.Layer) -> keras.layers.Layer:
     return _BY_NAME[distance]()
 
 
-def _squared_euclidean(a, b):
+def _squared_euclidean(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     squares = [tf.reduce_sum(tf.square(v), axis=-1) for v in (a, b)]
     products = tf.matmul(a, b, transpose_b=True)
     total = squares[0][..., :, tf.newaxis] + squares[1][..., tf.newaxis, :]

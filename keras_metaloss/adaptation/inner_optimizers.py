@@ -73,11 +73,13 @@ def sgd(
     [-0.20000000298023224]
     """
 
-    def init(weights):
+    def init(weights: Weights) -> dict[str, Any]:
         state = {"step": tf.constant(0, tf.int32)}
         return {**state, "momentum": _zeros(weights)} if momentum else state
 
-    def update(gradients, state, weights):
+    def update(
+        gradients: Weights, state: dict[str, Any], weights: Weights
+    ) -> tuple[Weights, dict[str, Any]]:
         del weights
         steps = [-_rate(learning_rate, state, g) * g for g in gradients]
         state = {**state, "step": state["step"] + 1}
@@ -127,7 +129,7 @@ def rmsprop(
     -0.2
     """
 
-    def init(weights):
+    def init(weights: Weights) -> dict[str, Any]:
         state = {"step": tf.constant(0, tf.int32), "velocity": _zeros(weights)}
         if momentum:
             state["momentum"] = _zeros(weights)
@@ -135,7 +137,9 @@ def rmsprop(
             state["mean"] = _zeros(weights)
         return state
 
-    def update(gradients, state, weights):
+    def update(
+        gradients: Weights, state: dict[str, Any], weights: Weights
+    ) -> tuple[Weights, dict[str, Any]]:
         del weights
         new = {"step": state["step"] + 1}
         squares = [tf.square(g) for g in gradients]
@@ -190,14 +194,16 @@ def adam(
         Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, section 2.
     """
 
-    def init(weights):
+    def init(weights: Weights) -> dict[str, Any]:
         return {
             "step": tf.constant(0, tf.int32),
             "mean": _zeros(weights),
             "velocity": _zeros(weights),
         }
 
-    def update(gradients, state, weights):
+    def update(
+        gradients: Weights, state: dict[str, Any], weights: Weights
+    ) -> tuple[Weights, dict[str, Any]]:
         del weights
         mean = _average(state["mean"], gradients, beta_1)
         squares = [tf.square(g) for g in gradients]
@@ -277,7 +283,9 @@ def clipped(
     -0.05
     """
 
-    def update(gradients, state, weights):
+    def update(
+        gradients: Weights, state: dict[str, Any], weights: Weights
+    ) -> tuple[Weights, dict[str, Any]]:
         if clipnorm is not None:
             gradients = [
                 g * _shrink(tf.reduce_sum(tf.square(g)), clipnorm) for g in gradients
@@ -349,10 +357,14 @@ def from_keras(optimizer: keras.optimizers.Optimizer) -> InnerOptimizer:
     return clipped(inner, **clipping) if any(clipping.values()) else inner
 
 
-def _decayed(optimizer, learning_rate, weight_decay):
+def _decayed(
+    optimizer: InnerOptimizer, learning_rate: Rate, weight_decay: float
+) -> InnerOptimizer:
     """Adds decoupled weight decay, computed from the weights before the update."""
 
-    def update(gradients, state, weights):
+    def update(
+        gradients: Weights, state: dict[str, Any], weights: Weights
+    ) -> tuple[Weights, dict[str, Any]]:
         updates, new = optimizer.update(gradients, state, weights)
         updates = [
             u - _rate(learning_rate, state, w) * weight_decay * w
@@ -363,15 +375,15 @@ def _decayed(optimizer, learning_rate, weight_decay):
     return InnerOptimizer(optimizer.init, update)
 
 
-def _zeros(weights):
+def _zeros(weights: Weights) -> Weights:
     return [tf.zeros_like(w) for w in weights]
 
 
-def _average(old, new, decay):
+def _average(old: Weights, new: Weights, decay: float) -> Weights:
     return [decay * o + (1.0 - decay) * n for o, n in zip(old, new, strict=True)]
 
 
-def _rate(learning_rate, state, like):
+def _rate(learning_rate: Rate, state: dict[str, Any], like: tf.Tensor) -> tf.Tensor:
     """Returns the learning rate at the step in `state`, in the dtype of `like`."""
     if isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
         return tf.cast(learning_rate(state["step"]), like.dtype)
@@ -381,7 +393,13 @@ def _rate(learning_rate, state, like):
     return tf.constant(learning_rate, like.dtype)
 
 
-def _adam_rate(learning_rate, state, like, beta_1, beta_2):
+def _adam_rate(
+    learning_rate: Rate,
+    state: dict[str, Any],
+    like: tf.Tensor,
+    beta_1: float,
+    beta_2: float,
+) -> tf.Tensor:
     time = tf.cast(state["step"] + 1, like.dtype)
     decay_1 = tf.pow(tf.constant(beta_1, like.dtype), time)
     decay_2 = tf.pow(tf.constant(beta_2, like.dtype), time)
@@ -389,7 +407,7 @@ def _adam_rate(learning_rate, state, like, beta_1, beta_2):
     return rate * tf.sqrt(1.0 - decay_2) / (1.0 - decay_1)
 
 
-def _shrink(square, limit):
+def _shrink(square: tf.Tensor, limit: float) -> tf.Tensor:
     # The maximum keeps the derivative of the square root finite at zero.
     return limit * tf.math.rsqrt(
         tf.maximum(square, tf.constant(limit**2, square.dtype))

@@ -10,7 +10,12 @@ import keras
 import numpy as np
 
 from keras_metaloss._utils.checks import check_positive_integer
-from keras_metaloss.information import joint_density, mutual_information_terms
+from keras_metaloss.information import (
+    InformationTerms,
+    JointDensity,
+    joint_density,
+    mutual_information_terms,
+)
 from keras_metaloss.information.predicted._engine import Options
 
 __all__ = ["JointDistributionPlot"]
@@ -89,7 +94,7 @@ class JointDistributionPlot(keras.callbacks.Callback):
             density, terms = self._look(epoch + 1)
             self._draw(epoch + 1, density, terms)
 
-    def _look(self, epoch):
+    def _look(self, epoch: int) -> tuple[JointDensity, InformationTerms]:
         outputs = self.model.predict(self.x, verbose=0)
         loss = self.model.loss
         distributions = loss.distributions(outputs)
@@ -106,7 +111,7 @@ class JointDistributionPlot(keras.callbacks.Callback):
         )
         return density, terms
 
-    def _draw(self, epoch, density, terms):
+    def _draw(self, epoch: int, density: JointDensity, terms: InformationTerms) -> None:
         # Not pyplot, which is not thread-safe and may open windows.
         from matplotlib.figure import Figure
 
@@ -132,7 +137,7 @@ class JointDistributionPlot(keras.callbacks.Callback):
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=120)
 
-    def _draw_density(self, figure, axes, density):
+    def _draw_density(self, figure: Any, axes: Any, density: JointDensity) -> None:
         (name_a, name_b), (a, b, p) = self._names, density
         if _is_class(b) and not _is_class(a):
             (name_a, a), (name_b, b), p = (name_b, b), (name_a, a), p.T
@@ -152,5 +157,5 @@ class JointDistributionPlot(keras.callbacks.Callback):
         axes.set_ylabel(name_a)
 
 
-def _is_class(values):
+def _is_class(values: np.ndarray) -> bool:
     return np.issubdtype(values.dtype, np.integer)

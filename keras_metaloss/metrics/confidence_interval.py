@@ -78,7 +78,7 @@ def per_task_results(
         The structure of `metric.result()`, with values of shape `[T]`.
     """
 
-    def one_task(elements):
+    def one_task(elements: dict[str, Any]) -> Any:
         y_pred = elements["y_pred"]
         if "mask" in elements:
             for tensor in keras.tree.flatten(y_pred):

@@ -18,7 +18,9 @@ __all__ = ["MutualInformation", "NormalizedMutualInformation"]
 class _Counts(keras.metrics.Metric):
     """Base class: counts the pairs of true and predicted classes."""
 
-    def __init__(self, num_classes: int | tuple[int, int], name: str | None, dtype):
+    def __init__(
+        self, num_classes: int | tuple[int, int], name: str | None, dtype: Any
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         pair = num_classes if isinstance(num_classes, (tuple, list)) else [num_classes]
         sizes = [check_positive_integer("num_classes", size) for size in pair]
@@ -71,7 +73,7 @@ class _Counts(keras.metrics.Metric):
         )
         self.counts.assign_add(tf.reshape(counts, self.sizes))
 
-    def _entropies(self):
+    def _entropies(self) -> list[tf.Tensor]:
         """Returns the entropies of targets, predictions and pairs (0 if empty)."""
         counts = tf.convert_to_tensor(self.counts.value)
         total = tf.reduce_sum(counts)
@@ -90,7 +92,7 @@ class _Counts(keras.metrics.Metric):
         return {**super().get_config(), "num_classes": self.num_classes}
 
 
-def _weights(sample_weight, samples):
+def _weights(sample_weight: Any, samples: tf.Tensor) -> tf.Tensor:
     if sample_weight is None:
         return tf.ones_like(samples, tf.float64)
     weight = tf.cast(tf.convert_to_tensor(sample_weight), tf.float64)

@@ -375,7 +375,9 @@ class Adaptation(keras.layers.Layer):
         )
         return self._run(task.support_x, adapted, moments, training=training)
 
-    def _run(self, x, adapted, moments, *, training):
+    def _run(
+        self, x: Any, adapted: Adapted, moments: BatchMoments, *, training: bool
+    ) -> LearnerOutput:
         overrides = []
         if self._per_step is not None:
             overrides = self._per_step.overrides(adapted.steps)
@@ -402,5 +404,5 @@ class Adaptation(keras.layers.Layer):
         return cls(**{key: deserialize(value) for key, value in config.items()})
 
 
-def _dtypes(structure):
+def _dtypes(structure: Any) -> Any:
     return keras.tree.map_structure(lambda v: tf.as_dtype(v.dtype), structure)

@@ -134,7 +134,9 @@ class FunctionalLearner:
         ]
         return LearnerOutput(outputs, penalties, state._replace(values=values))
 
-    def _seed(self, variable, stream, pass_number):
+    def _seed(
+        self, variable: keras.Variable, stream: tf.Tensor, pass_number: Any
+    ) -> tf.Tensor:
         value = tf.convert_to_tensor(variable)
         if tuple(variable.shape) != (2,):
             return value
@@ -161,7 +163,9 @@ def _is_float(variable: keras.Variable) -> bool:
     return tf.as_dtype(variable.dtype).is_floating
 
 
-def _current_value(scope, variable, old):
+def _current_value(
+    scope: keras.StatelessScope, variable: keras.Variable, old: tf.Tensor
+) -> tf.Tensor:
     value = scope.get_current_value(variable)
     # Statistics carry no gradient, because the outer loop does not train them.
     return tf.stop_gradient(tf.cast(old if value is None else value, old.dtype))

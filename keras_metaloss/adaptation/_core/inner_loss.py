@@ -95,7 +95,7 @@ class InnerLoss:
             if pair[0] is not None
         ]
 
-    def _per_output(self, values, y_pred, default=None):
+    def _per_output(self, values: Any, y_pred: Any, default: Any = None) -> list[Any]:
         count = len(keras.tree.flatten(y_pred))
         if values is None:
             return [default] * count
@@ -113,7 +113,7 @@ class InnerLoss:
         return list(values)
 
 
-def _resolve(loss):
+def _resolve(loss: Any) -> keras.losses.Loss | None:
     """Returns the loss of a single task."""
     if loss is None:
         return None
@@ -121,7 +121,12 @@ def _resolve(loss):
     return loss.task_loss() if isinstance(loss, MetaLoss) else loss
 
 
-def _mean_loss(loss, y_true, y_pred, mask):
+def _mean_loss(
+    loss: keras.losses.Loss,
+    y_true: tf.Tensor,
+    y_pred: tf.Tensor,
+    mask: tf.Tensor | None,
+) -> tf.Tensor:
     values = _values(loss, y_true, y_pred)
     counted = _compat.keras_mask(values)  # False for ignored classes.
     if mask is None and counted is None:
@@ -139,7 +144,7 @@ def _mean_loss(loss, y_true, y_pred, mask):
     )
 
 
-def _values(loss, y_true, y_pred):
+def _values(loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     """Computes unreduced losses `[N, ...]` in float32 or float64."""
     dtype = wide_dtype(y_pred.dtype)
     if not traits_of(loss).integer_targets:

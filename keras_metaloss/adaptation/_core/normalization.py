@@ -67,7 +67,9 @@ class BatchMoments:
                 copied.moving_mean.assign(mean)
                 copied.moving_variance.assign(variance)
 
-    def _call(self, layer, inputs, training):
+    def _call(
+        self, layer: keras.layers.Layer, inputs: tf.Tensor, training: bool
+    ) -> tf.Tensor:
         if not (layer.trainable and (self.from_batch or training)):
             return type(layer).call(layer, inputs, training=False)
         dtype = keras.backend.result_type(inputs.dtype, "float32")
@@ -83,13 +85,17 @@ class BatchMoments:
             _follow(layer.moving_variance, variance, layer.momentum)
         return keras.ops.cast(outputs, layer.compute_dtype)
 
-    def _fits_fused_operation(self, layer, inputs):
+    def _fits_fused_operation(
+        self, layer: keras.layers.Layer, inputs: tf.Tensor
+    ) -> bool:
         whole_batch = self.rows is None and self.mask is None
         images = inputs.shape.rank == 4 and layer.axis in (3, -1)
         plain = layer.scale and layer.center and inputs.dtype == tf.float32
         return whole_batch and images and plain
 
-    def _moments(self, layer, inputs):
+    def _moments(
+        self, layer: keras.layers.Layer, inputs: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         rank = len(inputs.shape)
         axes = [axis for axis in range(rank) if axis != layer.axis % rank]
         if self.rows is not None:
@@ -104,7 +110,9 @@ class BatchMoments:
         return tf.reshape(mean, tf.shape(variance)), variance
 
 
-def _fused(layer, inputs):
+def _fused(
+    layer: keras.layers.Layer, inputs: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Normalizes with one operation that has correct second derivatives."""
     outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
         inputs,
@@ -118,7 +126,9 @@ def _fused(layer, inputs):
     return outputs, mean, variance * (count - 1.0) / count
 
 
-def _normalize(layer, inputs, mean, variance):
+def _normalize(
+    layer: keras.layers.Layer, inputs: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor
+) -> tf.Tensor:
     return keras.ops.batch_normalization(
         inputs,
         mean,
@@ -130,6 +140,6 @@ def _normalize(layer, inputs, mean, variance):
     )
 
 
-def _follow(statistic, value, momentum):
+def _follow(statistic: keras.Variable, value: tf.Tensor, momentum: float) -> None:
     old = tf.cast(tf.convert_to_tensor(statistic), value.dtype)
     statistic.assign(old * momentum + value * (1.0 - momentum))

@@ -53,7 +53,9 @@ class PerStepNormalization:
                 target.assign(rows[id(source)])
 
 
-def _repeat(owner, name, variable, count):
+def _repeat(
+    owner: keras.layers.Layer, name: str, variable: keras.Variable, count: int
+) -> keras.Variable:
     value = variable.numpy()
     return owner.add_weight(
         name=f"per_step_{name}",

@@ -13,7 +13,7 @@ from keras_metaloss import _compat
 from keras_metaloss._utils.checks import check_non_negative, check_positive_integer
 from keras_metaloss.adaptation import inner_optimizers
 from keras_metaloss.adaptation._core.adaptation import Adaptation
-from keras_metaloss.adaptation._core.functional_learner import Weights
+from keras_metaloss.adaptation._core.functional_learner import LearnerState, Weights
 from keras_metaloss.adaptation._core.inner_loss import InnerLoss
 from keras_metaloss.adaptation._core.task import Adapted, Task
 
@@ -225,7 +225,9 @@ class GradientAdaptation(Adaptation):
         origin = [tf.stop_gradient(w) for w in start.weights]
         count = tf.constant(self.step_count(training))
 
-        def body(step, weights, state, optimizer_state):
+        def body(
+            step: tf.Tensor, weights: Weights, state: LearnerState, optimizer_state: Any
+        ) -> tuple[tf.Tensor, Weights, LearnerState, Any]:
             adapted = Adapted(weights, state, step, [])
             examples = task if batch is None else batch(step)
             gradients, state = self.gradients(
@@ -295,7 +297,11 @@ class GradientAdaptation(Adaptation):
         }
 
 
-def _check_rate(learning_rate, optimizer, default):
+def _check_rate(
+    learning_rate: float | None,
+    optimizer: keras.optimizers.Optimizer | None,
+    default: float,
+) -> float | None:
     if optimizer is None:
         rate = default if learning_rate is None else learning_rate
         return check_non_negative("learning_rate", rate)

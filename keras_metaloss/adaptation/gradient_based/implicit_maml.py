@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -104,14 +105,14 @@ class ImplicitMAML(LoopedAdaptation):
             task, inner_loss, training=training, proximal_weight=self.strength
         )
 
-        def implicit(*upstream):
+        def implicit(*upstream: tf.Tensor) -> Weights:
             with tf.GradientTape(persistent=True) as tape:
                 tape.watch(adapted.weights)
                 gradients, _ = self.gradients(
                     adapted, task, inner_loss, training=training
                 )
 
-            def product(vector):
+            def product(vector: Weights) -> Weights:
                 hessian = tape.gradient(
                     gradients,
                     adapted.weights,
@@ -123,7 +124,7 @@ class ImplicitMAML(LoopedAdaptation):
             return conjugate_gradients(product, list(upstream), self.solver_steps)
 
         @tf.custom_gradient
-        def solution(*theta):
+        def solution(*theta: tf.Tensor) -> tuple[Weights, Callable[..., Weights]]:
             del theta
             return [tf.identity(w) for w in adapted.weights], implicit
 
@@ -163,9 +164,9 @@ def conjugate_gradients(product: Any, target: Weights, steps: int) -> Weights:
     return x
 
 
-def _plus(a, factor, b):
+def _plus(a: Weights, factor: Any, b: Weights) -> Weights:
     return [u + factor * v for u, v in zip(a, b, strict=True)]
 
 
-def _dot(a, b):
+def _dot(a: Weights, b: Weights) -> tf.Tensor:
     return tf.add_n([tf.reduce_sum(u * v) for u, v in zip(a, b, strict=True)])

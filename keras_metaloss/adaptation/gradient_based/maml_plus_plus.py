@@ -169,6 +169,6 @@ class MAMLPlusPlus(GradientAdaptation):
         }
 
 
-def _stopped_unless(condition, value):
+def _stopped_unless(condition: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
     share = tf.cast(condition, value.dtype)
     return share * value + (1.0 - share) * tf.stop_gradient(value)

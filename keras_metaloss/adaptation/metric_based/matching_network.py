@@ -117,7 +117,7 @@ class MatchingNetwork(MetricAdaptation):
         similarity = -self.distance(vectors, memory["embeddings"])
         return class_logsumexp(similarity, memory["classes"])
 
-    def _read(self, vectors, memory, training):
+    def _read(self, vectors: tf.Tensor, memory: tf.Tensor, training: bool) -> tf.Tensor:
         """Computes equations 3 to 6 of the paper's appendix for all queries."""
         support = memory["embeddings"]
         counts = tf.reduce_sum(memory["classes"], axis=-1)[:, tf.newaxis, :] > 0

@@ -102,7 +102,7 @@ class MetaOptNet(MetricAdaptation):
         scale = tf.exp(tf.cast(tf.convert_to_tensor(self.log_scale), x.dtype))
         return scale * tf.matmul(x, memory["weights"])
 
-    def _scalar(self, name, value):
+    def _scalar(self, name: str, value: float) -> keras.Variable:
         start = keras.initializers.Constant(float(tf.math.log(value)))
         return self.add_weight(name=name, shape=(), initializer=start)
 

@@ -201,7 +201,13 @@ class MetricAdaptation(Adaptation):
         }
         return self._logits(embeddings[tf.newaxis], memory, training)[0]
 
-    def _memory(self, support, targets, mask, training):
+    def _memory(
+        self,
+        support: tf.Tensor,
+        targets: tf.Tensor,
+        mask: tf.Tensor | None,
+        training: bool,
+    ) -> Memory:
         support = _float32(support)
         classes = self._one_hot(targets, support.dtype)
         if mask is not None:
@@ -209,13 +215,13 @@ class MetricAdaptation(Adaptation):
         memory = self.memorize(support, classes, mask, training=training)
         return {**memory, "present": tf.reduce_max(classes, axis=1)}
 
-    def _logits(self, queries, memory, training):
+    def _logits(self, queries: tf.Tensor, memory: Memory, training: bool) -> tf.Tensor:
         scores = self.score(_float32(queries), memory, training=training)
         scores = _float32(scores)
         present = memory["present"][:, tf.newaxis, :] > 0
         return tf.where(present, scores, tf.constant(_ABSENT, scores.dtype))
 
-    def _one_hot(self, targets, dtype):
+    def _one_hot(self, targets: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
         if targets.shape.rank == 3 and targets.shape[-1] != 1:
             if self.classes not in (None, targets.shape[-1]):
                 raise ValueError(
@@ -240,7 +246,9 @@ class MetricAdaptation(Adaptation):
                 )
         return tf.one_hot(targets, classes, dtype=dtype)
 
-    def _embed_jointly(self, tensors, execution, training):
+    def _embed_jointly(
+        self, tensors: dict[str, Any], execution: TaskRunner, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Computes the embeddings of all tasks in one pass of the learner."""
         del execution
         support, queries = (
@@ -269,10 +277,14 @@ class MetricAdaptation(Adaptation):
         right.set_shape([None, query_static, *right.shape[2:]])
         return left, right, written
 
-    def _embed_separately(self, tensors, execution, training):
+    def _embed_separately(
+        self, tensors: dict[str, Any], execution: TaskRunner, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Computes the embeddings of each task separately, with its statistics."""
 
-        def one_task(one):
+        def one_task(
+            one: dict[str, Any],
+        ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
             task = Task(**one)
             initial = self.initial(task)
             support = self.support_pass(task, initial, training=training)
@@ -304,18 +316,18 @@ def flattened(embeddings: tf.Tensor) -> tf.Tensor:
     return tf.reshape(embeddings, [shape[0], shape[1], size])
 
 
-def _float32(embeddings):
+def _float32(embeddings: tf.Tensor) -> tf.Tensor:
     """Casts to float32, for heads under mixed precision; keeps float64."""
     if embeddings.dtype == tf.float64:
         return embeddings
     return tf.cast(embeddings, tf.float32)
 
 
-def _merged(x):
+def _merged(x: tf.Tensor) -> tf.Tensor:
     return tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], axis=0))
 
 
-def _joint_mask(tensors):
+def _joint_mask(tensors: dict[str, Any]) -> tf.Tensor | None:
     if "support_mask" not in tensors and "query_mask" not in tensors:
         return None
     masks = []
@@ -328,6 +340,6 @@ def _joint_mask(tensors):
     return tf.reshape(tf.concat(masks, axis=1), [-1])
 
 
-def _first_task(tensors):
+def _first_task(tensors: dict[str, Any]) -> Task:
     one = keras.tree.map_structure(lambda t: t[0], tensors)
     return Task(**one)

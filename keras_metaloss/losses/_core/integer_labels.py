@@ -51,7 +51,7 @@ def move_classes_last(tensor: tf.Tensor, axis: int) -> tf.Tensor:
     return tf.transpose(tensor, order)
 
 
-def _checked_axis(axis, rank):
+def _checked_axis(axis: int, rank: int) -> int:
     """Validates the axis and returns it as a non-negative integer."""
     if not isinstance(axis, numbers.Integral) or not -rank <= axis < rank:
         raise ValueError(

@@ -7,6 +7,8 @@ from p would lose all digits for p near 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 __all__ = ["binary_log_odds", "label_log_odds", "log_probabilities"]
@@ -40,7 +42,9 @@ def label_log_odds(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     is_target = tf.equal(labels[..., tf.newaxis], classes)
 
     @tf.custom_gradient
-    def log_odds(logits):
+    def log_odds(
+        logits: tf.Tensor,
+    ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         target = tf.gather(logits, labels, batch_dims=labels.shape.rank)
         others = tf.where(is_target, logits.dtype.min, logits)
         largest = tf.reduce_max(others, axis=-1, keepdims=True)
@@ -48,7 +52,7 @@ def label_log_odds(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         total = tf.reduce_sum(exponentials, axis=-1)
         odds = (target - largest[..., 0]) - tf.math.log(total)
 
-        def gradient(upstream):
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
             share = exponentials * (-upstream / total)[..., tf.newaxis]
             return tf.where(is_target, upstream[..., tf.newaxis], share)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -41,8 +42,10 @@ def with_subsampled_gradient(
     """
 
     @tf.custom_gradient
-    def handed_over(values, *parameters):
-        def gradient(upstream):
+    def handed_over(
+        values: tf.Tensor, *parameters: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[..., Any]]:
+        def gradient(upstream: tf.Tensor) -> tuple[Any, ...]:
             weights = tf.cast(tf.reshape(upstream, [-1]), wide_dtype(upstream.dtype))
             chosen, weights = _stand_ins(weights, columns)
             part = [tf.gather(tensor, chosen) for tensor in examples]
@@ -57,7 +60,7 @@ def with_subsampled_gradient(
     return handed_over(values, *parameters)
 
 
-def _stand_ins(weights, columns):
+def _stand_ins(weights: tf.Tensor, columns: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """Samples one example per block; returns their indices and weights.
 
     Within a block, examples are drawn in proportion to their weights. The drawn example

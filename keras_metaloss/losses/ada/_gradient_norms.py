@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -41,14 +44,14 @@ def values_and_gradient_norms(
     return None
 
 
-def _have_the_same_columns(y_true, y_pred):
+def _have_the_same_columns(y_true: tf.Tensor, y_pred: tf.Tensor) -> bool:
     """Returns whether no broadcasting happens over the last axis."""
     columns = y_pred.shape[-1] if y_pred.shape.rank else None
     same_rank = y_true.shape.rank == y_pred.shape.rank
     return same_rank and columns is not None and y_true.shape[-1] == columns
 
 
-def _is_cross_entropy_of_logits(loss):
+def _is_cross_entropy_of_logits(loss: keras.losses.Loss) -> bool:
     return (
         type(loss) is keras.losses.SparseCategoricalCrossentropy
         and loss.from_logits
@@ -57,12 +60,12 @@ def _is_cross_entropy_of_logits(loss):
     )
 
 
-def _cross_entropy(labels, logits):
+def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Computes `-log p_t` and the norm of `p - one_hot(t)` in few passes."""
     targets = tf.one_hot(labels, tf.shape(logits)[-1], dtype=logits.dtype)
 
     @tf.custom_gradient
-    def both(logits):
+    def both(logits: tf.Tensor) -> tuple[Any, Callable[..., tf.Tensor]]:
         target = tf.gather(logits, labels, batch_dims=labels.shape.rank)
         largest = tf.reduce_max(logits, axis=-1)
         less = logits - largest[..., tf.newaxis]

@@ -224,22 +224,25 @@ class AdaLoss(MetaLoss):
             )
         return -alpha if self.direction == "easy" else alpha
 
-    def _weight_statistics(self, context):
+    def _weight_statistics(self, context: LossContext) -> GradientStatistics:
         """Returns statistics of the gradients by weights of the network."""
 
-        def values(y_true, y_pred):
+        def values(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
             dtype = tf.float64 if self.dtype == "float64" else tf.float32
             y_true, y_pred = tf.cast(y_true, dtype), tf.cast(y_pred, dtype)
             return loss_values(self.loss, y_true, y_pred, context)
 
-        return context.example_gradients(
+        example_gradients: Any = context.example_gradients  # In `requires`.
+        return example_gradients(
             values,
             weights=self.gradient,
             chunk_size=self.chunk_size,
             with_cosines=self.alpha == "cosine",
         )
 
-    def _values_and_statistics(self, y_true, y_pred, context):
+    def _values_and_statistics(
+        self, y_true: tf.Tensor, y_pred: tf.Tensor, context: LossContext
+    ) -> tuple[tf.Tensor, GradientStatistics]:
         """Computes loss values and statistics of their gradients by predictions."""
         wide = wide_dtype(y_pred.dtype)
         y_true, y_pred = expand_to_same_rank(
@@ -283,7 +286,9 @@ class AdaLoss(MetaLoss):
         return cls(**config)
 
 
-def _value_and_gradient(loss, y_true, y_pred, context):
+def _value_and_gradient(
+    loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor, context: LossContext
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns loss values `[...]` and their gradients `[..., D]` as constants."""
     axis = _compat.axis_of_loss(loss)
     # Keras may use the logits of the predictions; values then depend on those only.
@@ -310,17 +315,19 @@ def _value_and_gradient(loss, y_true, y_pred, context):
     return values, tf.reshape(tf.transpose(gradient, order), shape)
 
 
-def _computed_once(loss, y_true, y_pred, context):
+def _computed_once(
+    loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor, context: LossContext
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Computes values and gradients in one pass, for losses with independent rows."""
 
     @tf.custom_gradient
-    def both(y_true, y_pred):
+    def both(y_true: tf.Tensor, y_pred: tf.Tensor) -> tuple[Any, Callable[..., Any]]:
         with tf.GradientTape(persistent=True) as tape:
             tape.watch([y_true, y_pred])
             values = loss_values(loss, y_true, y_pred, context)
         each = tape.gradient(values, y_pred)
 
-        def gradient(upstream, _):
+        def gradient(upstream: tf.Tensor, _: Any) -> tuple[tf.Tensor, tf.Tensor]:
             by_true = tape.gradient(values, y_true, upstream)
             return by_true, upstream[..., tf.newaxis] * each
 

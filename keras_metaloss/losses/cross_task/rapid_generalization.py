@@ -212,7 +212,9 @@ class RapidGeneralizationLoss(MetaLoss):
         weight = scheduled_value(self.lambda_weight, context.step, intra.dtype)
         return intra + weight * self._inter(intra, y_true, y_pred, context)
 
-    def _reduce(self, values, sample_weight, mask):
+    def _reduce(
+        self, values: tf.Tensor, sample_weight: Any, mask: tf.Tensor | None
+    ) -> tf.Tensor:
         return reduce_weighted(
             values,
             sample_weight,
@@ -221,7 +223,9 @@ class RapidGeneralizationLoss(MetaLoss):
             dtype=self.dtype,
         )
 
-    def _example_values(self, y_true, y_pred, context):
+    def _example_values(
+        self, y_true: tf.Tensor, y_pred: tf.Tensor, context: LossContext
+    ) -> tf.Tensor:
         if y_pred.shape.rank is not None and y_pred.shape.rank < 2:
             raise ValueError(
                 "Invalid value for argument `y_pred`. Expected predictions with a "
@@ -235,7 +239,13 @@ class RapidGeneralizationLoss(MetaLoss):
             values = values[:, tf.newaxis]
         return values
 
-    def _inter(self, intra, y_true, y_pred, context):
+    def _inter(
+        self,
+        intra: tf.Tensor,
+        y_true: tf.Tensor,
+        y_pred: tf.Tensor,
+        context: LossContext,
+    ) -> tf.Tensor:
         term: Any = self.inter_task_loss
         if isinstance(term, InterTaskLoss):
             inter = term.call(intra, y_true, y_pred, context)
@@ -269,7 +279,7 @@ class RapidGeneralizationLoss(MetaLoss):
         return cls(**config)
 
 
-def _of_tasks(weight, y_pred):
+def _of_tasks(weight: Any, y_pred: tf.Tensor) -> Any:
     """Returns weights `[T, 1, ...]` of tasks with several examples as `[T]`."""
     several = y_pred.shape.rank > 1 and y_pred.shape[1] != 1
     if weight.shape.rank > 1 and several and set(weight.shape[1:]) == {1}:
@@ -277,7 +287,7 @@ def _of_tasks(weight, y_pred):
     return weight
 
 
-def _masked(weight, mask):
+def _masked(weight: Any, mask: tf.Tensor) -> tf.Tensor:
     """Returns weights `[T, N, ...]`, 0 outside the mask, that keep task means."""
     axes = list(range(1, mask.shape.rank))
     mask = tf.math.divide_no_nan(mask, tf.reduce_mean(mask, axis=axes, keepdims=True))
@@ -286,7 +296,7 @@ def _masked(weight, mask):
     return append_axes(weight, mask.shape.rank) * mask
 
 
-def _mean_predictions(y_pred, sample_weight):
+def _mean_predictions(y_pred: tf.Tensor, sample_weight: Any) -> tf.Tensor:
     """Returns mean predictions `[T, D]` over examples with nonzero weight."""
     counts = tf.cast(sample_weight != 0, y_pred.dtype)
     counts = tf.reshape(counts, tf.concat([tf.shape(counts)[:2], [-1]], 0))

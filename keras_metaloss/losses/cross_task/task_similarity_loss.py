@@ -104,7 +104,7 @@ class TaskSimilarityLoss(InterTaskLoss):
         matrix = _of_the_batch(tf.cast(task_similarity, squares.dtype), squares)
         return _mean_over_pairs(matrix * squares)
 
-    def _vectors(self, y_pred, context):
+    def _vectors(self, y_pred: tf.Tensor, context: LossContext) -> tf.Tensor:
         if self.representation == "gradient":
             return context.task_gradients
         if context.task_representations is not None:
@@ -120,7 +120,7 @@ class TaskSimilarityLoss(InterTaskLoss):
         }
 
 
-def _mean_over_pairs(values):
+def _mean_over_pairs(values: tf.Tensor) -> tf.Tensor:
     """Returns the mean of the off-diagonal entries of `[T, T]`; 0 for one task."""
     count = tf.shape(values)[0]
     off_diagonal = values * (1.0 - tf.eye(count, dtype=values.dtype))
@@ -128,7 +128,7 @@ def _mean_over_pairs(values):
     return tf.math.divide_no_nan(tf.reduce_sum(off_diagonal), pairs)
 
 
-def _of_the_batch(matrix, squares):
+def _of_the_batch(matrix: Any, squares: tf.Tensor) -> tf.Tensor:
     """Validates that the matrix has one row and one column per task."""
     if not matrix.shape.is_compatible_with(squares.shape) or matrix.shape.rank != 2:
         raise ValueError(
@@ -140,7 +140,7 @@ def _of_the_batch(matrix, squares):
     return tf.ensure_shape(matrix, squares.shape)
 
 
-def _checked_matrix(value):
+def _checked_matrix(value: Any) -> np.ndarray:
     matrix = np.asarray(value, dtype=np.float64)
     square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
     if not square or not np.isfinite(matrix).all():

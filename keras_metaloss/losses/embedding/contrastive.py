@@ -56,11 +56,13 @@ def contrastive_loss(y_true: Any, y_pred: Any, margin: float = 1.0) -> tf.Tensor
     """
     y_pred = keras.ops.convert_to_tensor(y_pred)
 
-    def pair_losses(squares, alike):
+    def pair_losses(squares: tf.Tensor, alike: tf.Tensor) -> tf.Tensor:
         gap = tf.maximum(margin - distances(squares), 0.0)
         return 0.5 * tf.where(alike, squares, tf.square(gap))
 
-    def anchor_losses(embeddings, positive, negative):
+    def anchor_losses(
+        embeddings: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor
+    ) -> tf.Tensor:
         values = pair_losses(squared_distances(embeddings), positive)
         return masked_mean(values, tf.logical_or(positive, negative), axis=1)
 

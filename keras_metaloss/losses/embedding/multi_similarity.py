@@ -62,7 +62,9 @@ def multi_similarity_loss(
 
     alpha, beta = _positive("alpha", alpha), _positive("beta", beta)
 
-    def anchor_losses(embeddings, positive, negative):
+    def anchor_losses(
+        embeddings: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor
+    ) -> tf.Tensor:
         unit = tf.math.l2_normalize(embeddings, axis=1)
         similarity = tf.matmul(unit, unit, transpose_b=True)
         low, high = similarity.dtype.min, similarity.dtype.max
@@ -160,14 +162,14 @@ class MultiSimilarityLoss(EmbeddingLoss):
         }
 
 
-def _log_one_plus_sum(exponents, mask):
+def _log_one_plus_sum(exponents: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """Computes `log(1 + sum exp(exponents))` over the mask, without overflow."""
     kept = tf.where(mask, exponents, exponents.dtype.min)
     one = tf.zeros_like(kept[:, :1])
     return tf.reduce_logsumexp(tf.concat([one, kept], axis=1), axis=1)
 
 
-def _positive(name, value):
+def _positive(name: str, value: Any) -> float:
     value = check_non_negative(name, value)
     if value == 0.0:
         raise ValueError(

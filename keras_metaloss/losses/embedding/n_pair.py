@@ -48,7 +48,9 @@ def n_pair_loss(y_true: Any, y_pred: Any, regularization: float = 0.0) -> tf.Ten
         2016, equation 7.
     """
 
-    def anchor_losses(embeddings, positive, negative):
+    def anchor_losses(
+        embeddings: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor
+    ) -> tf.Tensor:
         similarity = tf.matmul(embeddings, embeddings, transpose_b=True)
         others = tf.reduce_logsumexp(
             tf.where(negative, similarity, similarity.dtype.min), axis=1, keepdims=True

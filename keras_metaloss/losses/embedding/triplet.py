@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -69,7 +70,9 @@ def triplet_loss(
     check_choice("distance", distance, _DISTANCES)
     over_triplets = {"all": _all, "hard": _hard, "semi-hard": _semi_hard}[mining]
 
-    def anchor_losses(embeddings, positive, negative):
+    def anchor_losses(
+        embeddings: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor
+    ) -> tf.Tensor:
         apart = squared_distances(embeddings)
         if distance == "euclidean":
             apart = distances(apart)
@@ -78,7 +81,9 @@ def triplet_loss(
     return over_anchors(anchor_losses, y_true, y_pred)
 
 
-def _hard(apart, positive, negative, margin):
+def _hard(
+    apart: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor, margin: float
+) -> tf.Tensor:
     farthest = _extreme(tf.reduce_max, apart, positive)
     nearest = _extreme(tf.reduce_min, apart, negative)
     values = tf.maximum(farthest - nearest + margin, 0.0)
@@ -86,13 +91,17 @@ def _hard(apart, positive, negative, margin):
     return tf.where(is_triplet, values, tf.zeros_like(values))
 
 
-def _all(apart, positive, negative, margin):
+def _all(
+    apart: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor, margin: float
+) -> tf.Tensor:
     values = apart[:, :, tf.newaxis] - apart[:, tf.newaxis, :] + margin
     is_triplet = positive[:, :, tf.newaxis] & negative[:, tf.newaxis, :]
     return masked_mean(tf.maximum(values, 0.0), is_triplet, axis=[1, 2])
 
 
-def _semi_hard(apart, positive, negative, margin):
+def _semi_hard(
+    apart: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor, margin: float
+) -> tf.Tensor:
     ordered = tf.sort(tf.where(negative, apart, apart.dtype.max), axis=1)
     nearest = tf.searchsorted(ordered, tf.stop_gradient(apart), side="right")
     # If no negative is farther than the positive, the farthest negative is used.
@@ -178,12 +187,14 @@ class TripletLoss(EmbeddingLoss):
         }
 
 
-def _extreme(reduce, values, mask):
+def _extreme(
+    reduce: Callable[..., tf.Tensor], values: tf.Tensor, mask: tf.Tensor
+) -> tf.Tensor:
     """Returns the largest or smallest value in the mask; 0 for an empty mask."""
     filler = values.dtype.min if reduce is tf.reduce_max else values.dtype.max
     found = reduce(tf.where(mask, values, filler), axis=-1)
     return tf.where(_any(mask), found, tf.zeros_like(found))
 
 
-def _any(mask):
+def _any(mask: tf.Tensor) -> tf.Tensor:
     return tf.reduce_any(mask, axis=-1)

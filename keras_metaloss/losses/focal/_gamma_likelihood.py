@@ -106,6 +106,6 @@ def binary_focal_likelihood(
     return tf.reduce_mean(values, axis=-1)
 
 
-def _rows(tensor, axis):
+def _rows(tensor: tf.Tensor, axis: int) -> tf.Tensor:
     tensor = move_classes_last(tensor, axis)
     return tf.reshape(tensor, [-1, tf.shape(tensor)[-1]])

@@ -47,23 +47,27 @@ def class_focal_terms(logits: tf.Tensor, gamma: Any) -> tf.Tensor:
     return _differentiable(_of_classes, logits, gamma)[0]
 
 
-def _binary(log_odds, gamma):
+def _binary(
+    log_odds: tf.Tensor, gamma: tf.Tensor
+) -> tuple[Any, Callable[..., tf.Tensor], Callable[..., tf.Tensor]]:
     p, q, minus_log_p, minus_log_q = _sides(log_odds)
     p_power, q_power = _power(p, minus_log_p, gamma), _power(q, minus_log_q, gamma)
     yes, no = q_power * minus_log_p, p_power * minus_log_q
 
-    def by_log_odds(yes_upstream, no_upstream):
+    def by_log_odds(yes_upstream: tf.Tensor, no_upstream: tf.Tensor) -> tf.Tensor:
         yes_slope = q_power * (q + gamma * p * minus_log_p)
         no_slope = p_power * (p + gamma * q * minus_log_q)
         return no_upstream * no_slope - yes_upstream * yes_slope
 
-    def by_gamma(yes_upstream, no_upstream):
+    def by_gamma(yes_upstream: tf.Tensor, no_upstream: tf.Tensor) -> tf.Tensor:
         return -(yes_upstream * yes * minus_log_q + no_upstream * no * minus_log_p)
 
     return (yes, no), by_log_odds, by_gamma
 
 
-def _of_classes(logits, gamma):
+def _of_classes(
+    logits: tf.Tensor, gamma: tf.Tensor
+) -> tuple[Any, Callable[..., tf.Tensor], Callable[..., tf.Tensor]]:
     logits = logits - tf.reduce_max(logits, axis=-1, keepdims=True)
     p = tf.nn.softmax(logits)
     # For a class with p near 1, 1 - p is computed as the sum of the other classes:
@@ -84,13 +88,13 @@ def _of_classes(logits, gamma):
     q_power = _power(q, minus_log_q, gamma)
     values = q_power * minus_log_p
 
-    def by_logits(upstream):
+    def by_logits(upstream: tf.Tensor) -> tf.Tensor:
         quotient = minus_log_p / tf.maximum(q, _tiny(q.dtype))
         scaled = -upstream * q_power * (1.0 + gamma * p * quotient)
         total = tf.reduce_sum(scaled, axis=-1, keepdims=True)
         return scaled * q - p * (total - scaled)
 
-    def by_gamma(upstream):
+    def by_gamma(upstream: tf.Tensor) -> tf.Tensor:
         return -upstream * values * minus_log_q
 
     return (values,), by_logits, by_gamma
@@ -109,17 +113,19 @@ def _differentiable(kernel: Callable, predictions: tf.Tensor, gamma: Any) -> Any
     if isinstance(gamma, numbers.Number):
 
         @tf.custom_gradient
-        def of_predictions(predictions):
+        def of_predictions(predictions: tf.Tensor) -> tuple[Any, Callable[..., Any]]:
             values, by_predictions, _ = kernel(predictions, gamma)
             return values, by_predictions
 
         return of_predictions(predictions)
 
     @tf.custom_gradient
-    def of_both(predictions, gamma):
+    def of_both(
+        predictions: tf.Tensor, gamma: tf.Tensor
+    ) -> tuple[Any, Callable[..., Any]]:
         values, by_predictions, by_gamma = kernel(predictions, gamma)
 
-        def gradient(*upstream):
+        def gradient(*upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             summed = tf.reduce_sum(by_gamma(*upstream))
             return by_predictions(*upstream), tf.reshape(summed, tf.shape(gamma))
 
@@ -128,7 +134,7 @@ def _differentiable(kernel: Callable, predictions: tf.Tensor, gamma: Any) -> Any
     return of_both(predictions, tf.convert_to_tensor(gamma))
 
 
-def _sides(log_odds):
+def _sides(log_odds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Returns p, 1 - p and their negative logarithms, each to full precision."""
     is_ahead = log_odds >= 0.0
     zero, one = tf.zeros_like(log_odds), tf.ones_like(log_odds)
@@ -144,12 +150,12 @@ def _sides(log_odds):
     )
 
 
-def _power(base, minus_log_base, gamma):
+def _power(base: tf.Tensor, minus_log_base: tf.Tensor, gamma: Any) -> tf.Tensor:
     fixed = isinstance(gamma, numbers.Number)
     if fixed and gamma in (0, 1, 2):
         return (tf.ones_like(base), base, base * base)[int(gamma)]
     return tf.exp(-gamma * minus_log_base)
 
 
-def _tiny(dtype):
+def _tiny(dtype: tf.DType) -> float:
     return 1e-300 if dtype == tf.float64 else 1e-37

@@ -228,7 +228,7 @@ def smooth_labels(y_true: tf.Tensor, label_smoothing: float, classes: Any) -> tf
     return y_true * (1.0 - label_smoothing) + share
 
 
-def _checked_gamma(gamma, dtype):
+def _checked_gamma(gamma: Any, dtype: tf.DType) -> Any:
     """Validates gamma: a non-negative number or a scalar tensor."""
     if not (tf.is_tensor(gamma) or isinstance(gamma, keras.Variable)):
         return check_non_negative("gamma", gamma)
@@ -240,7 +240,7 @@ def _checked_gamma(gamma, dtype):
     return tf.cast(tf.convert_to_tensor(gamma), dtype)
 
 
-def _check_same_shape(y_true, y_pred):
+def _check_same_shape(y_true: tf.Tensor, y_pred: tf.Tensor) -> None:
     if not y_true.shape.is_compatible_with(y_pred.shape):
         raise ValueError(
             "Invalid value for argument `y_true`. Expected the same shape as `y_pred`. "
@@ -249,7 +249,7 @@ def _check_same_shape(y_true, y_pred):
         )
 
 
-def _weights(alpha, y_pred, axis):
+def _weights(alpha: Any, y_pred: tf.Tensor, axis: int) -> tf.Tensor | None:
     """Returns `alpha` as a scalar tensor or a tensor with one weight per class."""
     alpha = keras.ops.convert_to_tensor(alpha, y_pred.dtype)
     classes = y_pred.shape[axis]

@@ -110,7 +110,9 @@ class _FocalLoss(TrainableLoss):
         fixed = tf.stop_gradient(gamma)
         values = type(self)._function(y_true, y_pred, fixed, self.alpha, *shared)
 
-        def likelihood(y_true, y_pred, gamma):
+        def likelihood(
+            y_true: tf.Tensor, y_pred: tf.Tensor, gamma: tf.Tensor
+        ) -> tf.Tensor:
             return type(self)._likelihood(y_true, y_pred, gamma, *shared[:2])
 
         rows = type(self)._rows(y_true, tf.stop_gradient(y_pred), self.axis)
@@ -118,7 +120,7 @@ class _FocalLoss(TrainableLoss):
         return with_subsampled_gradient(values, [gamma], likelihood, rows, columns)
 
     @classmethod
-    def _checked_alpha(cls, alpha):
+    def _checked_alpha(cls, alpha: Any) -> Any:
         if alpha is None:
             return None
         array = np.asarray(alpha)
@@ -214,7 +216,7 @@ class BinaryFocalLoss(_FocalLoss):
         )
 
     @classmethod
-    def _checked_alpha(cls, alpha):
+    def _checked_alpha(cls, alpha: Any) -> Any:
         checked = super()._checked_alpha(alpha)
         values = [checked] if isinstance(checked, numbers.Number) else checked
         if max(values or [0.0]) > 1.0:

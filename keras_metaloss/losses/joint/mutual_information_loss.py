@@ -241,7 +241,9 @@ class MutualInformationLoss(MetaLoss):
         """Reduces per-example values as Keras does, with its scaling for replicas."""
         return reduce_weighted(values, reduction=self.reduction, dtype=self.dtype)
 
-    def _information(self, y_pred, sample_weight):
+    def _information(
+        self, y_pred: dict[str, Any], sample_weight: Any
+    ) -> tuple[dict[Pair, tf.Tensor], dict[str, tf.Tensor]]:
         distributions = self.distributions(y_pred)
         if self.options is None:
             estimator: Any = self.estimator  # A function: it has no options.
@@ -311,7 +313,7 @@ class MutualInformationLoss(MetaLoss):
             return cls(config.pop("losses"), **config)
 
 
-def _losses(loss_a, loss_b):
+def _losses(loss_a: Any, loss_b: Any) -> dict[str, keras.losses.Loss]:
     if isinstance(loss_a, dict):
         if loss_b is not None or len(loss_a) < 2:
             raise ValueError(
@@ -326,7 +328,9 @@ def _losses(loss_a, loss_b):
     }
 
 
-def _output_kinds(losses, output_kinds):
+def _output_kinds(
+    losses: dict[str, keras.losses.Loss], output_kinds: dict[str, OutputKind] | None
+) -> dict[str, OutputKind]:
     output_kinds = dict(output_kinds or {})
     for name, kind in output_kinds.items():
         if name not in losses or not (kind in OUTPUT_KINDS or callable(kind)):
@@ -341,21 +345,23 @@ def _output_kinds(losses, output_kinds):
     }
 
 
-def _pairs(losses, pairs):
+def _pairs(
+    losses: dict[str, keras.losses.Loss], pairs: Sequence[Pair] | None
+) -> tuple[Pair, ...]:
     names = list(losses)
     if pairs is None:
         return tuple((a, b) for i, a in enumerate(names) for b in names[i + 1 :])
-    pairs = tuple(tuple(pair) for pair in pairs)
-    for pair in pairs:
+    found: Any = tuple(tuple(pair) for pair in pairs)
+    for pair in found:
         if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(names):
             raise ValueError(
                 "Invalid value for argument `pairs`. Expected pairs of different task "
-                f"names, of {tuple(names)}. Received: pairs={pairs!r}"
+                f"names, of {tuple(names)}. Received: pairs={found!r}"
             )
-    return pairs
+    return found
 
 
-def _options(estimator):
+def _options(estimator: Any) -> Options | None:
     """Returns the options of an estimator, or `None` for a function."""
     if callable(estimator):
         return None

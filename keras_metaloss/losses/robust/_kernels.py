@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 from keras_metaloss import _compat
@@ -33,13 +36,17 @@ def learned_energy(
     """
 
     @tf.custom_gradient
-    def energy(residual, alpha, scale):
+    def energy(
+        residual: tf.Tensor, alpha: tf.Tensor, scale: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[..., Any]]:
         return _energy(residual, alpha, scale, learns)
 
     return energy(residual, alpha, scale)
 
 
-def _energy(residual, alpha, scale, learns):
+def _energy(
+    residual: tf.Tensor, alpha: tf.Tensor, scale: tf.Tensor, learns: bool
+) -> tuple[tf.Tensor, Callable[..., Any]]:
     shape = tf.shape(residual)
     columns = shape[-1]
     by_column = any(p.shape.num_elements() != 1 for p in (alpha, scale))
@@ -50,10 +57,10 @@ def _energy(residual, alpha, scale, learns):
     t = tf.math.log1p(ratio) * (0.5 * alpha)
     growth, excess = _exp_and_expm1(t)
 
-    def gradient(upstream):
+    def gradient(upstream: tf.Tensor) -> tuple[Any, Any, Any]:
         weights = upstream[..., tf.newaxis] / tf.cast(columns, upstream.dtype)
 
-        def total(values):
+        def total(values: tf.Tensor) -> tf.Tensor:
             if by_column:
                 axes = list(range(residual.shape.rank - 1))
                 return tf.reduce_sum(values * weights, axis=axes)
@@ -78,7 +85,7 @@ def _energy(residual, alpha, scale, learns):
     return energy / tf.cast(columns, energy.dtype), gradient
 
 
-def _exp_and_expm1(t):
+def _exp_and_expm1(t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns `exp(t)` and `expm1(t)` for non-negative t."""
     if not _compat.is_compiled_by_xla():
         excess = tf.math.expm1(t)
@@ -88,7 +95,7 @@ def _exp_and_expm1(t):
     return growth, tf.where(t < SERIES_REACH, series, growth - 1.0)
 
 
-def _to_shape_of(gradient, parameter):
+def _to_shape_of(gradient: tf.Tensor, parameter: tf.Tensor) -> tf.Tensor:
     """Sums the gradient over the axes along which the parameter is broadcast."""
     if parameter.shape.num_elements() == 1:
         return tf.reshape(tf.reduce_sum(gradient), parameter.shape)

@@ -141,7 +141,7 @@ def log_partition(alpha: tf.Tensor) -> tf.Tensor:
     return tf.cast(logarithm, alpha.dtype)
 
 
-def expm1_quotient(t):
+def expm1_quotient(t: tf.Tensor) -> tf.Tensor:
     """Computes `expm1(t) / t` for `|t| < SERIES_REACH`."""
     epsilon = float(np.finfo(t.dtype.as_numpy_dtype).eps)
     terms = [c for k, c in enumerate(_SERIES) if c * SERIES_REACH**k > epsilon / 8]
@@ -151,7 +151,7 @@ def expm1_quotient(t):
     return value
 
 
-def _energy_at(x, alpha):
+def _energy_at(x: tf.Tensor, alpha: float) -> tf.Tensor:
     """Computes `robust_energy` for a Python number alpha, in fewer passes."""
     square = tf.square(x)
     if alpha == 2.0:
@@ -165,6 +165,6 @@ def _energy_at(x, alpha):
     return robust_energy(x, tf.constant(alpha, x.dtype))
 
 
-def _where(condition, chosen, otherwise):
+def _where(condition: tf.Tensor, chosen: Any, otherwise: Any) -> tf.Tensor:
     dtype = next(v.dtype for v in (chosen, otherwise) if tf.is_tensor(v))
     return tf.where(condition, tf.cast(chosen, dtype), tf.cast(otherwise, dtype))

@@ -209,7 +209,9 @@ class AdaptiveRobustLoss(TrainableLoss):
         }
 
 
-def _residual(y_true, y_pred, alpha, scale):
+def _residual(
+    y_true: Any, y_pred: Any, alpha: tf.Tensor, scale: tf.Tensor
+) -> tuple[tf.Tensor, tf.DType]:
     """Returns `y_pred - y_true` and the dtype of the result."""
     y_true, y_pred, result = as_floats(y_true, y_pred)
     y_true, y_pred = require_same_rank(y_true, y_pred)
@@ -218,22 +220,24 @@ def _residual(y_true, y_pred, alpha, scale):
     return y_pred - y_true, result
 
 
-def _likelihood(residual, alpha, scale, learns=True):
+def _likelihood(
+    residual: tf.Tensor, alpha: tf.Tensor, scale: tf.Tensor, learns: bool = True
+) -> tf.Tensor:
     normalizer = tf.reduce_mean(tf.math.log(scale) + log_partition(alpha))
     if not learns:
         normalizer = tf.stop_gradient(normalizer)
     return learned_energy(residual, alpha, scale, learns) + normalizer
 
 
-def _to_shape(raw):
+def _to_shape(raw: tf.Tensor) -> tf.Tensor:
     return _LOWEST + (_HIGHEST - _LOWEST) * tf.sigmoid(raw)
 
 
-def _to_scale(raw):
+def _to_scale(raw: tf.Tensor) -> tf.Tensor:
     return _LEAST_SCALE + tf.exp(raw)
 
 
-def _numbers(name, value):
+def _numbers(name: str, value: Any) -> float | list[float]:
     """Validates numbers less than infinity; returns a float or a list of floats."""
     array = np.asarray(value)
     fits = np.issubdtype(array.dtype, np.number) and array.ndim <= 1

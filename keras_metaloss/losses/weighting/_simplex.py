@@ -45,7 +45,7 @@ def minimize_on_simplex(
     count = allowed.shape[0]
     infinity = float("inf")
 
-    def move(w, _):
+    def move(w: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         slope = gradient(w)
         best = tf.argmin(tf.where(allowed, slope, infinity), output_type=tf.int32)
         worst = tf.argmax(tf.where(w > 0, slope, -infinity), output_type=tf.int32)

@@ -89,14 +89,14 @@ def conflict_averse_turn(products: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
     length = c * tf.sqrt(tf.maximum(tf.reduce_mean(with_mean), 0.0))
     least = tf.constant(epsilon(dtype), dtype)
 
-    def norm(w):
+    def norm(w: tf.Tensor) -> tf.Tensor:
         square = tf.tensordot(w, tf.linalg.matvec(products, w), 1)
         return tf.sqrt(tf.maximum(square, least))
 
-    def gradient(w):
+    def gradient(w: tf.Tensor) -> tf.Tensor:
         return with_mean + length / norm(w) * tf.linalg.matvec(products, w)
 
-    def line_search(w, d):
+    def line_search(w: tf.Tensor, d: tf.Tensor) -> tf.Tensor:
         # Along d the objective is a + b t + length sqrt(p + 2 q t + r t^2). Where its
         # derivative is zero, u = q + r t satisfies
         # u = -b sqrt((p r - q^2) / (length^2 r - b^2)).

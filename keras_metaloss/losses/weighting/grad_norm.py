@@ -112,7 +112,7 @@ class GradNorm(TaskWeighting):
         }
 
 
-def _mean(values, present):
+def _mean(values: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
     """Returns the mean over the tasks that are present."""
     count = tf.reduce_sum(tf.cast(present, values.dtype))
     return tf.reduce_sum(tf.where(present, values, 0.0)) / tf.maximum(count, 1.0)

@@ -97,7 +97,7 @@ class IMTL(TaskWeighting):
         return {**super().get_config(), "balance": self.balance}
 
 
-def _equal_projections(products):
+def _equal_projections(products: tf.Tensor) -> tf.Tensor:
     """Returns coefficients that sum to 1 and give equal projections, `[K]`."""
     norms = gradient_norms(products)
     present = norms > 0

@@ -75,7 +75,7 @@ class MGDA(TaskWeighting):
         weights = shortest_combination(products * scale[:, tf.newaxis] * scale)
         return TaskWeights(weights * scale, tf.ones_like(losses))
 
-    def _lengths(self, losses, norms):
+    def _lengths(self, losses: tf.Tensor, norms: tf.Tensor) -> tf.Tensor:
         lengths = tf.ones_like(losses)
         if self.normalization in ("loss", "loss+"):
             lengths *= losses
@@ -98,10 +98,10 @@ def shortest_combination(products: tf.Tensor) -> tf.Tensor:
     squares = tf.linalg.diag_part(products)
     products /= tf.maximum(tf.reduce_max(squares), tiny(products.dtype))
 
-    def gradient(w):
+    def gradient(w: tf.Tensor) -> tf.Tensor:
         return tf.linalg.matvec(products, w)
 
-    def line_search(w, d):
+    def line_search(w: tf.Tensor, d: tf.Tensor) -> tf.Tensor:
         curvature = tf.tensordot(d, gradient(d), 1)
         slope = tf.tensordot(d, gradient(w), 1)
         return tf.maximum(-slope, 0.0) / tf.maximum(curvature, tiny(w.dtype))

@@ -49,7 +49,7 @@ def parameter_statistics(
         return GradientStatistics(zeros, zeros)
     trained = [values[id(v)] for v in variables]
 
-    def gradients(inputs, targets):
+    def gradients(inputs: Any, targets: Any) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(trained)
             with keras.StatelessScope([(v, values[id(v)]) for v in every]):
@@ -62,7 +62,7 @@ def parameter_statistics(
     if with_cosines:
         mean = [g / tf.cast(count, g.dtype) for g in gradients(x, y)]
 
-    def one_example(example):
+    def one_example(example: Any) -> tuple[tf.Tensor, tf.Tensor]:
         single = keras.tree.map_structure(lambda t: t[tf.newaxis], example)
         found = gradients(*single)
         square = tf.add_n([tf.reduce_sum(tf.square(g)) for g in found])
@@ -71,7 +71,7 @@ def parameter_statistics(
         pairs = zip(found, mean, strict=True)
         return square, tf.add_n([tf.reduce_sum(g * m) for g, m in pairs])
 
-    def one_chunk(indices):
+    def one_chunk(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         chunk = keras.tree.map_structure(lambda t: tf.gather(t, indices), (x, y))
         return tf.vectorized_map(one_example, chunk)
 
@@ -110,7 +110,9 @@ def last_layer_statistics(
     """
     calls: list[tuple[keras.layers.Layer, tf.Tensor, tf.Tensor]] = []
 
-    def dense(layer, inputs, training):
+    def dense(
+        layer: keras.layers.Layer, inputs: tf.Tensor, training: bool | None
+    ) -> tf.Tensor:
         features = tf.cast(inputs, layer.compute_dtype)
         logits = keras.ops.matmul(features, layer.kernel)
         if layer.use_bias:
@@ -148,7 +150,7 @@ def last_layer_statistics(
     return _statistics(squares, products, [mean] if with_cosines else None)
 
 
-def _check_unrolled(network):
+def _check_unrolled(network: keras.Model) -> None:
     looped = [
         layer.name
         for layer in _compat.flatten_layers(network)
@@ -162,7 +164,9 @@ def _check_unrolled(network):
         )
 
 
-def _check_last(network, calls):
+def _check_last(
+    network: keras.Model, calls: list[tuple[keras.layers.Layer, tf.Tensor, tf.Tensor]]
+) -> None:
     weighted = [
         layer
         for layer in _compat.flatten_layers(network)
@@ -180,7 +184,9 @@ def _check_last(network, calls):
         )
 
 
-def _example_means(loss, y_true, y_pred):
+def _example_means(
+    loss: Callable[[Any, Any], tf.Tensor], y_true: Any, y_pred: Any
+) -> tf.Tensor:
     """Computes the loss of each example, `[N]`, as the mean over unmasked values."""
     values = loss(y_true, y_pred)
     masks = (
@@ -191,11 +197,13 @@ def _example_means(loss, y_true, y_pred):
     return masked_mean(values, combine_masks(values, *masks), axes)
 
 
-def _squares(tensor):
+def _squares(tensor: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.square(tensor), axis=-1)
 
 
-def _statistics(squares, products, mean):
+def _statistics(
+    squares: tf.Tensor, products: tf.Tensor, mean: list[tf.Tensor] | None
+) -> GradientStatistics:
     norms = tf.sqrt(squares)
     if mean is None:
         return GradientStatistics(tf.stop_gradient(norms))

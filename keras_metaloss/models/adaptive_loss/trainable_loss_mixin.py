@@ -142,7 +142,7 @@ class TrainableLossMixin(TrainingMixin):
             variable.assign(value)
 
     # Not a property: Keras would follow a property that returns the model forever.
-    def _network(self):
+    def _network(self) -> keras.Model:
         """Returns the model that computes the predictions."""
         return self
 
@@ -185,14 +185,16 @@ class TrainableLossMixin(TrainingMixin):
 
         return example_gradients
 
-    def _loss_parameters(self, trainable=None):
+    def _loss_parameters(self, trainable: bool | None = None) -> list[keras.Variable]:
         if not (self.trainable if trainable is None else trainable):
             return []
         # Keras reads the weights before its constructor has set `loss`.
         return loss_parameters(getattr(self, "loss", None))
 
 
-def _check_scope(strategy, variables):
+def _check_scope(
+    strategy: tf.distribute.Strategy, variables: list[keras.Variable]
+) -> None:
     """Validates the scope of variables; optimizers would silently not train them."""
     for variable in variables if strategy.num_replicas_in_sync > 1 else ():
         if not strategy.extended.variable_created_in_scope(variable.value):
@@ -203,6 +205,8 @@ def _check_scope(strategy, variables):
             )
 
 
-def _joined(first, second):
+def _joined(
+    first: list[keras.Variable], second: list[keras.Variable]
+) -> list[keras.Variable]:
     known = {id(v) for v in first}
     return first + [v for v in second if id(v) not in known]

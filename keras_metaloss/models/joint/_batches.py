@@ -60,7 +60,7 @@ def check_joint_batch(
         loss.compute_terms(y, outputs)
 
 
-def _check(name, tensor, is_good, expected):
+def _check(name: str, tensor: tf.Tensor, is_good: tf.Tensor, expected: str) -> None:
     array = np.asarray(tensor)
     if not np.issubdtype(array.dtype, np.number):
         return
@@ -72,5 +72,5 @@ def _check(name, tensor, is_good, expected):
         )
 
 
-def _is_array(value):
+def _is_array(value: Any) -> bool:
     return isinstance(value, (np.ndarray, tf.Tensor)) and value.ndim > 0

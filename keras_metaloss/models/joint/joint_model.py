@@ -340,7 +340,7 @@ class JointModel(TrainingMixin, keras.Model):
     ) -> JointModel:
         config = dict(config)
 
-        def deserialize(value):
+        def deserialize(value: Any) -> Any:
             return keras.saving.deserialize_keras_object(
                 value, custom_objects=custom_objects
             )

@@ -203,7 +203,7 @@ def _check_loss(loss: InnerLoss, outputs: Any, y: Any, name: str) -> None:
             ) from error
 
 
-def _check_same_shape(y_true, y_pred):
+def _check_same_shape(y_true: tf.Tensor, y_pred: tf.Tensor) -> None:
     if not y_true.shape.is_compatible_with(y_pred.shape):
         raise ValueError(
             "targets and predictions have different shapes, and the loss would "
@@ -211,19 +211,21 @@ def _check_same_shape(y_true, y_pred):
         )
 
 
-def _describe(structure):
+def _describe(structure: Any) -> str:
     return ", ".join(
         f"shape {tuple(t.shape)} and values from {np.min(t):.4g} to {np.max(t):.4g}"
         for t in keras.tree.flatten(structure)
     )
 
 
-def _first_line(error):
+def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:3])
 
 
-def _check_leading(name, tensors, other_name, other):
+def _check_leading(
+    name: str, tensors: list[tf.Tensor], other_name: str, other: tf.Tensor
+) -> None:
     for tensor in tensors:
         if tuple(tensor.shape[:2]) != tuple(other.shape[:2]):
             raise ValueError(
@@ -234,7 +236,7 @@ def _check_leading(name, tensors, other_name, other):
             )
 
 
-def _check_mask(name, mask, other_name, other):
+def _check_mask(name: str, mask: Any, other_name: str, other: tf.Tensor) -> None:
     if mask is None:
         return
     if tuple(mask.shape) != tuple(other.shape[:2]):
@@ -251,7 +253,7 @@ def _check_mask(name, mask, other_name, other):
         )
 
 
-def _check_finite(name, tensor):
+def _check_finite(name: str, tensor: tf.Tensor) -> None:
     array = np.asarray(tensor)
     if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).sum())

@@ -67,7 +67,7 @@ def batch_tensors(episode: dict[str, Any]) -> dict[str, Any]:
     return {**tensors, "stream": tf.range(count) + replica * count}
 
 
-def as_tensor(value):
+def as_tensor(value: Any) -> tf.Tensor:
     """Converts to a tensor; casts floating-point values to `floatx()`."""
     tensor = tf.convert_to_tensor(value)
     if tensor.dtype.is_floating:

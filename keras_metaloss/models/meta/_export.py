@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -91,7 +92,7 @@ def _write(
     archive.write_out(path, verbose=verbose)
 
 
-def _specs(example, batched):
+def _specs(example: dict[str, Any], batched: bool) -> list[tf.TensorSpec]:
     axes = [None, None] if batched else [None]
     return [
         tf.TensorSpec(axes + list(tensor.shape[2:]), tensor.dtype, name=name)
@@ -100,14 +101,16 @@ def _specs(example, batched):
     ]
 
 
-def _named(key, value):
+def _named(key: str, value: Any) -> list[tuple[str, tf.Tensor]]:
     return [
         ("_".join([key, *(str(part) for part in path)]), tensor)
         for path, tensor in keras.tree.flatten_with_path(value)
     ]
 
 
-def _endpoint(model, example, batched):
+def _endpoint(
+    model: keras.Model, example: dict[str, Any], batched: bool
+) -> Callable[..., Any]:
     def adapt_and_predict(*tensors: tf.Tensor) -> Any:
         if not batched:
             tensors = tuple(tensor[tf.newaxis] for tensor in tensors)

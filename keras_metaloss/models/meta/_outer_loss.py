@@ -85,11 +85,11 @@ def share_weights(share: Any, sample_weight: Any) -> Any:
     return keras.tree.map_structure(lambda w: _per_query(w) * share, sample_weight)
 
 
-def _for_values_of(y_pred, weight):
+def _for_values_of(y_pred: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     """Appends axes of length 1 to broadcast to losses of shape `[T, Q, ...]`."""
     return append_axes(weight, y_pred.shape.rank - 1)
 
 
-def _per_query(weight):
+def _per_query(weight: Any) -> tf.Tensor:
     weight = tf.cast(weight, tf.float32)
     return weight[:, tf.newaxis] if weight.shape.rank == 1 else weight

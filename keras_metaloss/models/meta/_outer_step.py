@@ -73,7 +73,7 @@ class OuterStep(abc.ABC):
             sample_weight: Weights of tasks or queries, or `None`.
         """
 
-    def _gradients(self, tape, loss):
+    def _gradients(self, tape: tf.GradientTape, loss: tf.Tensor) -> list[tf.Tensor]:
         gradients = tape.gradient(loss, self.variables)
         # A weight that the adaptation replaces has no gradient.
         return [
@@ -85,7 +85,9 @@ class OuterStep(abc.ABC):
 class JointStep(OuterStep):
     """Differentiates the outer loss of all tasks at once."""
 
-    def __call__(self, tensors, y, sample_weight):
+    def __call__(
+        self, tensors: dict[str, Any], y: Any, sample_weight: Any
+    ) -> OuterGradient:
         with tf.GradientTape() as tape:
             result = self.adaptation.run_batch(
                 tensors,
@@ -105,12 +107,14 @@ class PerTaskStep(OuterStep):
     For outer losses that are the mean of the losses of the tasks.
     """
 
-    def __call__(self, tensors, y, sample_weight):
+    def __call__(
+        self, tensors: dict[str, Any], y: Any, sample_weight: Any
+    ) -> OuterGradient:
         batch = {"x": tensors, "y": y}
         if sample_weight is not None:
             batch["sample_weight"] = sample_weight
 
-        def one_task(one):
+        def one_task(one: dict[str, Any]) -> Any:
             with tf.GradientTape() as tape:
                 result = self.adaptation.run_task(
                     Task(**one["x"]), self.inner_loss, training=True
@@ -137,8 +141,10 @@ class PerTaskStep(OuterStep):
 class WeightDifferenceStep(OuterStep):
     """Uses initial minus adapted weights, averaged over tasks, as the gradient."""
 
-    def __call__(self, tensors, y, sample_weight):
-        def one_task(one):
+    def __call__(
+        self, tensors: dict[str, Any], y: Any, sample_weight: Any
+    ) -> OuterGradient:
+        def one_task(one: dict[str, Any]) -> Any:
             task = Task(**one)
             adapted = self.adaptation.adapt(task, self.inner_loss, training=True)
             output = self.adaptation.predict(adapted, task, training=True)

@@ -130,17 +130,17 @@ def choose_task_execution(
     )
 
 
-def _is_vectorizable(layer):
+def _is_vectorizable(layer: keras.layers.Layer) -> bool:
     if type(layer) in (keras.Sequential, keras.Model) or _is_functional(layer):
         return True
     return type(layer) in _VECTORIZABLE
 
 
-def _is_functional(layer):
+def _is_functional(layer: keras.layers.Layer) -> bool:
     return isinstance(layer, keras.Model) and hasattr(layer, "operations")
 
 
-def _unrolled(function, tasks, count):
+def _unrolled(function: Callable[[Any], Any], tasks: Any, count: int) -> Any:
     results = [
         function(keras.tree.map_structure(lambda t, i=i: t[i], tasks))
         for i in range(count)

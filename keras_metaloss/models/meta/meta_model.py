@@ -253,7 +253,9 @@ class MetaModel(
             with_gradient=self._needs_task_gradients(),
         )
 
-    def _outer_loss(self, x, y, result, sample_weight):
+    def _outer_loss(
+        self, x: Any, y: Any, result: TaskResult, sample_weight: Any
+    ) -> tf.Tensor:
         """Computes the loss over all learners that the adaptation shows."""
         losses = [
             self._loss_of(x, y, y_pred, sample_weight, result, training=True)
@@ -264,7 +266,16 @@ class MetaModel(
             return losses[-1]
         return tf.tensordot(tf.cast(weights, losses[0].dtype), tf.stack(losses), 1)
 
-    def _loss_of(self, x, y, y_pred, sample_weight, result, *, training):
+    def _loss_of(
+        self,
+        x: Any,
+        y: Any,
+        y_pred: Any,
+        sample_weight: Any,
+        result: TaskResult,
+        *,
+        training: bool,
+    ) -> tf.Tensor:
         arguments: dict[str, Any] = {}
         if self._needs_task_gradients():
             arguments["context"] = LossContext(task_gradients=result.gradient)
@@ -277,7 +288,7 @@ class MetaModel(
             **arguments,
         )
 
-    def _track_loss(self, loss, x):
+    def _track_loss(self, loss: tf.Tensor, x: Any) -> None:
         _compat.loss_tracker(self).update_state(
             _compat.unscale_loss_for_distribution(loss), sample_weight=task_count(x)
         )

@@ -187,7 +187,7 @@ def sum_over_replicas(tensors: Any) -> Any:
     return keras.tree.pack_sequence_as(tensors, flat)
 
 
-def _dense(gradient, variable):
+def _dense(gradient: Any, variable: keras.Variable) -> tf.Tensor:
     if gradient is None:
         return tf.zeros(variable.shape, variable.dtype)
     return tf.convert_to_tensor(gradient)

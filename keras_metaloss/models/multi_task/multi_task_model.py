@@ -303,16 +303,23 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         evaluating = self._untracked.evaluating
         return self._without_weights(results) if evaluating else results
 
-    def _unpack(self, data):
+    def _unpack(self, data: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         return x, self._by_name("y", y), self._by_name("sample_weight", sample_weight)
 
-    def _by_name(self, argument, value):
+    def _by_name(self, argument: str, value: Any) -> dict[str, Any]:
         if argument == "sample_weight" and not keras.tree.is_nested(value):
             return {task: value for task in self._untracked.losses}
         return by_name(argument, value, self.model)
 
-    def _rest(self, x, y, y_pred, sample_weight, losses):
+    def _rest(
+        self,
+        x: Any,
+        y: dict[str, Any],
+        y_pred: dict[str, Any],
+        sample_weight: dict[str, Any],
+        losses: list[tf.Tensor],
+    ) -> tf.Tensor | None:
         """Returns what `compute_loss` adds to the objective, or `None`."""
         if type(self).compute_loss is MultiTaskModel.compute_loss:
             return self._penalty()
@@ -321,12 +328,12 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         )
         return tf.cast(loss, losses[0].dtype) - self._objective(losses)
 
-    def _objective(self, losses):
+    def _objective(self, losses: list[tf.Tensor]) -> tf.Tensor:
         """Returns the share of this replica in the objective of the weighting."""
         total = self.weighting.objective(sum_over_replicas(tf.stack(losses)))
         return total / tf.distribute.get_strategy().num_replicas_in_sync
 
-    def _penalty(self):
+    def _penalty(self) -> tf.Tensor | None:
         """Returns the share of this replica in the losses of layers, or `None`."""
         penalties = self.model.losses
         if not penalties:
@@ -335,7 +342,15 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         penalty = tf.add_n([tf.cast(tf.reduce_sum(p), dtype) for p in penalties])
         return penalty / tf.distribute.get_strategy().num_replicas_in_sync
 
-    def _track(self, x, y, y_pred, sample_weight, losses, loss):
+    def _track(
+        self,
+        x: Any,
+        y: dict[str, Any],
+        y_pred: dict[str, Any],
+        sample_weight: dict[str, Any],
+        losses: list[tf.Tensor],
+        loss: tf.Tensor,
+    ) -> dict[str, Any]:
         count = tf.shape(keras.tree.flatten(x)[0])[0]
         self._untracked.metrics.update_losses(losses, count)
         _compat.loss_tracker(self).update_state(
@@ -349,7 +364,7 @@ class MultiTaskModel(TrainingMixin, keras.Model):
             {name: sample_weight.get(name) for name in names},
         )
 
-    def _without_weights(self, results):
+    def _without_weights(self, results: dict[str, Any]) -> dict[str, Any]:
         names = self._untracked.metrics.weight_names
         return {name: value for name, value in results.items() if name not in names}
 
