@@ -93,8 +93,8 @@ class Adaptation(keras.layers.Layer):
     runs_tasks_separately = True
     #: If `True`, an outer loss can compare tasks by `Adapted.first_gradients`.
     provides_task_gradients = False
-    if TYPE_CHECKING:
-        # For type checkers, a subclass may override this by a property.
+    if TYPE_CHECKING:  # A property, which a subclass may override by either.
+
         @property
         def differentiates_twice(self) -> bool: ...
 
@@ -106,9 +106,7 @@ class Adaptation(keras.layers.Layer):
     #: If `True`, the method depends on the number of outer steps taken.
     depends_on_updates = False
 
-    # Set by `build_for`.
-    _functional: FunctionalLearner
-    _per_step: PerStepNormalization | None
+    _functional: FunctionalLearner  # Set by `build_for`.
 
     def __init__(
         self,
@@ -141,7 +139,7 @@ class Adaptation(keras.layers.Layer):
                 f"{self._functional.learner.name!r}"
             )
         self._functional = FunctionalLearner(learner)
-        self._per_step = None
+        self._per_step: PerStepNormalization | None = None
         if self.normalization == "per_step":
             self._per_step = PerStepNormalization(self, learner, self.steps)
         if self.depends_on_updates:
@@ -283,7 +281,6 @@ class Adaptation(keras.layers.Layer):
         Args:
             updates: Number of outer steps taken.
         """
-        del updates
         return None
 
     def set_updates(self, updates: tf.Tensor) -> None:
@@ -296,9 +293,8 @@ class Adaptation(keras.layers.Layer):
         if self.normalization not in _FROM_SUPPORT or not batch_normalizations(
             self._functional.learner
         ):
-            moments = BatchMoments(
-                mask=task.query_mask, from_batch=self.normalization == "batch"
-            )
+            from_batch = self.normalization == "batch"
+            moments = BatchMoments(mask=task.query_mask, from_batch=from_batch)
             return self._run(task.query_x, adapted, moments, training=training)
         count = tf.shape(keras.tree.flatten(task.support_x)[0])[0]
         both = keras.tree.map_structure(
@@ -369,18 +365,14 @@ class Adaptation(keras.layers.Layer):
         self, task: Task, adapted: Adapted, *, training: bool
     ) -> LearnerOutput:
         """Runs the learner on the support set, for the inner loss."""
-        moments = BatchMoments(
-            mask=task.support_mask,
-            from_batch=self.normalization != "moving",
-        )
+        from_batch = self.normalization != "moving"
+        moments = BatchMoments(mask=task.support_mask, from_batch=from_batch)
         return self._run(task.support_x, adapted, moments, training=training)
 
     def _run(
         self, x: Any, adapted: Adapted, moments: BatchMoments, *, training: bool
     ) -> LearnerOutput:
-        overrides = []
-        if self._per_step is not None:
-            overrides = self._per_step.overrides(adapted.steps)
+        overrides = self._per_step and self._per_step.overrides(adapted.steps)
         return self._functional(
             x,
             adapted.weights,

@@ -97,7 +97,7 @@ def mask_missing_labels(
     return y, y_pred, spread
 
 
-def _spread(weight, present):
+def _spread(weight: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
     """Broadcasts weights of examples to all labels of the examples."""
     weight = match_rank(tf.convert_to_tensor(weight), present)
     return weight * tf.ones_like(present, weight.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -29,10 +30,10 @@ class MultiTaskMetrics:
         """Metrics to be reset by Keras."""
         return self._losses + self._weights
 
-    @property
-    def weight_names(self) -> set[str]:
-        """Names of the metrics of weights, which training updates only."""
-        return {metric.name for metric in self._weights}
+    def without_weights(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Returns results without those of weights, which only training updates."""
+        names = {metric.name for metric in self._weights}
+        return {name: value for name, value in results.items() if name not in names}
 
     def update_losses(self, losses: Sequence[tf.Tensor], count: tf.Tensor) -> None:
         """Adds the losses of one batch.

@@ -214,7 +214,7 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         loss = self.compute_loss(
             x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=False
         )
-        return self._without_weights(
+        return self._untracked.metrics.without_weights(
             self._track(x, y, y_pred, sample_weight, losses, loss)
         )
 
@@ -301,7 +301,8 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         """Returns the results of all metrics; weights only in training."""
         results = super().get_metrics_result()
         evaluating = self._untracked.evaluating
-        return self._without_weights(results) if evaluating else results
+        metrics = self._untracked.metrics
+        return metrics.without_weights(results) if evaluating else results
 
     def _unpack(self, data: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -313,12 +314,7 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         return by_name(argument, value, self.model)
 
     def _rest(
-        self,
-        x: Any,
-        y: dict[str, Any],
-        y_pred: dict[str, Any],
-        sample_weight: dict[str, Any],
-        losses: list[tf.Tensor],
+        self, x: Any, y: dict, y_pred: dict, sample_weight: dict, losses: list
     ) -> tf.Tensor | None:
         """Returns what `compute_loss` adds to the objective, or `None`."""
         if type(self).compute_loss is MultiTaskModel.compute_loss:
@@ -343,13 +339,7 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         return penalty / tf.distribute.get_strategy().num_replicas_in_sync
 
     def _track(
-        self,
-        x: Any,
-        y: dict[str, Any],
-        y_pred: dict[str, Any],
-        sample_weight: dict[str, Any],
-        losses: list[tf.Tensor],
-        loss: tf.Tensor,
+        self, x: Any, y: dict, y_pred: dict, weight: dict, losses: list, loss: Any
     ) -> dict[str, Any]:
         count = tf.shape(keras.tree.flatten(x)[0])[0]
         self._untracked.metrics.update_losses(losses, count)
@@ -361,12 +351,8 @@ class MultiTaskModel(TrainingMixin, keras.Model):
             x,
             {name: y[name] for name in names},
             {name: y_pred[name] for name in names},
-            {name: sample_weight.get(name) for name in names},
+            {name: weight.get(name) for name in names},
         )
-
-    def _without_weights(self, results: dict[str, Any]) -> dict[str, Any]:
-        names = self._untracked.metrics.weight_names
-        return {name: value for name, value in results.items() if name not in names}
 
     # Saving
 
