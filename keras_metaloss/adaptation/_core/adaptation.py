@@ -372,7 +372,7 @@ class Adaptation(keras.layers.Layer):
     def _run(
         self, x: Any, adapted: Adapted, moments: BatchMoments, *, training: bool
     ) -> LearnerOutput:
-        overrides = self._per_step and self._per_step.overrides(adapted.steps)
+        per_step = self._per_step
         return self._functional(
             x,
             adapted.weights,
@@ -380,7 +380,7 @@ class Adaptation(keras.layers.Layer):
             training=training,
             moments=moments,
             pass_number=adapted.steps,
-            overrides=overrides,
+            overrides=None if per_step is None else per_step.overrides(adapted.steps),
         )
 
     def get_config(self) -> dict[str, Any]:
