@@ -134,6 +134,8 @@ class JointModel(TrainingMixin, keras.Model):
         optimizer: Any = "rmsprop",
         loss: Any = None,
         loss_weights: None = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
         **kwargs: Any,
     ) -> None:
         """Configures the model for training.
@@ -145,6 +147,8 @@ class JointModel(TrainingMixin, keras.Model):
                 losses of the tasks, for a `MutualInformationLoss` with default
                 arguments. Required.
             loss_weights: Must be `None`. Defaults to `None`.
+            metrics: Metrics by task name. Defaults to `None`.
+            weighted_metrics: Metrics that use sample weights. Defaults to `None`.
             **kwargs: Other arguments of `keras.Model.compile`.
 
         Raises:
@@ -163,7 +167,7 @@ class JointModel(TrainingMixin, keras.Model):
         if isinstance(optimizer, NetworkOptimizers):
             optimizer.build_for(self.networks)
         self._untracked.metrics = JointMetrics(loss)
-        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+        super().compile(optimizer, loss, None, metrics, weighted_metrics, **kwargs)
 
     def training_callbacks(self) -> list[keras.callbacks.Callback]:
         """Returns the callback that counts epochs."""

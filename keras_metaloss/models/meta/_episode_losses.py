@@ -13,13 +13,14 @@ from keras_metaloss.adaptation._core.inner_loss import InnerLoss
 from keras_metaloss.losses._core.loss_context import LossContext
 from keras_metaloss.losses._core.meta_loss import required_context
 from keras_metaloss.losses._core.trainable_loss import check_no_parameters
+from keras_metaloss.models._shared.model_mixin import ModelMixin
 from keras_metaloss.models.meta._checks import check_losses
 from keras_metaloss.models.meta._outer_loss import query_weights
 
 __all__ = ["EpisodeLossesMixin"]
 
 
-class EpisodeLossesMixin:
+class EpisodeLossesMixin(ModelMixin):
     """Mix-in that computes the outer loss and resolves the inner loss."""
 
     learner: keras.Model

@@ -125,13 +125,13 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         """Computes the outputs of the model, by name."""
         return by_name("outputs", self.model(inputs, training=training), self.model)
 
-    # Compiling
-
     def compile(
         self,
         optimizer: Any = "rmsprop",
         loss: dict[str, Any] | None = None,
         loss_weights: None = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
         **kwargs: Any,
     ) -> None:
         """Configures the model for training.
@@ -140,6 +140,8 @@ class MultiTaskModel(TrainingMixin, keras.Model):
             optimizer: A Keras optimizer or its name. Defaults to `"rmsprop"`.
             loss: A dictionary of the losses of the tasks, by output name. Required.
             loss_weights: Must be `None`; use `weighting`. Defaults to `None`.
+            metrics: Metrics by output name. Defaults to `None`.
+            weighted_metrics: Metrics that use sample weights. Defaults to `None`.
             **kwargs: Other arguments of `keras.Model.compile`.
 
         Raises:
@@ -156,7 +158,7 @@ class MultiTaskModel(TrainingMixin, keras.Model):
             )
         check_no_parameters(losses, self)
         self.weighting.build_for(list(losses))
-        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+        super().compile(optimizer, loss, None, metrics, weighted_metrics, **kwargs)
         self._untracked.losses = losses
         self._untracked.metrics = MultiTaskMetrics(losses)
 
