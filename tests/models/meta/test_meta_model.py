@@ -46,9 +46,9 @@ def test_training_reduces_the_loss_on_new_lines():
     tasks = kml.tasks.FunctionTasks(
         lambda x, slope: slope * x, {"slope": (-2.0, 2.0)}, (-1.0, 1.0), 5, 10
     )
-    test = tasks.repeated_dataset(50, batches=2, first_batch=10_000)
+    test = tasks.dataset(50, batches=2, first_batch=10_000)
     before = model.evaluate(test, verbose=0, return_dict=True)["loss"]
-    model.fit(tasks.repeated_dataset(8), steps_per_epoch=150, epochs=2, verbose=0)
+    model.fit(tasks.dataset(8), steps_per_epoch=150, epochs=2, verbose=0)
     after = model.evaluate(test, verbose=0, return_dict=True)["loss"]
     assert after < 0.5 * before
 
