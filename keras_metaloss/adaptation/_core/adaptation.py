@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -15,6 +15,7 @@ from keras_metaloss.adaptation._core.functional_learner import (
     LearnerState,
 )
 from keras_metaloss.adaptation._core.inner_loss import InnerLoss
+from keras_metaloss.adaptation._core.method_traits import MethodTraits
 from keras_metaloss.adaptation._core.normalization import (
     NORMALIZATIONS,
     BatchMoments,
@@ -30,7 +31,7 @@ __all__ = ["Adaptation"]
 _FROM_SUPPORT = ("support", "per_step")
 
 
-class Adaptation(keras.layers.Layer):
+class Adaptation(MethodTraits, keras.layers.Layer):
     """Base class of all adaptation methods.
 
     Meta-parameters of a method (learning rates, a head, an encoder) are weights of this
@@ -80,31 +81,25 @@ class Adaptation(keras.layers.Layer):
 
     Raises:
         ValueError: If `normalization` is unknown.
+
+    Example:
+
+    >>> import keras, numpy as np, tensorflow as tf, keras_metaloss as kml
+    >>> class Shifted(kml.adaptation.Adaptation):
+    ...     uses_inner_loss = False
+    ...     def adapt(self, task, inner_loss, *, training):
+    ...         start = self.initial(task)
+    ...         kernel, bias = start.weights
+    ...         bias = tf.reduce_mean(task.support_y - task.support_x @ kernel, axis=0)
+    ...         return start._replace(weights=[kernel, bias])
+    >>> learner = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> learner.set_weights([np.ones((1, 1)), np.zeros(1)])
+    >>> model = kml.MetaModel(learner, Shifted())
+    >>> x = np.array([[0.0], [1.0]])
+    >>> adapted = model.adapt(x, x + 3)
+    >>> adapted(np.array([[2.0]])).numpy().tolist()
+    [[5.0]]
     """
-
-    #: Number of inner steps that have separate per-step variables.
-    steps = 0
-    #: Direction of the outer update: the `"gradient"` of the query loss, or the
-    #: `"weight_difference"` of initial and adapted weights, which needs no tape.
-    outer_rule = "gradient"
-    #: If `True`, adapting minimizes an inner loss.
-    uses_inner_loss = True
-    #: If `True`, the outer gradient may be computed task by task with `run_task`.
-    runs_tasks_separately = True
-    #: If `True`, an outer loss can compare tasks by `Adapted.first_gradients`.
-    provides_task_gradients = False
-    if TYPE_CHECKING:  # A property, which a subclass may override by either.
-
-        @property
-        def differentiates_twice(self) -> bool: ...
-
-    else:
-        #: If `True`, the outer loop computes second derivatives of the learner.
-        differentiates_twice = False
-    #: If `True`, `tf.vectorized_map` preserves the gradients of the method.
-    vectorizable = True
-    #: If `True`, the method depends on the number of outer steps taken.
-    depends_on_updates = False
 
     _functional: FunctionalLearner  # Set by `build_for`.
 

@@ -1,0 +1,35 @@
+"""Properties of adaptation methods that models rely on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__all__ = ["MethodTraits"]
+
+
+class MethodTraits:
+    """Attributes that an adaptation method sets to state what it is."""
+
+    #: Number of inner steps that have separate per-step variables.
+    steps = 0
+    #: Direction of the outer update: the `"gradient"` of the query loss, or the
+    #: `"weight_difference"` of initial and adapted weights, which needs no tape.
+    outer_rule = "gradient"
+    #: If `True`, adapting minimizes an inner loss.
+    uses_inner_loss = True
+    #: If `True`, the outer gradient may be computed task by task with `run_task`.
+    runs_tasks_separately = True
+    #: If `True`, an outer loss can compare tasks by `Adapted.first_gradients`.
+    provides_task_gradients = False
+    if TYPE_CHECKING:  # A property, which a subclass may override by either.
+
+        @property
+        def differentiates_twice(self) -> bool: ...
+
+    else:
+        #: If `True`, the outer loop computes second derivatives of the learner.
+        differentiates_twice = False
+    #: If `True`, `tf.vectorized_map` preserves the gradients of the method.
+    vectorizable = True
+    #: If `True`, the method depends on the number of outer steps taken.
+    depends_on_updates = False
