@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
-__all__ = ["result_dtype", "wide_dtype"]
+__all__ = ["cast_wide", "result_dtype", "wide_dtype"]
 
 
 def wide_dtype(dtype: tf.DType) -> tf.DType:
@@ -18,3 +20,9 @@ def wide_dtype(dtype: tf.DType) -> tf.DType:
 def result_dtype(dtype: tf.DType) -> tf.DType:
     """Returns the dtype of a result: the input dtype if floating, else float32."""
     return dtype if dtype.is_floating else wide_dtype(dtype)
+
+
+def cast_wide(value: Any) -> tf.Tensor:
+    """Converts to a tensor: float64 stays, every other dtype becomes float32."""
+    value = tf.convert_to_tensor(value)
+    return tf.cast(value, wide_dtype(value.dtype))

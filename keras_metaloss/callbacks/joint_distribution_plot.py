@@ -16,7 +16,7 @@ from keras_metaloss.information import (
     joint_density,
     mutual_information_terms,
 )
-from keras_metaloss.information.predicted._engine import Options
+from keras_metaloss.information.predicted._options import Options
 
 __all__ = ["JointDistributionPlot"]
 

@@ -1,10 +1,10 @@
 """Mutual information between predicted distributions over a batch of inputs."""
 
-from keras_metaloss.information.predicted.bounds import (
+from keras_metaloss.information.predicted.density import JointDensity, joint_density
+from keras_metaloss.information.predicted.information_bounds import (
     InformationBounds,
     mutual_information_bounds,
 )
-from keras_metaloss.information.predicted.density import JointDensity, joint_density
 from keras_metaloss.information.predicted.mutual_information import (
     InformationTerms,
     mutual_information,

@@ -6,18 +6,16 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 __all__ = ["check_finite", "check_rows", "check_same_rows", "row_weights"]
-
-tfd = tfp.distributions
 
 _POSITIVE = (
     *("scale", "scale_diag", "concentration", "rate", "df"),
     *("concentration0", "concentration1"),
 )
 
-_OF_ANY_CONCENTRATION = (tfd.GeneralizedPareto, tfd.GeneralizedExtremeValue)
+_WITH_ANY_CONCENTRATION = (tfd.GeneralizedPareto, tfd.GeneralizedExtremeValue)
 
 
 def check_rows(name: str, distribution: tfd.Distribution) -> None:
@@ -51,32 +49,36 @@ def check_finite(name: str, distribution: tfd.Distribution) -> None:
     for key, value in distribution.parameters.items():
         if isinstance(value, tfd.Distribution):
             check_finite(name, value)
-        elif key == "concentration" and isinstance(distribution, _OF_ANY_CONCENTRATION):
+        elif key == "concentration" and isinstance(
+            distribution, _WITH_ANY_CONCENTRATION
+        ):
             continue
         elif key in ("probs", "logits", "loc", "scale_tril", *_POSITIVE):
             _check_parameter(name, key, value, distribution)
 
 
-def _check_parameter(name, key, value, distribution):
+def _check_parameter(
+    name: str, key: str, value: Any, distribution: tfd.Distribution
+) -> None:
     if value is None or not _is_numeric(value):
         return
     array = np.asarray(value)
     if key == "logits" and not isinstance(distribution, tfd.Bernoulli):
         # A logit of minus infinity is a class of probability zero.
-        good = np.isfinite(array.max(axis=-1)).all() and not np.isnan(array).any()
+        valid = np.isfinite(array.max(axis=-1)).all() and not np.isnan(array).any()
     elif key == "logits":
-        good = not np.isnan(array).any()
+        valid = not np.isnan(array).any()
     elif key == "scale_tril":
         diagonal = np.diagonal(array, axis1=-2, axis2=-1)
-        good = np.isfinite(array).all() and (diagonal > 0).all()
+        valid = np.isfinite(array).all() and (diagonal > 0).all()
     elif key == "probs":
-        good = ((array >= 0) & (array <= 1)).all()
+        valid = ((array >= 0) & (array <= 1)).all()
         if not isinstance(distribution, tfd.Bernoulli):
-            good = good and np.allclose(array.sum(axis=-1), 1, atol=1e-3)
+            valid = valid and np.allclose(array.sum(axis=-1), 1, atol=1e-3)
     else:
-        good = np.isfinite(array).all()
-        good = good and (key not in _POSITIVE or (array > 0).all())
-    if not good:
+        valid = np.isfinite(array).all()
+        valid = valid and (key not in _POSITIVE or (array > 0).all())
+    if not valid:
         expected = {
             "logits": "neither NaN nor all minus infinity in a row",
             "probs": "probabilities that sum to one",
@@ -89,7 +91,8 @@ def _check_parameter(name, key, value, distribution):
         )
 
 
-def _is_numeric(value):
+def _is_numeric(value: Any) -> bool:
+    """Returns whether the value is known, unlike that of a tensor in a graph."""
     if isinstance(value, tf.Variable):
         return tf.executing_eagerly()
     if isinstance(value, tf.Tensor):

@@ -52,7 +52,7 @@ def input_information(kernel: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
 
 
 def leave_one_out_information(
-    a: tf.Tensor, b: tf.Tensor, weights: tf.Tensor, shares: tf.Tensor
+    a: tf.Tensor, b: tf.Tensor, weights: tf.Tensor, width_fractions: tf.Tensor
 ) -> tf.Tensor:
     """Computes Barber and Agakov's bound with a leave-one-out decoder of A.
 
@@ -64,25 +64,26 @@ def leave_one_out_information(
         a: Kernel of A, `[N, k]`.
         b: Kernel of B, `[N, G]`.
         weights: Weights of the rows, `[N]`.
-        shares: Fraction of the range of B that each cell covers, `[G]`, with sum one.
+        width_fractions: Fraction of the range of B that each cell covers, `[G]`, with
+            sum one.
 
     Returns:
         A scalar. The memory is `N * k * G`.
     """
     count = tf.reduce_sum(tf.cast(weights > 0, a.dtype))
-    floor = shares / tf.maximum(count, 1)
+    pseudo_mass = width_fractions / tf.maximum(count, 1)
     prior = tf.linalg.matvec(a, weights, transpose_a=True)
-    own = b * weights[:, tf.newaxis]
+    weighted_b = b * weights[:, tf.newaxis]
     joint = joint_table(a, b, weights)
-    others = joint - a[:, :, tf.newaxis] * own[:, tf.newaxis]
-    others = tf.maximum(others, 0) + prior[:, tf.newaxis] * floor
-    total = tf.maximum(tf.reduce_sum(own, axis=0) - own, 0) + floor
+    others = joint - a[:, :, tf.newaxis] * weighted_b[:, tf.newaxis]
+    others = tf.maximum(others, 0) + prior[:, tf.newaxis] * pseudo_mass
+    total = tf.maximum(tf.reduce_sum(weighted_b, axis=0) - weighted_b, 0) + pseudo_mass
     log_decoder = _log(others) - _log(total)[:, tf.newaxis]
-    each = tf.einsum("nk,ng,nkg->n", a, b, log_decoder)
-    return table_entropy(a, weights) + tf.reduce_sum(weights * each)
+    per_input = tf.einsum("nk,ng,nkg->n", a, b, log_decoder)
+    return table_entropy(a, weights) + tf.reduce_sum(weights * per_input)
 
 
-def _log(x):
+def _log(x: tf.Tensor) -> tf.Tensor:
     """Computes the logarithm, with value and gradient 0 at 0.
 
     Callers multiply the result by a factor that is 0 there.

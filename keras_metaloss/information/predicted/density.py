@@ -8,7 +8,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_metaloss.information.predicted._engine import Options, Predictions
+from keras_metaloss.information.predicted._batch import PredictedBatch
+from keras_metaloss.information.predicted._methods import (
+    check_options,
+    information_and_entropies,
+)
+from keras_metaloss.information.predicted._options import Options
+from keras_metaloss.information.predicted._outputs import ScalarOutput
+from keras_metaloss.information.predicted._quadrature import (
+    MAX_KNOTS_PER_VARIABLE,
+    Kernel,
+    is_resolved,
+    panel_kernel,
+    warped_kernel,
+)
 from keras_metaloss.information.predicted._tables import joint_table
 
 __all__ = ["JointDensity", "joint_density"]
@@ -82,33 +95,42 @@ def joint_density(
     >>> [round(float(density.b[i]), 1) for i in density.density.argmax(axis=1)]
     [-1.0, 1.0]
     """
-    options = Options("quadrature", num_points, bandwidth)
+    options = check_options(Options("quadrature", num_points, bandwidth))
     distributions = {"dist_a": dist_a, "dist_b": dist_b}
-    predictions = Predictions(distributions, sample_weight, options)
-    predictions.information("dist_a", "dist_b")  # Raises for vectors.
-    values, kernels = [], []
-    for name in distributions:
-        cells = predictions.fine_cells(name)
-        if not predictions.is_class(name):
-            cells = _with_width(cells)
-        if predictions.is_class(name):
-            values.append(tf.range(cells.mass.shape[1]))
-            kernels.append(cells.mass)
-            continue
-        head = predictions.heads[name]
-        widths = tf.exp(cells.log_widths + head.log_volume(cells.points))
-        values.append(head.value(cells.points))
-        kernels.append(cells.mass / widths)
-    kernels = [tf.cast(kernel, predictions.weights.dtype) for kernel in kernels]
-    density = joint_table(*kernels, predictions.weights)
-    return JointDensity(*(np.asarray(x) for x in (*values, density)))
+    batch = PredictedBatch.from_distributions(distributions, sample_weight, bandwidth)
+    # Raises for vectors, and for densities that cannot be integrated.
+    information_and_entropies(batch, options, [("dist_a", "dist_b")])
+    (a, density_a), (b, density_b) = (
+        _values_and_densities(batch, name, num_points) for name in distributions
+    )
+    density = joint_table(batch.cast(density_a), batch.cast(density_b), batch.weights)
+    return JointDensity(np.asarray(a), np.asarray(b), np.asarray(density))
 
 
-def _with_width(cells):
+def _values_and_densities(
+    batch: PredictedBatch, name: str, num_points: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns values `[n]` of a variable and their densities for each input, `[N, n]`.
+
+    The densities of a categorical variable are its class probabilities.
+    """
+    output = batch.outputs[name]
+    if not isinstance(output, ScalarOutput):
+        probs = batch.probs(name)
+        return tf.range(probs.shape[1]), probs
+    kernel = warped_kernel(output, num_points)
+    if not is_resolved(kernel, batch.weights):
+        kernel = panel_kernel(output, MAX_KNOTS_PER_VARIABLE)
+    kernel = _without_empty_cells(kernel)
+    widths = tf.exp(kernel.log_widths + output.log_volume(kernel.points))
+    return output.value(kernel.points), kernel.mass / widths
+
+
+def _without_empty_cells(kernel: Kernel) -> Kernel:
     """Removes the cells of zero width between knots that coincide."""
-    wide = cells.log_widths > -math.inf
-    return cells._replace(
-        points=tf.boolean_mask(cells.points, wide),
-        log_widths=tf.boolean_mask(cells.log_widths, wide),
-        mass=tf.boolean_mask(cells.mass, wide, axis=1),
+    has_width = kernel.log_widths > -math.inf
+    return kernel._replace(
+        points=tf.boolean_mask(kernel.points, has_width),
+        log_widths=tf.boolean_mask(kernel.log_widths, has_width),
+        mass=tf.boolean_mask(kernel.mass, has_width, axis=1),
     )

@@ -6,9 +6,16 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_metaloss.information.predicted._engine import Options, Predictions
+from keras_metaloss.information.predicted._batch import PredictedBatch
+from keras_metaloss.information.predicted._methods import (
+    check_options,
+    information_and_entropies,
+)
+from keras_metaloss.information.predicted._options import Options
 
 __all__ = ["InformationTerms", "mutual_information", "mutual_information_terms"]
+
+_PAIR = ("dist_a", "dist_b")
 
 
 class InformationTerms(NamedTuple):
@@ -122,8 +129,8 @@ def mutual_information(
     """
     with tf.name_scope(name or "mutual_information"):
         options = Options(method, num_points, bandwidth, leave_one_out)
-        predictions = _predictions(dist_a, dist_b, sample_weight, options)
-        return predictions.information("dist_a", "dist_b")
+        (information,), _ = _compute(dist_a, dist_b, options, sample_weight)
+        return information
 
 
 def mutual_information_terms(
@@ -181,12 +188,23 @@ def mutual_information_terms(
     """
     with tf.name_scope(name or "mutual_information_terms"):
         options = Options(method, num_points, bandwidth, leave_one_out)
-        predictions = _predictions(dist_a, dist_b, sample_weight, options)
-        pair = ("dist_a", "dist_b")
-        (information,), (a, b) = predictions.terms([pair], pair)
+        (information,), (a, b) = _compute(
+            dist_a, dist_b, options, sample_weight, names=_PAIR
+        )
         return InformationTerms(information, a, b, a + b - information)
 
 
-def _predictions(dist_a, dist_b, sample_weight, options):
-    distributions = {"dist_a": dist_a, "dist_b": dist_b}
-    return Predictions(distributions, sample_weight, options)
+def _compute(
+    dist_a: Any,
+    dist_b: Any,
+    options: Options,
+    sample_weight: Any,
+    names: tuple[str, ...] = (),
+) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    """Returns the information of the pair, and the entropies of the named outputs."""
+    check_options(options)
+    distributions = dict(zip(_PAIR, (dist_a, dist_b), strict=True))
+    batch = PredictedBatch.from_distributions(
+        distributions, sample_weight, options.bandwidth
+    )
+    return information_and_entropies(batch, options, [_PAIR], names)

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_metaloss._utils.checks import check_choice, check_positive_integer
+from keras_metaloss.information._nan_unless import nan_unless
 
 __all__ = [
     "as_labels",
@@ -16,7 +17,6 @@ __all__ = [
     "check_neighbors",
     "check_same_length",
     "in_units_of_range",
-    "nan_unless",
     "nan_unless_finite",
     "preprocessed",
 ]
@@ -166,11 +166,6 @@ def normal_scores(x: tf.Tensor) -> tf.Tensor:
     scores = tf.transpose(tf.math.ndtri(ranks / (count + 1)))
     # Values without a rank (NaN and infinity) become NaN.
     return tf.where(tf.math.is_finite(x), scores, tf.constant(np.nan, x.dtype))
-
-
-def nan_unless(condition: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    """Returns `value`, or NaN where `condition` is false."""
-    return tf.where(condition, value, tf.constant(np.nan, value.dtype))
 
 
 def nan_unless_finite(value: tf.Tensor, *samples: tf.Tensor) -> tf.Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_metaloss._utils.checks import check_choice
+from keras_metaloss.information._nan_unless import nan_unless
 from keras_metaloss.information.samples._neighbors import (
     as_points,
     count_within,
@@ -20,7 +21,6 @@ from keras_metaloss.information.samples._validation import (
     as_samples,
     check_neighbors,
     check_same_length,
-    nan_unless,
     nan_unless_finite,
     preprocessed,
 )

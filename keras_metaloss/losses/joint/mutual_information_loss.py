@@ -9,7 +9,13 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_metaloss.information.predicted._engine import METHODS, Options, Predictions
+from keras_metaloss.information.predicted._batch import PredictedBatch
+from keras_metaloss.information.predicted._methods import (
+    METHODS,
+    check_options,
+    information_and_entropies,
+)
+from keras_metaloss.information.predicted._options import Options
 from keras_metaloss.losses._core.loss_context import LossContext
 from keras_metaloss.losses._core.meta_loss import MetaLoss, OutputKind
 from keras_metaloss.losses._core.reduction import reduce_weighted
@@ -259,8 +265,12 @@ class MutualInformationLoss(MetaLoss):
             sample_weight = tf.reshape(tf.cast(sample_weight, self.dtype), [-1])
             # A function in `output_kinds` may return several rows per example.
             sample_weight = tf.repeat(sample_weight, rows // tf.size(sample_weight))
-        predictions = Predictions(distributions, sample_weight, self.options)
-        information, entropies = predictions.terms(self.pairs, self.tasks)
+        batch = PredictedBatch.from_distributions(
+            distributions, sample_weight, self.options.bandwidth
+        )
+        information, entropies = information_and_entropies(
+            batch, self.options, self.pairs, self.tasks
+        )
         return (
             dict(zip(self.pairs, information, strict=True)),
             dict(zip(self.tasks, entropies, strict=True)),
@@ -373,4 +383,4 @@ def _options(estimator: Any) -> Options | None:
             f"{METHODS}, a dictionary with keys of {Options._fields}, or a function. "
             f"Received: estimator={estimator!r}"
         )
-    return Options(**estimator).checked()
+    return check_options(Options(**estimator))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy import stats
 
@@ -11,9 +12,6 @@ import keras_metaloss as kml
 from tests.helpers.information import predicted_pair, predictions
 
 tfd = tfp.distributions
-
-
-mutual_information = kml.information.mutual_information
 
 
 def test_leave_one_out_matches_numpy_reference():
@@ -58,3 +56,29 @@ COIN = tfd.Bernoulli(probs=[0.2, 0.8])
 def test_bounds_require_a_categorical_variable():
     with pytest.raises(ValueError, match="`dist_a`"):
         kml.information.mutual_information_bounds(NORMAL, COIN)
+
+
+def test_gradient_of_each_bound_is_that_of_its_estimate():
+    probs, loc, scale = predictions(rows=7, classes=3)
+    a, b = predicted_pair(probs, loc, scale)
+
+    def gradient(function):
+        loc = tf.constant(b.loc)
+        with tf.GradientTape() as tape:
+            tape.watch(loc)
+            value = function(a, tfd.Normal(loc, b.scale))
+        return tape.gradient(value, loc).numpy()
+
+    for name, leave_one_out in (("in_batch", False), ("leave_one_out", True)):
+        found = gradient(
+            lambda a, b, name=name: getattr(
+                kml.information.mutual_information_bounds(a, b), name
+            )
+        )
+        expected = gradient(
+            lambda a, b, flag=leave_one_out: kml.information.mutual_information(
+                a, b, leave_one_out=flag
+            )
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        assert np.abs(found).max() > 1e-3

@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 from scipy import stats
 
 import keras_metaloss as kml
-from keras_metaloss.information.predicted._outputs import head_of
+from keras_metaloss.information.predicted._conversion import as_output
 from keras_metaloss.information.predicted._pairwise import divergences
 from tests.helpers.information import predicted_pair, predictions
 
@@ -87,7 +87,7 @@ def test_pairwise_estimates_bracket_the_exact_value():
 def test_divergences_match_numerical_integrals(kind):
     _, loc, scale = predictions(rows=4)
     dist = tfd.Normal(loc, scale)
-    found = divergences("b", head_of("b", dist), kind).numpy()
+    found = divergences("b", as_output("b", dist), kind).numpy()
     x = np.linspace(-20, 20, 200001)
     p = stats.norm.pdf(x[:, np.newaxis], loc, scale)
     for i in range(4):
@@ -104,5 +104,5 @@ def test_divergences_match_numerical_integrals(kind):
     )
     full = tfd.MultivariateNormalTriL(diag.loc, tf.linalg.diag(diag.stddev()))
     for vector in (diag, full, tfd.Independent(tfd.Normal(diag.loc, diag.stddev()), 1)):
-        twice = divergences("b", head_of("b", vector), kind)
+        twice = divergences("b", as_output("b", vector), kind)
         np.testing.assert_allclose(twice, 2 * found, atol=1e-6)

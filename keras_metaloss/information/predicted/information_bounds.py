@@ -6,7 +6,13 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_metaloss.information.predicted._engine import Options, Predictions
+from keras_metaloss.information.predicted._batch import PredictedBatch
+from keras_metaloss.information.predicted._methods import (
+    check_options,
+    information_and_entropies,
+)
+from keras_metaloss.information.predicted._options import Options
+from keras_metaloss.information.predicted._tables import input_information
 
 __all__ = ["InformationBounds", "mutual_information_bounds"]
 
@@ -87,17 +93,20 @@ def mutual_information_bounds(
     """
     with tf.name_scope(name or "mutual_information_bounds"):
         distributions = {"dist_a": dist_a, "dist_b": dist_b}
-        options = Options(num_points=num_points, bandwidth=bandwidth)
-        predictions = Predictions(distributions, sample_weight, options)
-        if not predictions.is_class("dist_a"):
+        options = check_options(Options(num_points=num_points, bandwidth=bandwidth))
+        batch = PredictedBatch.from_distributions(
+            distributions, sample_weight, bandwidth
+        )
+        if not batch.is_categorical("dist_a"):
             raise ValueError(
                 "Invalid value for argument `dist_a`. Expected the distribution of a "
                 f"categorical variable. Received: dist_a={dist_a!r}"
             )
-        in_batch = predictions.information("dist_a", "dist_b")
-        predictions.options = options._replace(leave_one_out=True)
+        pair = ("dist_a", "dist_b")
+        (in_batch,), _ = information_and_entropies(batch, options, [pair])
+        options = options._replace(leave_one_out=True)
+        (leave_one_out,), _ = information_and_entropies(batch, options, [pair])
+        probs = batch.cast(batch.probs("dist_a"))
         return InformationBounds(
-            predictions.information("dist_a", "dist_b"),
-            in_batch,
-            predictions.input_information("dist_a"),
+            leave_one_out, in_batch, input_information(probs, batch.weights)
         )
