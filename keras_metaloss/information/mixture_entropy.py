@@ -6,17 +6,16 @@ import math
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from keras_metaloss._utils.checks import (
     check_choice,
     check_positive_integer,
     check_seed,
 )
+from keras_metaloss.information._core.linalg import half_log_det
 
 __all__ = ["entropy_mixture"]
-
-tfd = tfp.distributions
 
 _METHODS = ("pairwise_kl", "pairwise_bhattacharyya", "quadrature", "monte_carlo")
 _NODES = 8
@@ -99,20 +98,24 @@ def entropy_mixture(
         return _pairwise(dist.mixture_distribution, components, distances)
 
 
-def _pairwise(mixture, components, distances):
+def _pairwise(
+    mixture: tfd.Distribution, components: tfd.Distribution, distances: tf.Tensor
+) -> tf.Tensor:
     log_weights = tf.math.log_softmax(mixture.logits_parameter())
     weights = tf.exp(log_weights)
-    log_near = tf.reduce_logsumexp(log_weights[..., tf.newaxis, :] - distances, axis=-1)
-    return tf.reduce_sum(weights * (components.entropy() - log_near), axis=-1)
+    log_affinity = tf.reduce_logsumexp(
+        log_weights[..., tf.newaxis, :] - distances, axis=-1
+    )
+    return tf.reduce_sum(weights * (components.entropy() - log_affinity), axis=-1)
 
 
-def _kl(components):
+def _kl(components: tfd.Distribution) -> tf.Tensor:
     """Computes KL divergences `[..., K, K]` between all pairs of components."""
-    one, other = components[..., tf.newaxis], components[..., tf.newaxis, :]
-    return tfd.kl_divergence(one, other)
+    rows, columns = components[..., tf.newaxis], components[..., tf.newaxis, :]
+    return tfd.kl_divergence(rows, columns)
 
 
-def _bhattacharyya(components):
+def _bhattacharyya(components: tfd.Distribution) -> tf.Tensor:
     """Computes Bhattacharyya distances `[..., K, K]` of Gaussian components."""
     inner = components
     while isinstance(inner, tfd.Independent):
@@ -137,22 +140,18 @@ def _bhattacharyya(components):
             "Invalid value for argument `dist`. Expected scalar or vector components. "
             f"Received: dist.components_distribution={components}"
         )
-    gap = mean[..., :, tf.newaxis, :] - mean[..., tf.newaxis, :, :]
-    between = (
+    difference = mean[..., :, tf.newaxis, :] - mean[..., tf.newaxis, :, :]
+    pooled = (
         covariance[..., :, tf.newaxis, :, :] + covariance[..., tf.newaxis, :, :, :]
     ) / 2
-    root = tf.linalg.cholesky(between)
-    whitened = tf.linalg.triangular_solve(root, gap[..., tf.newaxis])[..., 0]
-    own = _half_log_det(tf.linalg.cholesky(covariance))
-    own = (own[..., :, tf.newaxis] + own[..., tf.newaxis, :]) / 2
-    return tf.reduce_sum(whitened**2, axis=-1) / 8 + _half_log_det(root) - own
+    factor = tf.linalg.cholesky(pooled)
+    whitened = tf.linalg.triangular_solve(factor, difference[..., tf.newaxis])[..., 0]
+    log_dets = half_log_det(tf.linalg.cholesky(covariance))
+    log_dets = (log_dets[..., :, tf.newaxis] + log_dets[..., tf.newaxis, :]) / 2
+    return tf.reduce_sum(whitened**2, axis=-1) / 8 + half_log_det(factor) - log_dets
 
 
-def _half_log_det(root):
-    return tf.reduce_sum(tf.math.log(tf.linalg.diag_part(root)), axis=-1)
-
-
-def _quadrature(dist):
+def _quadrature(dist: tfd.Distribution) -> tf.Tensor:
     components = dist.components_distribution
     if components.event_shape.rank != 0:
         raise TypeError(
@@ -163,17 +162,17 @@ def _quadrature(dist):
     location, scale = _location_and_scale(components)
     location, scale = tf.stop_gradient(location), tf.stop_gradient(scale)
     dtype = location.dtype
-    ends = location[..., tf.newaxis] + scale[..., tf.newaxis] * tf.constant(
+    breakpoints = location[..., tf.newaxis] + scale[..., tf.newaxis] * tf.constant(
         _BREAKPOINTS, dtype
     )
-    batch = tf.shape(ends)[:-2]
-    ends = tf.reshape(ends, tf.concat([batch, [-1]], axis=0))
+    batch = tf.shape(breakpoints)[:-2]
+    breakpoints = tf.reshape(breakpoints, tf.concat([batch, [-1]], axis=0))
     # 0 and 1 are the finite ends of the supports of TFP's families.
     support = tf.ones(tf.concat([batch, [2]], axis=0), dtype) * tf.constant(
         [0.0, 1.0], dtype
     )
-    ends = tf.sort(tf.concat([ends, support], axis=-1), axis=-1)
-    low, width = ends[..., :-1], ends[..., 1:] - ends[..., :-1]
+    breakpoints = tf.sort(tf.concat([breakpoints, support], axis=-1), axis=-1)
+    low, width = breakpoints[..., :-1], breakpoints[..., 1:] - breakpoints[..., :-1]
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     nodes = tf.constant((nodes + 1) / 2, dtype)
     points = low[..., tf.newaxis] + width[..., tf.newaxis] * nodes
@@ -199,7 +198,9 @@ def _quadrature(dist):
     return tf.where(missed, tf.constant(math.nan, dtype), value)
 
 
-def _location_and_scale(components):
+def _location_and_scale(
+    components: tfd.Distribution,
+) -> tuple[tf.Tensor, tf.Tensor]:
     parameters = components.parameters
     if parameters.get("loc") is not None and parameters.get("scale") is not None:
         shape = components.batch_shape_tensor()

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_metaloss._utils.checks import check_positive_integer
-from keras_metaloss.information.samples._validation import check_same_length
+from keras_metaloss.information._core.same_length import check_same_length
 from keras_metaloss.information.samples.entropy import entropy_plug_in
 
 __all__ = ["MutualInformation", "NormalizedMutualInformation"]

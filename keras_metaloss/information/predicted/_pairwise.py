@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from keras_metaloss._utils.dtypes import cast_wide
-from keras_metaloss.information._linalg import half_log_det
+from keras_metaloss.information._core.linalg import half_log_det
 from keras_metaloss.information.predicted._outputs import Output
 from keras_metaloss.information.predicted._tables import table_entropy
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
-from keras_metaloss.information._nan_unless import nan_unless
+from keras_metaloss.information._core.nan_unless import nan_unless
 from keras_metaloss.information.predicted._batch import PredictedBatch
 from keras_metaloss.information.predicted._estimator import Estimator
 from keras_metaloss.information.predicted._options import Options

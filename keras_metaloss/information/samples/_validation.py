@@ -8,14 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_metaloss._utils.checks import check_choice, check_positive_integer
-from keras_metaloss.information._nan_unless import nan_unless
+from keras_metaloss.information._core.nan_unless import nan_unless
+from keras_metaloss.information._core.same_length import check_same_length
 
 __all__ = [
     "as_labels",
     "as_pair",
     "as_samples",
     "check_neighbors",
-    "check_same_length",
     "in_units_of_range",
     "nan_unless_finite",
     "preprocessed",
@@ -100,18 +100,6 @@ def _check_size(name: str, value: tf.Tensor) -> None:
         raise ValueError(
             f"Invalid value for argument `{name}`. Expected at least two samples with "
             f"at least one dimension. Received: {name}.shape={value.shape}"
-        )
-
-
-def check_same_length(**values: tf.Tensor) -> None:
-    """Raises a `ValueError` if the static numbers of samples differ."""
-    lengths = {v.shape[0] for v in values.values() if v.shape[0] is not None}
-    if len(lengths) > 1:
-        shapes = ", ".join(f"{name}.shape={v.shape}" for name, v in values.items())
-        names = " and ".join(f"`{name}`" for name in values)
-        raise ValueError(
-            f"Invalid value for arguments {names}. Expected the same number of "
-            f"samples. Received: {shapes}"
         )
 
 

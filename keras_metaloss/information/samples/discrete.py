@@ -7,11 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from keras_metaloss._utils.checks import check_positive_integer
-from keras_metaloss.information._nan_unless import nan_unless
+from keras_metaloss.information._core.nan_unless import nan_unless
+from keras_metaloss.information._core.same_length import check_same_length
 from keras_metaloss.information.samples._validation import (
     as_labels,
     as_pair,
-    check_same_length,
     nan_unless_finite,
 )
 

@@ -144,7 +144,7 @@ def _check_bandwidth(bandwidth):
         valid = (
             isinstance(bandwidth, numbers.Real)
             and not isinstance(bandwidth, bool)
-            and 0 < bandwidth < math.inf
+            and 0 < float(bandwidth) < math.inf
         )
     if not valid:
         raise ValueError(

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_metaloss._utils.checks import check_choice
-from keras_metaloss.information._nan_unless import nan_unless
+from keras_metaloss.information._core.nan_unless import nan_unless
+from keras_metaloss.information._core.same_length import check_same_length
 from keras_metaloss.information.samples._neighbors import (
     as_points,
     count_within,
@@ -20,7 +21,6 @@ from keras_metaloss.information.samples._validation import (
     as_labels,
     as_samples,
     check_neighbors,
-    check_same_length,
     nan_unless_finite,
     preprocessed,
 )

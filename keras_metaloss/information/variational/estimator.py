@@ -15,7 +15,7 @@ from keras_metaloss._utils.checks import (
     check_positive_integer,
     check_seed,
 )
-from keras_metaloss.information.samples._validation import check_same_length
+from keras_metaloss.information._core.same_length import check_same_length
 from keras_metaloss.information.variational import bounds
 from keras_metaloss.information.variational.critics import ConcatCritic, SeparableCritic
 

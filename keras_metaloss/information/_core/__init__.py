@@ -1,0 +1,1 @@
+"""Functions that all kinds of estimators share."""
