@@ -66,7 +66,7 @@ def train_on_episodes(x: np.ndarray[Any, Any]) -> list[float]:
 
 
 def train_own_classes() -> tf.Tensor:
-    train, _, _ = kml.datasets.sinusoid.load_data(shots=3, queries=3)
+    train, _, _ = kml.datasets.sinusoid.load_tasks(shots=3, queries=3)
     model = kml.MetaModel(kml.learners.mlp((1,), 1), MeanShift())
     model.compile(optimizer="sgd", loss=AsymmetricError(name="asymmetric"))
     model.fit(train.dataset(2, batches=2), verbose=0)
