@@ -1,9 +1,9 @@
-"""The package is built as `ARCHITECTURE.md` says: rooms, imports, circles, sizes.
+"""The structure of the package matches `ARCHITECTURE.md`: imports, cycles, file sizes.
 
-A room is a row of the table in `ARCHITECTURE.md`: a folder of the package, or a file
-next to folders. An entry in the column "may import" allows that folder or file and all
-that is public below it; private folders and files have to be named. `__init__.py` files
-are doors: they belong to no room and hand on names from below.
+A component is a row of the table in `ARCHITECTURE.md`: a folder of the package, or a
+file next to folders. An entry in the column "may import" allows that folder or file and
+all public modules in it; private folders and files must be listed. `__init__.py` files
+belong to no component and only re-export names from their own folder.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Import(NamedTuple):
 
 
 def read_table(text: str) -> dict[str, list[str]]:
-    """Returns the allowed imports of each room, from the table in `text`."""
+    """Returns the allowed imports of each component, from the table in `text`."""
     rows = re.findall(r"^\| `([^`]+)` \|[^|]*\|([^|]*)\|$", text, re.MULTILINE)
-    return {room: re.findall(r"`([^`]+)`", allowed) for room, allowed in rows}
+    return {component: re.findall(r"`([^`]+)`", allowed) for component, allowed in rows}
 
 
 def files(package: pathlib.Path) -> list[str]:
@@ -76,12 +76,12 @@ def imports(package: pathlib.Path) -> Iterator[Import]:
                     yield Import(source, node.lineno, target or name)
 
 
-def is_door(file: str) -> bool:
+def is_init(file: str) -> bool:
     return pathlib.PurePath(file).name == "__init__.py"
 
 
-def room_of(file: str, table: dict[str, list[str]]) -> str | None:
-    """Returns the room of a file: the longest row that covers it, or `None`."""
+def component_of(file: str, table: dict[str, list[str]]) -> str | None:
+    """Returns the most specific component with a file, `None` if there is none."""
     path = pathlib.PurePath(file)
     covering = [str(p) for p in (path, *path.parents) if str(p) in table]
     return covering[0] if covering else None
@@ -95,47 +95,48 @@ def allows(entry: str, file: str) -> bool:
     if pathlib.PurePath(entry) not in path.parents:
         return False
     below = path.relative_to(entry).parts
-    return is_door(file) or not any(part.startswith("_") for part in below)
+    return is_init(file) or not any(part.startswith("_") for part in below)
 
 
-def room_errors(package: pathlib.Path, table: dict[str, list[str]]) -> list[str]:
-    """Returns rooms and imports that differ from the table."""
+def component_errors(package: pathlib.Path, table: dict[str, list[str]]) -> list[str]:
+    """Returns components and imports that differ from the table."""
     errors, used = [], set()
     for file in files(package):
-        # A file next to folders with rows has a row itself.
-        folders = {pathlib.PurePath(room).parent for room in table}
-        room = room_of(file, table)
-        if is_door(file):
+        # A file next to folders with rows must have its own row.
+        folders = {pathlib.PurePath(component).parent for component in table}
+        component = component_of(file, table)
+        if is_init(file):
             continue
-        if room is None or (room != file and pathlib.PurePath(file).parent in folders):
-            errors.append(f"{file}: no room of the table")
-    for room in table:
-        if not (package / room).exists():
-            errors.append(f"{room}: a row without a folder or file")
+        needs_row = pathlib.PurePath(file).parent in folders
+        if component is None or (needs_row and component != file):
+            errors.append(f"{file}: no component of the table")
+    for component in table:
+        if not (package / component).exists():
+            errors.append(f"{component}: no such folder or file")
     for source, line, target in imports(package):
-        if is_door(source):
+        if is_init(source):
             folder = pathlib.PurePath(source).parent
             if folder not in pathlib.PurePath(target).parents:
-                errors.append(f"{source}:{line}: hands on {target} from elsewhere")
+                errors.append(f"{source}:{line}: re-exports {target} of another folder")
             continue
-        room = room_of(source, table)
-        if room is None or room_of(target, table) == room:
+        component = component_of(source, table)
+        if component is None or component_of(target, table) == component:
             continue
-        entries = [entry for entry in table[room] if allows(entry, target)]
-        used.update((room, entry) for entry in entries)
+        entries = [entry for entry in table[component] if allows(entry, target)]
+        used.update((component, entry) for entry in entries)
         if not entries:
-            errors.append(f"{source}:{line}: {room} may not import {target}")
-    for room, entries in table.items():
-        unused = [entry for entry in entries if (room, entry) not in used]
-        errors += [f"{room}: imports nothing from {entry}" for entry in unused]
+            errors.append(f"{source}:{line}: {component} may not import {target}")
+    for component, entries in table.items():
+        unused = [entry for entry in entries if (component, entry) not in used]
+        errors += [f"{component}: imports nothing from {entry}" for entry in unused]
     return errors
 
 
-def circles(arrows: set[tuple[str, str]]) -> list[str]:
-    """Returns the nodes on circles of a graph."""
+def cycles(arrows: set[tuple[str, str]]) -> list[str]:
+    """Returns the nodes on cycles of a graph."""
     arrows = {(a, b) for a, b in arrows if a != b}
     while arrows:
-        # A node without arrows on one side is on no circle.
+        # A node without incoming or outgoing arrows is on no cycle.
         tails, heads = {a for a, _ in arrows}, {b for _, b in arrows}
         kept = {(a, b) for a, b in arrows if a in heads and b in tails}
         if kept == arrows:
@@ -144,15 +145,18 @@ def circles(arrows: set[tuple[str, str]]) -> list[str]:
     return sorted({node for arrow in arrows for node in arrow})
 
 
-def circle_errors(package: pathlib.Path, table: dict[str, list[str]]) -> list[str]:
-    """Returns circles among files, rooms and top folders."""
+def cycle_errors(package: pathlib.Path, table: dict[str, list[str]]) -> list[str]:
+    """Returns cycles among files, components and top folders."""
     found = list(imports(package))
     levels = {
         "files": {(i.source, i.target) for i in found},
-        "rooms": {
-            (room_of(i.source, table) or i.source, room_of(i.target, table) or i.target)
+        "components": {
+            (
+                component_of(i.source, table) or i.source,
+                component_of(i.target, table) or i.target,
+            )
             for i in found
-            if not is_door(i.source)
+            if not is_init(i.source)
         },
         "folders": {
             (i.source.split("/")[0], i.target.split("/")[0])
@@ -161,16 +165,16 @@ def circle_errors(package: pathlib.Path, table: dict[str, list[str]]) -> list[st
         },
     }
     return [
-        f"circle of {level}: {', '.join(nodes)}"
+        f"cycle of {level}: {', '.join(nodes)}"
         for level, arrows in levels.items()
-        if (nodes := circles(arrows))
+        if (nodes := cycles(arrows))
     ]
 
 
-def door_errors(package: pathlib.Path) -> list[str]:
-    """Returns statements of `__init__.py` files that do not hand on names."""
+def init_errors(package: pathlib.Path) -> list[str]:
+    """Returns statements of `__init__.py` files that do not re-export names."""
     errors = []
-    for file in filter(is_door, files(package)):
+    for file in filter(is_init, files(package)):
         tree = ast.parse((package / file).read_text("utf-8"))
         if ast.get_docstring(tree) is None:
             errors.append(f"{file}: no docstring")
@@ -185,7 +189,7 @@ def door_errors(package: pathlib.Path) -> list[str]:
             ):
                 listed = ast.literal_eval(node.value)
             else:
-                errors.append(f"{file}:{node.lineno}: more than names")
+                errors.append(f"{file}:{node.lineno}: not an import of names")
         public = {n for n in names if not re.match(r"_[^_]", n)}
         if public != set(listed or ()):
             difference = sorted(public ^ set(listed or ()))
@@ -230,19 +234,19 @@ def table():
     return read_table((ROOT / "ARCHITECTURE.md").read_text("utf-8"))
 
 
-def test_rooms_and_imports_are_those_of_the_table(table):
+def test_components_and_imports_match_the_table(table):
     assert "losses/_core" in table
-    errors = room_errors(PACKAGE, table)
+    errors = component_errors(PACKAGE, table)
     assert not errors, "\n" + "\n".join(errors)
 
 
-def test_imports_have_no_circles(table):
-    errors = circle_errors(PACKAGE, table)
+def test_imports_have_no_cycles(table):
+    errors = cycle_errors(PACKAGE, table)
     assert not errors, "\n" + "\n".join(errors)
 
 
-def test_init_files_only_hand_on_names():
-    errors = door_errors(PACKAGE)
+def test_init_files_only_reexport_names():
+    errors = init_errors(PACKAGE)
     assert not errors, "\n" + "\n".join(errors)
 
 
@@ -251,12 +255,12 @@ def test_files_are_short_and_imports_absolute():
     assert not errors, "\n" + "\n".join(errors)
 
 
-def test_computations_write_no_state():
+def test_computations_do_not_write_state():
     errors = state_errors(PACKAGE)
     assert not errors, "\n" + "\n".join(errors)
 
 
-def test_drawing_has_the_arrows_between_folders():
+def test_diagram_matches_imports_between_folders():
     text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
     drawn = set(re.findall(r"^ +(\w+) --> (\w+)$", text, re.MULTILINE))
     arrows = {
@@ -268,16 +272,17 @@ def test_drawing_has_the_arrows_between_folders():
     }
 
 
-def test_table_rows_follow_the_imports(table):
-    # Lower rooms come first: a reader of the table knows each room that is imported.
+def test_table_is_sorted_by_imports(table):
+    # Each component is below all components that it imports.
     order = list(table)
     for source, _, target in imports(PACKAGE):
-        rooms = room_of(source, table), room_of(target, table)
-        if not is_door(source) and None not in rooms:
-            assert order.index(rooms[1]) <= order.index(rooms[0]), (source, target)
+        components = component_of(source, table), component_of(target, table)
+        if not is_init(source) and None not in components:
+            importing, imported = map(order.index, components)
+            assert imported <= importing, (source, target)
 
 
-# The checks find what they are meant to find.
+# Tests of the checks themselves.
 
 TABLE = {
     "_tools.py": [],
@@ -313,15 +318,15 @@ def all_errors(folder, changes, table=TABLE):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
     return [
-        *room_errors(package, table),
-        *circle_errors(package, table),
-        *door_errors(package),
+        *component_errors(package, table),
+        *cycle_errors(package, table),
+        *init_errors(package),
         *file_errors(package),
         *state_errors(package),
     ]
 
 
-def test_checks_accept_a_tree_like_its_table(tmp_path):
+def test_checks_accept_a_tree_that_matches_its_table(tmp_path):
     assert all_errors(tmp_path, {}) == []
 
 
@@ -344,28 +349,28 @@ def test_checks_accept_a_tree_like_its_table(tmp_path):
             {"shapes/round/circle.py": "from pkg import missing\n"},
             "shapes/round may not import __init__.py",
         ),
-        ({"_tools.py": "from pkg import shapes\n"}, "circle of files"),
+        ({"_tools.py": "from pkg import shapes\n"}, "cycle of files"),
         (
             {
                 "_tools.py": "from typing import TYPE_CHECKING\n"
                 "if TYPE_CHECKING:\n    from pkg.shapes._core.base import Shape\n"
             },
-            "circle of rooms: _tools.py, shapes/_core",
+            "cycle of components: _tools.py, shapes/_core",
         ),
         (
             {"shapes/round/_arc.py": "from pkg.shapes.round import circle\n"},
-            "circle of files: shapes/round/_arc.py, shapes/round/circle.py",
+            "cycle of files: shapes/round/_arc.py, shapes/round/circle.py",
         ),
-        ({"shapes/flat/square.py": ""}, "shapes/flat/square.py: no room"),
-        ({"shapes/line.py": ""}, "shapes/line.py: no room"),
-        ({"point.py": ""}, "point.py: no room"),
+        ({"shapes/flat/square.py": ""}, "shapes/flat/square.py: no component"),
+        ({"shapes/line.py": ""}, "shapes/line.py: no component"),
+        ({"point.py": ""}, "point.py: no component"),
         (
             {"shapes/_core/__init__.py": '"""Base."""\nSIZE = 1\n'},
-            "shapes/_core/__init__.py:2: more than names",
+            "shapes/_core/__init__.py:2: not an import of names",
         ),
         (
             {"shapes/_core/__init__.py": '"""Base."""\nif 1:\n    pass\n'},
-            "more than names",
+            "not an import of names",
         ),
         ({"shapes/_core/__init__.py": ""}, "no docstring"),
         (
@@ -374,7 +379,7 @@ def test_checks_accept_a_tree_like_its_table(tmp_path):
         ),
         (
             {"shapes/_core/__init__.py": '"""B."""\nfrom pkg import _tools\n'},
-            "shapes/_core/__init__.py:2: hands on _tools.py from elsewhere",
+            "shapes/_core/__init__.py:2: re-exports _tools.py of another folder",
         ),
         ({"shapes/round/circle.py": "from . import _arc\n"}, "relative import"),
         ({"_tools.py": "x = 1\n" * 401}, "_tools.py: 401 lines"),
@@ -389,7 +394,7 @@ def test_checks_accept_a_tree_like_its_table(tmp_path):
         ),
     ],
 )
-def test_checks_find(tmp_path, changes, error):
+def test_checks_find_errors_of_the_tree(tmp_path, changes, error):
     errors = all_errors(tmp_path, changes)
     assert any(error in found for found in errors), errors
 
@@ -397,7 +402,7 @@ def test_checks_find(tmp_path, changes, error):
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        ({"shapes/flat": []}, "shapes/flat: a row without a folder or file"),
+        ({"shapes/flat": []}, "shapes/flat: no such folder or file"),
         ({"_tools.py": ["shapes/_core"]}, "_tools.py: imports nothing from shapes"),
         ({"shapes/_core": []}, "shapes/_core may not import _tools.py"),
         ({"shapes/round": ["shapes"]}, "may not import shapes/_core/base.py"),
@@ -408,7 +413,7 @@ def test_checks_find_errors_of_the_table(tmp_path, change, error):
     assert any(error in found for found in errors), errors
 
 
-def test_circle_of_folders_is_found(tmp_path):
+def test_cycle_of_folders_is_found(tmp_path):
     changes = {
         "a/__init__.py": '"""A."""\n',
         "a/one.py": "import pkg.b.one\n",
@@ -417,12 +422,12 @@ def test_circle_of_folders_is_found(tmp_path):
         "b/one.py": "",
         "b/two.py": "import pkg.a.two\n",
     }
-    rooms = {"a/one.py": ["b/one.py"], "a/two.py": [], "b/one.py": []}
-    errors = all_errors(tmp_path, changes, {**TABLE, **rooms, "b/two.py": ["a/two.py"]})
-    assert errors == ["circle of folders: a, b"]
+    rows = {"a/one.py": ["b/one.py"], "a/two.py": [], "b/one.py": []}
+    errors = all_errors(tmp_path, changes, {**TABLE, **rows, "b/two.py": ["a/two.py"]})
+    assert errors == ["cycle of folders: a, b"]
 
 
 def test_table_is_read_from_text():
-    text = "| room | contents |\n| --- | --- |\n| `a/_b` | x, `y` | `c`, `d/e.py` |\n"
+    text = "| name | contents |\n| --- | --- |\n| `a/_b` | x, `y` | `c`, `d/e.py` |\n"
     assert read_table(text) == {"a/_b": ["c", "d/e.py"]}
     assert read_table("| `a` | x | nothing |\n") == {"a": []}

@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "keras_metaloss"
 PAGES = ["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "README.md"]
 LIBRARIES = {"keras_metaloss": kml, "kml": kml, "keras": keras, "tf": tf, "np": np}
-ROOMS = [name for name in kml.__all__ if inspect.ismodule(getattr(kml, name))]
+NAMESPACES = [name for name in kml.__all__ if inspect.ismodule(getattr(kml, name))]
 
 HEADINGS = {"Args", "Example", "Raises", "Reference", "Returns"}
 
@@ -86,7 +86,7 @@ def missing_names(text: str) -> list[str]:
             first, *rest = name.split(".")
             if first in LIBRARIES and not has(LIBRARIES[first], rest):
                 errors.append(name)
-            if first in ROOMS and not has(kml, name.split(".")):
+            if first in NAMESPACES and not has(kml, name.split(".")):
                 errors.append(name)
         word = re.fullmatch(r"(\w+)(\(.*\))?", span)
         if word and not word[1].isdigit() and word[1] not in identifiers():
