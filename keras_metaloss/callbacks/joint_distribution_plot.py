@@ -87,14 +87,14 @@ class JointDistributionPlot(keras.callbacks.Callback):
                 f"`kml.JointModel`. Received: pair={self.pair!r}"
             )
         self._names: tuple[str, str] = self.pair
-        self._look(epoch=0)  # The first point, and errors before training.
+        self._evaluate(epoch=0)  # The first point, and errors before training.
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if (epoch + 1) % self.every == 0:
-            density, terms = self._look(epoch + 1)
+            density, terms = self._evaluate(epoch + 1)
             self._draw(epoch + 1, density, terms)
 
-    def _look(self, epoch: int) -> tuple[JointDensity, InformationTerms]:
+    def _evaluate(self, epoch: int) -> tuple[JointDensity, InformationTerms]:
         outputs = self.model.predict(self.x, verbose=0)
         loss = self.model.loss
         distributions = loss.distributions(outputs)
@@ -120,11 +120,9 @@ class JointDistributionPlot(keras.callbacks.Callback):
         self._draw_density(figure, left, density)
         left.set_title(f"p({', '.join(self._names)}) after epoch {epoch}")
         right.plot(*self.history.values(), marker=".", color="C0", label="I(A;B)")
+        variables = ((terms.entropy_a, density.a), (terms.entropy_b, density.b))
         bounds = [
-            float(entropy)
-            for entropy, values in ((terms.entropy_a, density.a),)
-            + ((terms.entropy_b, density.b),)
-            if _is_class(values)
+            float(entropy) for entropy, values in variables if _is_categorical(values)
         ]
         if bounds:
             label = "minimum class entropy"
@@ -139,14 +137,14 @@ class JointDistributionPlot(keras.callbacks.Callback):
 
     def _draw_density(self, figure: Any, axes: Any, density: JointDensity) -> None:
         (name_a, name_b), (a, b, p) = self._names, density
-        if _is_class(b) and not _is_class(a):
+        if _is_categorical(b) and not _is_categorical(a):
             (name_a, a), (name_b, b), p = (name_b, b), (name_a, a), p.T
-        if _is_class(a) and not _is_class(b):
+        if _is_categorical(a) and not _is_categorical(b):
             names = self.class_names.get(name_a, [f"{name_a} = {i}" for i in a])
             for label, curve in zip(names, p, strict=True):
                 axes.plot(b, curve, label=label)
-            seen = np.flatnonzero(p.sum(axis=0) > 1e-3 * p.sum(axis=0).max())
-            axes.set_xlim(b[seen[0]], b[seen[-1]])
+            visible = np.flatnonzero(p.sum(axis=0) > 1e-3 * p.sum(axis=0).max())
+            axes.set_xlim(b[visible[0]], b[visible[-1]])
             axes.set_xlabel(name_b)
             axes.set_ylabel("density")
             axes.legend(fontsize="small")
@@ -157,5 +155,5 @@ class JointDistributionPlot(keras.callbacks.Callback):
         axes.set_ylabel(name_a)
 
 
-def _is_class(values: np.ndarray) -> bool:
+def _is_categorical(values: np.ndarray) -> bool:
     return np.issubdtype(values.dtype, np.integer)

@@ -78,15 +78,15 @@ class _Counts(keras.metrics.Metric):
         counts = tf.convert_to_tensor(self.counts.value)
         total = tf.reduce_sum(counts)
         # The entropies are NaN after a label out of range, and 0 without samples.
-        instead = tf.where(tf.equal(total, 0), tf.zeros_like(total), total)
-        known = total > 0
-        counts = tf.where(known, counts, tf.ones_like(counts))
+        default = tf.where(tf.equal(total, 0), tf.zeros_like(total), total)
+        is_valid = total > 0
+        counts = tf.where(is_valid, counts, tf.ones_like(counts))
         tables = (
             tf.reduce_sum(counts, axis=1),
             tf.reduce_sum(counts, axis=0),
             tf.reshape(counts, [-1]),
         )
-        return [tf.where(known, entropy_plug_in(table), instead) for table in tables]
+        return [tf.where(is_valid, entropy_plug_in(table), default) for table in tables]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_classes": self.num_classes}
@@ -204,7 +204,7 @@ class NormalizedMutualInformation(_Counts):
         h_true, h_predicted, h_both = self._entropies()
         total = h_true + h_predicted
         information = tf.maximum(total - h_both, 0)
-        known = total > 0
-        ratio = 2 * information / tf.where(known, total, tf.ones_like(total))
+        is_valid = total > 0
+        ratio = 2 * information / tf.where(is_valid, total, tf.ones_like(total))
         value = tf.where(tf.equal(total, 0), tf.ones_like(ratio), ratio)
         return tf.cast(value, self.dtype)

@@ -79,7 +79,9 @@ def count_within(
     return _count_in_blocks(points, radius, closed)
 
 
-def _nearest_in_trees(points, k, norm, groups):
+def _nearest_in_trees(
+    points: np.ndarray, k: int, norm: str, groups: tf.Tensor | None
+) -> tuple[tf.Tensor, tf.Tensor]:
     if groups is None:
         members = [np.arange(len(points))]
     else:
@@ -98,7 +100,9 @@ def _nearest_in_trees(points, k, norm, groups):
     return tf.constant(distance), tf.constant(index)
 
 
-def _nearest_in_tree(points, k, norm):
+def _nearest_in_tree(
+    points: np.ndarray, k: int, norm: str
+) -> tuple[np.ndarray, np.ndarray]:
     from scipy.spatial import cKDTree
 
     # Balanced trees degenerate for data with many equal values.
@@ -108,40 +112,49 @@ def _nearest_in_tree(points, k, norm):
     )
     # A point is its own neighbor at distance 0, but not always the first if there are
     # duplicates.
-    own = index == np.arange(len(points))[:, np.newaxis]
-    own[:, -1] |= ~own.any(axis=1)
+    is_self = index == np.arange(len(points))[:, np.newaxis]
+    is_self[:, -1] |= ~is_self.any(axis=1)
     shape = (len(points), k)
-    return distance[~own].reshape(shape), index[~own].reshape(shape)
+    return distance[~is_self].reshape(shape), index[~is_self].reshape(shape)
 
 
-def _distances(rows, points, norm="max"):
+def _distances(rows: tf.Tensor, points: tf.Tensor, norm: str = "max") -> tf.Tensor:
     """Computes distances `[B, N]` between `rows [B, D]` and `points [N, D]`."""
     total = None
     for a, b in zip(tf.unstack(rows, axis=1), tf.unstack(points, axis=1), strict=True):
-        gap = a[:, tf.newaxis] - b
-        gap = tf.abs(gap) if norm == "max" else tf.square(gap)
+        difference = a[:, tf.newaxis] - b
+        difference = tf.abs(difference) if norm == "max" else tf.square(difference)
         if total is None:
-            total = gap
+            total = difference
+        elif norm == "max":
+            total = tf.maximum(total, difference)
         else:
-            total = tf.maximum(total, gap) if norm == "max" else total + gap
+            total += difference
     return total if norm == "max" else tf.sqrt(total)
 
 
-def _row_blocks(size):
+def _row_blocks(size: tf.Tensor) -> tf.Tensor:
     """Returns indices `[blocks, B]`. The last block is padded with the last row."""
     blocks = (size + _BLOCK - 1) // _BLOCK
     return tf.reshape(tf.minimum(tf.range(blocks * _BLOCK), size - 1), [-1, _BLOCK])
 
 
-def _unblocked(values, size):
+def _from_blocks(values: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Joins the blocks and removes the padding."""
     return tf.reshape(values, tf.concat([[-1], tf.shape(values)[2:]], 0))[:size]
 
 
-def _nearest_in_blocks(points, k, norm, groups, searches=_SEARCHES_UP_TO):
+def _nearest_in_blocks(
+    points: tf.Tensor,
+    k: int,
+    norm: str,
+    groups: tf.Tensor | None,
+    searches: int = _SEARCHES_UP_TO,
+) -> tuple[tf.Tensor, tf.Tensor]:
     size = tf.shape(points)[0]
     columns = tf.range(size)
 
-    def block(rows):
+    def block(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         distance = _distances(tf.gather(points, rows), points, norm)
         excluded = rows[:, tf.newaxis] == columns
         if groups is not None:
@@ -156,10 +169,13 @@ def _nearest_in_blocks(points, k, norm, groups, searches=_SEARCHES_UP_TO):
         fn_output_signature=(points.dtype, tf.int32),
         parallel_iterations=1,
     )
-    return _unblocked(distance, size), _unblocked(index, size)
+    return _from_blocks(distance, size), _from_blocks(index, size)
 
 
-def _smallest(distance, k, columns, searches):
+def _smallest(
+    distance: tf.Tensor, k: int, columns: tf.Tensor, searches: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the `k` smallest distances of each row, and their columns."""
     if k > searches:
         negative, index = tf.math.top_k(-distance, k)
         return -negative, index
@@ -174,10 +190,10 @@ def _smallest(distance, k, columns, searches):
     return tf.stack(values, axis=-1), tf.stack(indices, axis=-1)
 
 
-def _count_in_blocks(points, radius, closed):
+def _count_in_blocks(points: tf.Tensor, radius: tf.Tensor, closed: bool) -> tf.Tensor:
     size = tf.shape(points)[0]
 
-    def block(rows):
+    def block(rows: tf.Tensor) -> tf.Tensor:
         distance = _distances(tf.gather(points, rows), points)
         limit = tf.gather(radius, rows)[:, tf.newaxis]
         within = distance <= limit if closed else distance < limit
@@ -189,10 +205,10 @@ def _count_in_blocks(points, radius, closed):
         fn_output_signature=tf.int32,
         parallel_iterations=1,
     )
-    return tf.cast(_unblocked(counts, size), points.dtype)
+    return tf.cast(_from_blocks(counts, size), points.dtype)
 
 
-def _count_on_line(points, radius, closed):
+def _count_on_line(points: tf.Tensor, radius: tf.Tensor, closed: bool) -> tf.Tensor:
     """Counts points within a radius on a line, from the sorted points.
 
     `searchsorted(x + radius)` alone is not exact: the sum is rounded, and the k-th
@@ -201,19 +217,21 @@ def _count_on_line(points, radius, closed):
     """
     ordered = tf.sort(points)
     size = tf.shape(points)[0]
-    own = tf.searchsorted(ordered, points)
-    slack = 4 * np.finfo("float64").eps * (tf.abs(points) + radius)
+    position = tf.searchsorted(ordered, points)
+    tolerance = 4 * np.finfo("float64").eps * (tf.abs(points) + radius)
 
-    def within(index):
-        gap = tf.abs(tf.gather(ordered, index) - points)
-        return gap <= radius if closed else gap < radius
+    def within(index: tf.Tensor) -> tf.Tensor:
+        difference = tf.abs(tf.gather(ordered, index) - points)
+        return difference <= radius if closed else difference < radius
 
-    def bisect(inside, outside):
-        def body(inside, outside):
+    def bisect(inside: tf.Tensor, outside: tf.Tensor) -> tf.Tensor:
+        def body(inside: tf.Tensor, outside: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             middle = (inside + outside) // 2
             # Brackets that are already closed must not move.
-            ok = within(tf.clip_by_value(middle, 0, size - 1)) & (middle != outside)
-            return tf.where(ok, middle, inside), tf.where(ok, outside, middle)
+            is_within = within(tf.clip_by_value(middle, 0, size - 1))
+            is_within &= middle != outside
+            inside = tf.where(is_within, middle, inside)
+            return inside, tf.where(is_within, outside, middle)
 
         inside, _ = tf.while_loop(
             lambda inside, outside: tf.reduce_any(tf.abs(outside - inside) > 1),
@@ -222,21 +240,23 @@ def _count_on_line(points, radius, closed):
         )
         return inside
 
-    last = tf.searchsorted(ordered, points + radius - slack) - 1
-    beyond = tf.searchsorted(ordered, points + radius + slack, side="right")
-    last = tf.maximum(last, own)
-    last = bisect(last, tf.clip_by_value(beyond, last + 1, size))
-    first = tf.searchsorted(ordered, points - radius + slack, side="right")
-    before = tf.searchsorted(ordered, points - radius - slack) - 1
-    first = tf.minimum(first, own)
-    first = bisect(first, tf.clip_by_value(before, -1, first - 1))
+    last = tf.searchsorted(ordered, points + radius - tolerance) - 1
+    outside_last = tf.searchsorted(ordered, points + radius + tolerance, side="right")
+    last = tf.maximum(last, position)
+    last = bisect(last, tf.clip_by_value(outside_last, last + 1, size))
+    first = tf.searchsorted(ordered, points - radius + tolerance, side="right")
+    outside_first = tf.searchsorted(ordered, points - radius - tolerance) - 1
+    first = tf.minimum(first, position)
+    first = bisect(first, tf.clip_by_value(outside_first, -1, first - 1))
     # No point, not even the point itself, is closer than a radius of zero.
     count = tf.cast(last - first + 1, points.dtype)
-    return tf.where(within(own), count, tf.zeros_like(count))
+    return tf.where(within(position), count, tf.zeros_like(count))
 
 
 @tf.function(jit_compile=True, autograph=False)
-def _compiled_nearest(points, k, norm, groups):
+def _compiled_nearest(
+    points: tf.Tensor, k: int, norm: str, groups: tf.Tensor | None
+) -> tuple[tf.Tensor, tf.Tensor]:
     return _nearest_in_blocks(points, k, norm, groups, _COMPILED_SEARCHES_UP_TO)
 
 

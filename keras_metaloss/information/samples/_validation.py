@@ -16,9 +16,9 @@ __all__ = [
     "as_pair",
     "as_samples",
     "check_neighbors",
-    "in_units_of_range",
+    "scale_by_range",
     "nan_unless_finite",
-    "preprocessed",
+    "preprocess_columns",
 ]
 
 PREPROCESS = (None, "standardize", "rank")
@@ -115,14 +115,14 @@ def as_pair(
         x = nan_unless(tf.shape(x)[0] == tf.shape(y)[0], x)
     if x.dtype != y.dtype:
         x, y = tf.cast(x, tf.float64), tf.cast(y, tf.float64)
-    return preprocessed(x, preprocess), preprocessed(y, preprocess)
+    return preprocess_columns(x, preprocess), preprocess_columns(y, preprocess)
 
 
-def preprocessed(x: tf.Tensor, preprocess: str | None) -> tf.Tensor:
+def preprocess_columns(x: tf.Tensor, preprocess: str | None) -> tf.Tensor:
     """Standardizes each column, or replaces it by its normal scores, or neither."""
     if preprocess == "standardize":
         # Constant columns become exactly zero, in spite of rounding in their mean.
-        x, _ = in_units_of_range(x)
+        x, _ = scale_by_range(x)
         mean = tf.reduce_mean(x, axis=0)
         deviation = tf.math.reduce_std(x, axis=0)
         return tf.math.divide_no_nan(x - mean, deviation)
@@ -131,16 +131,16 @@ def preprocessed(x: tf.Tensor, preprocess: str | None) -> tf.Tensor:
     return x
 
 
-def in_units_of_range(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def scale_by_range(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Subtracts the first sample and divides each column by its largest magnitude.
 
     Without this scaling, squares of very small or very large values would underflow or
     overflow. Returns the scaled columns and their scale `[D]`.
     """
     x = x - x[:1]
-    size = tf.stop_gradient(tf.reduce_max(tf.abs(x), axis=0))
-    size = tf.where(size > 0, size, tf.ones_like(size))
-    return x / size, size
+    scale = tf.stop_gradient(tf.reduce_max(tf.abs(x), axis=0))
+    scale = tf.where(scale > 0, scale, tf.ones_like(scale))
+    return x / scale, scale
 
 
 def normal_scores(x: tf.Tensor) -> tf.Tensor:

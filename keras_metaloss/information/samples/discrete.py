@@ -151,26 +151,26 @@ def mutual_information_histogram(
         return nan_unless_finite(tf.cast(value, x.dtype), x, y)
 
 
-def _label_pair(a, b):
+def _label_pair(a: Any, b: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Returns consecutive labels, and whether both have the same number of samples."""
     a, b = as_labels("a", a), as_labels("b", b)
     check_same_length(a=a, b=b)
     is_pair = (tf.size(a) == tf.size(b)) & (tf.size(a) > 1)
-    return _numbered(a), _numbered(b), is_pair
+    return _consecutive_labels(a), _consecutive_labels(b), is_pair
 
 
-def _cells(x, num_bins):
+def _cells(x: tf.Tensor, num_bins: int) -> tf.Tensor:
     """Returns the indices of the grid cells that contain the samples, `[N]`."""
     low, high = tf.reduce_min(x, axis=0), tf.reduce_max(x, axis=0)
     position = tf.math.divide_no_nan(x - low, high - low) * num_bins
     bins = tf.cast(tf.clip_by_value(tf.floor(position), 0, num_bins - 1), tf.int64)
-    cell = _numbered(bins[:, 0])
+    cell = _consecutive_labels(bins[:, 0])
     for column in tf.unstack(bins, axis=1)[1:]:
-        cell = _numbered(_combined(cell, _numbered(column)))
+        cell = _consecutive_labels(_joint_labels(cell, _consecutive_labels(column)))
     return cell
 
 
-def _numbered(labels):
+def _consecutive_labels(labels: tf.Tensor) -> tf.Tensor:
     """Maps labels to consecutive integers from 0, in the order of their values."""
     order = tf.argsort(labels, stable=True)
     ordered = tf.gather(labels, order)
@@ -180,19 +180,20 @@ def _numbered(labels):
     return tf.scatter_nd(index, number, tf.shape(labels))
 
 
-def _combined(a, b):
+def _joint_labels(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """Returns one label per pair of consecutive labels."""
     return a * tf.cast(tf.size(a), tf.int64) + b
 
 
-def _information(a, b):
+def _information(a: tf.Tensor, b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Computes the plug-in information and `K_a + K_b - K_ab`, as float64 scalars."""
-    joint = _numbered(_combined(a, b))
+    joint = _consecutive_labels(_joint_labels(a, b))
     (h_a, k_a), (h_b, k_b), (h_ab, k_ab) = (_entropy(v) for v in (a, b, joint))
     return tf.maximum(h_a + h_b - h_ab, 0), k_a + k_b - k_ab
 
 
-def _entropy(labels):
+def _entropy(labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes the plug-in entropy and the number of distinct labels."""
     size = tf.size(labels)
     counts = tf.math.unsorted_segment_sum(
         tf.ones_like(labels, tf.float64), labels, num_segments=size

@@ -14,8 +14,8 @@ from keras_metaloss.information.samples._neighbors import as_points, nearest
 from keras_metaloss.information.samples._validation import (
     as_samples,
     check_neighbors,
-    in_units_of_range,
     nan_unless_finite,
+    scale_by_range,
 )
 
 __all__ = [
@@ -108,7 +108,8 @@ def entropy_miller_madow(counts: Any, name: str | None = None) -> tf.Tensor:
         return entropy_plug_in(counts) + (seen - 1) / (2 * total)
 
 
-def _as_counts(name, counts):
+def _as_counts(name: str, counts: Any) -> tf.Tensor:
+    """Validates counts and converts them to a floating-point dtype."""
     counts = tf.convert_to_tensor(counts)
     if not counts.dtype.is_floating:
         counts = tf.cast(counts, tf.float32)
@@ -160,13 +161,13 @@ def entropy_gaussian(
         Cover and Thomas, "Elements of information theory", theorem 8.4.1.
     """
     with tf.name_scope(name or "entropy_gaussian"):
-        x, size = in_units_of_range(as_samples("x", x, validate_args))
+        x, scale = scale_by_range(as_samples("x", x, validate_args))
         spread = tf.linalg.eigvalsh(tfp.stats.covariance(x))
         # Rounding errors turn zero eigenvalues into tiny ones; treat these as zero.
         floor = x.shape[1] * np.finfo(x.dtype.as_numpy_dtype).eps * spread[-1]
         spread = tf.where(spread > floor, spread, tf.zeros_like(spread))
         value = tf.reduce_sum(tf.math.log(2 * math.pi * math.e * spread)) / 2
-        value += tf.reduce_sum(tf.math.log(size))
+        value += tf.reduce_sum(tf.math.log(scale))
         return nan_unless_finite(value, x)
 
 
@@ -217,17 +218,18 @@ def entropy_kozachenko_leonenko(
         _, index = nearest(as_points(x), k, norm)
         dimensions = x.shape[1]
         # Recompute the distances from the samples to obtain their gradients.
-        gap = tf.cast(x, tf.float64)
-        gap = tf.gather(gap, index[:, -1]) - gap
+        difference = tf.cast(x, tf.float64)
+        difference = tf.gather(difference, index[:, -1]) - difference
         if norm == "max":
-            log_radius = tf.math.log(tf.reduce_max(tf.abs(gap), axis=1))
+            log_radius = tf.math.log(tf.reduce_max(tf.abs(difference), axis=1))
             log_volume = dimensions * math.log(2)
         else:
-            log_radius = tf.math.log(tf.reduce_sum(gap**2, axis=1)) / 2
+            log_radius = tf.math.log(tf.reduce_sum(difference**2, axis=1)) / 2
             log_volume = dimensions / 2 * math.log(math.pi) - math.lgamma(
                 dimensions / 2 + 1
             )
-        size = tf.cast(tf.shape(x)[0], gap.dtype)
-        value = tf.math.digamma(size) - tf.math.digamma(tf.constant(k, gap.dtype))
+        size = tf.cast(tf.shape(x)[0], difference.dtype)
+        neighbors = tf.constant(k, difference.dtype)
+        value = tf.math.digamma(size) - tf.math.digamma(neighbors)
         value += log_volume + dimensions * tf.reduce_mean(log_radius)
         return nan_unless_finite(tf.cast(value, x.dtype), x)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_metaloss.information.samples._validation import as_pair, in_units_of_range
+from keras_metaloss.information.samples._validation import as_pair, scale_by_range
 
 __all__ = [
     "gaussian_information",
@@ -67,7 +67,7 @@ def mutual_information_gaussian(
         dtype = x.dtype
         x, y = tf.cast(x, tf.float64), tf.cast(y, tf.float64)
         # Constant columns become exactly zero, in spite of rounding in their mean.
-        both, _ = in_units_of_range(tf.concat([x, y], axis=1))
+        both, _ = scale_by_range(tf.concat([x, y], axis=1))
         both -= tf.reduce_mean(both, axis=0)
         size = tf.cast(tf.shape(both)[0], both.dtype)
         covariance = tf.matmul(both, both, transpose_a=True) / size
@@ -160,7 +160,7 @@ def gaussian_information(covariance: tf.Tensor, split: int) -> tf.Tensor:
     return 0.0 - tf.reduce_sum(tf.math.log(tf.maximum(rest, 0))) / 2
 
 
-def _check_independent_columns(name, correlation):
+def _check_independent_columns(name: str, correlation: tf.Tensor) -> None:
     smallest = float(tf.reduce_min(tf.linalg.eigvalsh(correlation)))
     if smallest < 1e3 * correlation.shape[0] * np.finfo("float64").eps:
         raise ValueError(

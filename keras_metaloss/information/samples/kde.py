@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_metaloss.information.samples._validation import (
     as_pair,
     as_samples,
-    in_units_of_range,
+    scale_by_range,
 )
 
 __all__ = ["entropy_kde", "mutual_information_kde"]
@@ -66,10 +66,10 @@ def entropy_kde(
     _check_bandwidth(bandwidth)
     with tf.name_scope(name or "entropy_kde"):
         x = as_samples("x", x, validate_args)
-        x, size = in_units_of_range(x)
-        h = _bandwidths(x, size, bandwidth, x.shape[1])
-        log_density = _log_densities([x / _not_zero(h)], leave_one_out)[0]
-        log_h = tf.reduce_sum(tf.math.log(h) + tf.math.log(size))
+        x, scale = scale_by_range(x)
+        h = _bandwidths(x, scale, bandwidth, x.shape[1])
+        log_density = _log_densities([x / _replace_zeros(h)], leave_one_out)[0]
+        log_h = tf.reduce_sum(tf.math.log(h) + tf.math.log(scale))
         return log_h - tf.reduce_mean(log_density)
 
 
@@ -130,14 +130,14 @@ def mutual_information_kde(
         x, y = as_pair(x, y, preprocess, validate_args)
         dimensions = x.shape[1] + y.shape[1]
         x, y = (
-            z / _not_zero(_bandwidths(z, size, bandwidth, dimensions))
-            for z, size in map(in_units_of_range, (x, y))
+            z / _replace_zeros(_bandwidths(z, scale, bandwidth, dimensions))
+            for z, scale in map(scale_by_range, (x, y))
         )
         log_x, log_y, log_xy = _log_densities([x, y], leave_one_out)
         return tf.reduce_mean(log_xy - log_x - log_y)
 
 
-def _check_bandwidth(bandwidth):
+def _check_bandwidth(bandwidth: Any) -> None:
     if isinstance(bandwidth, str):
         valid = bandwidth in ("scott", "silverman")
     else:
@@ -153,10 +153,12 @@ def _check_bandwidth(bandwidth):
         )
 
 
-def _bandwidths(x, units, bandwidth, dimensions):
+def _bandwidths(
+    x: tf.Tensor, scale: tf.Tensor, bandwidth: str | float, dimensions: int
+) -> tf.Tensor:
     """Returns bandwidths `[D]` of a density of `dimensions` in units of the columns."""
     if not isinstance(bandwidth, str):
-        return tf.constant(bandwidth, x.dtype) / units
+        return tf.constant(bandwidth, x.dtype) / scale
     size = tf.cast(tf.shape(x)[0], x.dtype)
     factor = size ** (-1 / (dimensions + 4))
     if bandwidth == "silverman":
@@ -168,11 +170,12 @@ def _bandwidths(x, units, bandwidth, dimensions):
     return factor * tf.where(positive, deviation, tf.zeros_like(deviation))
 
 
-def _not_zero(h):
+def _replace_zeros(h: tf.Tensor) -> tf.Tensor:
+    """Replaces bandwidths of zero by one, to divide constant columns by them."""
     return tf.where(h > 0, h, tf.ones_like(h))
 
 
-def _log_densities(spaces, leave_one_out):
+def _log_densities(spaces: list[tf.Tensor], leave_one_out: bool) -> list[tf.Tensor]:
     """Computes log kernel densities `[N]` at the samples themselves, with bandwidth 1.
 
     Returns one density per space and, for several spaces, also the joint density.
@@ -184,21 +187,22 @@ def _log_densities(spaces, leave_one_out):
     dtype = spaces[0].dtype
     dimensions = [space.shape[1] for space in spaces]
 
-    def block(rows):
+    def block(rows: tf.Tensor) -> list[tf.Tensor]:
         squares = []
         for space in spaces:
             total = tf.zeros([], dtype)
-            some = tf.gather(space, rows)
+            block_points = tf.gather(space, rows)
             for a, b in zip(
-                tf.unstack(some, axis=1), tf.unstack(space, axis=1), strict=True
+                tf.unstack(block_points, axis=1), tf.unstack(space, axis=1), strict=True
             ):
                 total += tf.square(a[:, tf.newaxis] - b)
             squares.append(total)
         if len(squares) > 1:
             squares.append(tf.add_n(squares))
         if leave_one_out:
-            own = rows[:, tf.newaxis] == columns
-            squares = [tf.where(own, tf.constant(np.inf, dtype), s) for s in squares]
+            is_self = rows[:, tf.newaxis] == columns
+            infinity = tf.constant(np.inf, dtype)
+            squares = [tf.where(is_self, infinity, square) for square in squares]
         return [tf.reduce_logsumexp(-square / 2, axis=-1) for square in squares]
 
     number = len(spaces) + (len(spaces) > 1)

@@ -100,7 +100,8 @@ def mutual_information_ksg(
             n_x, n_y = count_within(x, radius), count_within(y, radius)
             shift = tf.zeros([], x.dtype)
         else:
-            radius_x, radius_y = _side(x, index), _side(y, index)
+            radius_x = _largest_distance(x, index)
+            radius_y = _largest_distance(y, index)
             tied = (radius_x <= 0) | (radius_y <= 0)
             n_x = count_within(x, radius_x, closed=True) - 1
             n_y = count_within(y, radius_y, closed=True) - 1
@@ -119,7 +120,7 @@ def mutual_information_ksg(
         return tf.cast(nan_unless_finite(value, x, y), dtype)
 
 
-def _side(points, index):
+def _largest_distance(points: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     """Returns the largest distance in one variable among the `k` neighbors, `[N]`."""
-    gap = tf.abs(tf.gather(points, index) - points[:, tf.newaxis])
-    return tf.reduce_max(gap, axis=[1, 2])
+    difference = tf.abs(tf.gather(points, index) - points[:, tf.newaxis])
+    return tf.reduce_max(difference, axis=[1, 2])

@@ -95,7 +95,7 @@ def mutual_information_mixed_ksg(
         return tf.cast(nan_unless_finite(value, x, y), dtype)
 
 
-def _count_tied(joint, radius, tied):
+def _count_tied(joint: tf.Tensor, radius: tf.Tensor, tied: tf.Tensor) -> tf.Tensor:
     """Counts samples in the joint space, if any sample is tied."""
     return tf.cond(
         tf.reduce_any(tied),

@@ -22,7 +22,7 @@ from keras_metaloss.information.samples._validation import (
     as_samples,
     check_neighbors,
     nan_unless_finite,
-    preprocessed,
+    preprocess_columns,
 )
 
 __all__ = ["mutual_information_ross"]
@@ -92,7 +92,7 @@ def mutual_information_ross(
             y = nan_unless(tf.shape(labels)[0] == tf.shape(y)[0], y)
         k, y = check_neighbors(n_neighbors, y)
         dtype = y.dtype
-        y = as_points(preprocessed(y, preprocess))
+        y = as_points(preprocess_columns(y, preprocess))
         same_label = _occurrences(labels, y.dtype)
         used = same_label > 1
         size = tf.math.count_nonzero(used, dtype=y.dtype)
@@ -102,15 +102,15 @@ def mutual_information_ross(
                 f"occurs more than once. Received: {labels.shape[0]} different labels"
             )
         distance, _ = nearest(y, k, groups=labels)
-        found = tf.clip_by_value(same_label - 1, 1, k)
-        radius = tf.gather(distance, tf.cast(found, tf.int32) - 1, batch_dims=1)
+        k_of_sample = tf.clip_by_value(same_label - 1, 1, k)
+        radius = tf.gather(distance, tf.cast(k_of_sample, tf.int32) - 1, batch_dims=1)
         tied = used & (radius <= 0)
         radius = tf.maximum(radius, tf.constant(TINY, y.dtype))
         # Samples that are not used are moved to infinity, beyond every radius.
         kept = tf.where(used[:, tf.newaxis], y, tf.constant(np.inf, y.dtype))
         closer = tf.maximum(count_within(kept, radius), 1)
         terms = (
-            tf.math.digamma(found)
+            tf.math.digamma(k_of_sample)
             - tf.math.digamma(same_label)
             - tf.math.digamma(closer)
         )
@@ -128,7 +128,7 @@ def mutual_information_ross(
         return tf.cast(nan_unless_finite(value, y), dtype)
 
 
-def _occurrences(labels, dtype):
+def _occurrences(labels: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     """Counts how often the label of each sample occurs, `[N]`."""
     ordered = tf.sort(labels)
     through = tf.searchsorted(ordered, labels, side="right")

@@ -80,7 +80,7 @@ def sliced_mutual_information(
         x, y = as_pair(x, y, preprocess, validate_args)
         _, x = check_neighbors(n_neighbors, x)
 
-        def one(pair):
+        def projected_information(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
             u, v = pair
             return mutual_information_ksg(
                 tf.linalg.matvec(x, u),
@@ -95,15 +95,21 @@ def sliced_mutual_information(
         )
         if tf.executing_eagerly():
             # `tf.map_fn` would convert the estimator with AutoGraph.
-            values = [one(pair) for pair in zip(*directions, strict=True)]
+            values = [
+                projected_information(pair) for pair in zip(*directions, strict=True)
+            ]
         else:
             values = tf.map_fn(
-                one, directions, fn_output_signature=x.dtype, parallel_iterations=1
+                projected_information,
+                directions,
+                fn_output_signature=x.dtype,
+                parallel_iterations=1,
             )
         return nan_unless_finite(tf.reduce_mean(values), x, y)
 
 
-def _directions(number, points, seed):
+def _directions(number: int, points: tf.Tensor, seed: list[int]) -> tf.Tensor:
+    """Returns random unit vectors, `[number, D]`."""
     shape = [number, points.shape[1]]
     normal = tf.random.stateless_normal(shape, seed, dtype=points.dtype)
     return tf.linalg.l2_normalize(normal, axis=-1)

@@ -29,7 +29,7 @@ def distances(points, norm="max"):
     return table
 
 
-def ways(k, norm="max", groups=None):
+def searches(k, norm="max", groups=None):
     yield lambda p: search._nearest_in_trees(p.numpy(), k, norm, groups)
     yield lambda p: search._nearest_in_blocks(p, k, norm, groups)
     yield lambda p: search._compiled_nearest(p, k, norm, groups)
@@ -42,11 +42,11 @@ def test_nearest_equals_sorted_distances(name, norm):
     table = distances(points, norm)
     for k in (3, 7):
         expected = np.sort(table, axis=1)[:, :k]
-        for way in ways(k, norm):
-            distance, index = way(tf.constant(points))
+        for search_nearest in searches(k, norm):
+            distance, index = search_nearest(tf.constant(points))
             np.testing.assert_allclose(distance, expected, rtol=1e-14)
-            own = np.take_along_axis(table, np.asarray(index), axis=1)
-            np.testing.assert_allclose(own, expected, rtol=1e-14)
+            found = np.take_along_axis(table, np.asarray(index), axis=1)
+            np.testing.assert_allclose(found, expected, rtol=1e-14)
 
 
 def test_nearest_within_groups_equals_sorted_distances():
@@ -55,8 +55,8 @@ def test_nearest_within_groups_equals_sorted_distances():
     table = distances(points)
     table[groups[:, None] != groups] = np.inf
     expected = np.sort(table, axis=1)[:, :3]
-    for way in ways(3, groups=tf.constant(groups)):
-        np.testing.assert_array_equal(way(tf.constant(points))[0], expected)
+    for search_nearest in searches(3, groups=tf.constant(groups)):
+        np.testing.assert_array_equal(search_nearest(tf.constant(points))[0], expected)
 
 
 @pytest.mark.parametrize("closed", [False, True])
