@@ -68,9 +68,9 @@ def measure(name: str, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def serve(folder: str) -> None:
-    """Answers requests `[name, case]`, one JSON line each, until the end of input."""
+    """Reads requests `[name, case]` and writes answers, one JSON line each."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # Output of packages must not mix with the answers.
+    os.dup2(2, 1)  # The output of packages must not be mixed with the answers.
     for line in sys.stdin:
         name, case = json.loads(line)
         with np.load(Path(folder) / f"{case}.npz") as data:

@@ -50,7 +50,8 @@ SHORT_RUN_QUERIES = 10
 
 def main() -> None:
     arguments = parse_arguments()
-    # Tasks run in parallel, one core each, which is faster than one task on all cores.
+    # Running tasks in parallel on one core each is faster than using all cores for one
+    # task after the other.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     train, test = samplers(arguments)
     folder = run_folder(arguments)
@@ -184,7 +185,7 @@ def set_order(model: kml.MetaModel, first_order: bool) -> None:
 
 
 def save(model: kml.MetaModel, progress: dict, folder: pathlib.Path) -> None:
-    """Writes the model, then its name, so that an interruption loses one epoch only."""
+    """Writes the model, then its name: an interruption loses at most one epoch."""
     progress["model"] = f"epoch_{progress['epochs'] % 2}.keras"
     model.save(folder / progress["model"])
     (folder / "progress.tmp").write_text(json.dumps(progress))

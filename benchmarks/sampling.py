@@ -1,4 +1,4 @@
-"""Time to draw a batch of episodes compared to the time of a training step.
+"""Time to sample a batch of episodes compared to the time of a training step.
 
 python benchmarks/sampling.py
 """

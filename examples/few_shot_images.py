@@ -1,14 +1,14 @@
-"""Few-shot image classification: new classes from a few examples of each.
+"""Few-shot image classification: recognizes new classes from a few examples.
 
     python examples/few_shot_images.py                       # glyphs, about 4 minutes
     python examples/few_shot_images.py --method prototypical
     python examples/few_shot_images.py --data omniglot --shots 5
     python examples/few_shot_images.py --data my_images      # one subfolder per class
 
-Meta-trains on some classes, tests on other classes, and prints the accuracy next to
-that of a nearest-neighbor classifier on pixels on the same test episodes. Writes a
-picture and a SavedModel, which adapts to new classes without this package, to
-`saved_models`.
+Meta-trains on the training classes and tests on other classes. Prints the test
+accuracy, and that of a nearest-neighbor classifier on pixels on the same episodes.
+Writes to `saved_models` a picture and a SavedModel, which adapts to new classes without
+this package.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ Split = tuple[np.ndarray, np.ndarray]
 
 def main() -> None:
     arguments = parse_arguments()
-    # Tasks run in parallel, one core each, which is faster than one task on all cores.
+    # Running tasks in parallel on one core each is faster than using all cores for one
+    # task after the other.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     keras.config.set_dtype_policy(arguments.precision)
     keras.utils.set_random_seed(arguments.seed)
@@ -44,9 +45,12 @@ def main() -> None:
     recipe = RECIPES[arguments.method]
     episodes = kml.tasks.EpisodeSampler(*train, seed=0, **{**settings, **recipe.train})
     settings["queries"] = 10
-    checks = kml.tasks.EpisodeSampler(*validation, seed=1, **settings)
-    trials = kml.tasks.EpisodeSampler(*test, seed=2, **settings)
-    print(f"Training:   {episodes}\nValidation: {checks}\nTest:       {trials}")
+    validation_episodes = kml.tasks.EpisodeSampler(*validation, seed=1, **settings)
+    test_episodes = kml.tasks.EpisodeSampler(*test, seed=2, **settings)
+    print(
+        f"Training:   {episodes}\nValidation: {validation_episodes}\n"
+        f"Test:       {test_episodes}"
+    )
 
     model = recipe.build(train[0].shape[1:], arguments.ways)
     print(model.task_execution_report())
@@ -54,19 +58,19 @@ def main() -> None:
         episodes.dataset(recipe.tasks),
         epochs=arguments.epochs,
         steps_per_epoch=arguments.steps_per_epoch,
-        validation_data=checks.dataset(16, batches=3),
+        validation_data=validation_episodes.dataset(16, batches=3),
     )
 
     batches = max(1, arguments.test_episodes // 20)
     results = model.evaluate(
-        trials.dataset(20, batches=batches), verbose=0, return_dict=True
+        test_episodes.dataset(20, batches=batches), verbose=0, return_dict=True
     )
-    baseline = [nearest_neighbor(*trials.batch(i, 20)) for i in range(batches)]
+    baseline = [nearest_neighbor(*test_episodes.batch(i, 20)) for i in range(batches)]
     baseline = np.concatenate(baseline)
     interval = 1.96 * baseline.std(ddof=1) / np.sqrt(len(baseline))
     print(
         f"\n{arguments.ways}-way {arguments.shots}-shot, {20 * batches} episodes of "
-        f"{trials.num_classes} test classes:\n"
+        f"{test_episodes.num_classes} test classes:\n"
         f"  {arguments.method:<27}{100 * results['accuracy']:6.2f} +- "
         f"{100 * results['accuracy_ci95']:.2f} %\n"
         f"  nearest neighbor on pixels {100 * baseline.mean():6.2f} +- "
@@ -75,7 +79,7 @@ def main() -> None:
 
     out = pathlib.Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
-    draw(model, trials, out / "few_shot_images.png")
+    draw(model, test_episodes, out / "few_shot_images.png")
     model.export(str(out / "few_shot_images"), verbose=False)
     print(
         f"\nPicture:    {out / 'few_shot_images.png'}\n"
@@ -133,7 +137,7 @@ def is_omniglot(path: pathlib.Path) -> bool:
 
 
 def image_folder(path: pathlib.Path, size: int = 28) -> tuple[Split, Split, Split]:
-    """Loads one class per subfolder; 60 % of the classes are for training."""
+    """Loads one class per subfolder, split 60:20:20 by class."""
     found = {folder: image_files(folder) for folder in sorted(path.glob("[!.]*/"))}
     folders = [folder for folder, files in found.items() if files]
     if not folders:
@@ -180,7 +184,7 @@ def nearest_neighbor(episode: dict, query_y: np.ndarray) -> np.ndarray:
 def draw(
     model: kml.MetaModel, sampler: kml.tasks.EpisodeSampler, path: pathlib.Path
 ) -> None:
-    """Draws one test episode: per class, a row of support images and predictions."""
+    """Plots one test episode: one row of support images and queries per class."""
     episode, query_y = sampler.batch(10_000, tasks_per_batch=1)
     predicted = model.predict(episode, verbose=0)[0].argmax(-1)
     support_y, query_y = episode["support_y"][0], query_y[0]

@@ -1,4 +1,4 @@
-"""Settings of each adaptation method for images: learner, learning rates, losses.
+"""Learner, learning rates and losses of each adaptation method for images.
 
 Used by `few_shot_images.py` and by `benchmarks/few_shot_table.py`.
 """
@@ -33,7 +33,7 @@ class Recipe(NamedTuple):
         optimizer: Creates the outer optimizer from a learning rate or schedule.
         learning_rate: Initial learning rate of the outer optimizer.
         loss: Creates the outer loss.
-        train: Settings of the training episodes that differ from the test episodes, for
+        train: Settings of training episodes if they differ from test episodes, for
             example `{"shots": 10}`.
         tasks: Number of tasks per training batch.
     """
@@ -59,14 +59,14 @@ class Recipe(NamedTuple):
 
 
 def classifier(shape: Shape, ways: int, filters: int) -> keras.Model:
-    """Builds Conv4 with strides, which makes second-order steps five times faster."""
+    """Builds Conv4 with strides: second-order steps are five times faster."""
     return kml.learners.conv4(shape, ways, filters=filters, downsample="stride")
 
 
 def context_classifier(shape: Shape, ways: int, filters: int) -> keras.Model:
     """Builds Conv4 with a head that receives the context vector.
 
-    Inside Conv4, batch normalization would subtract the context vector.
+    Inside Conv4, batch normalization would remove the effect of the context vector.
     """
     layers = [
         kml.learners.conv4(shape, filters=filters, downsample="stride"),
@@ -78,7 +78,7 @@ def context_classifier(shape: Shape, ways: int, filters: int) -> keras.Model:
 
 
 def embedding(shape: Shape, ways: int, filters: int) -> keras.Model:
-    """Builds Conv4 with pooling, which learns faster without second-order gradients."""
+    """Builds Conv4 with max pooling, which learns faster in first-order training."""
     del ways
     return kml.learners.conv4(shape, filters=filters, downsample="max_pool")
 

@@ -2,10 +2,10 @@
 
     python examples/imbalanced_digits.py
 
-Digits 5 to 9 have one training example per hundred examples of digits 0 to 4. The
-settings of each loss are chosen on a validation set. Reports the balanced accuracy
+Each of the digits 0 to 4 has 100 training examples, each of the digits 5 to 9 has one.
+The settings of each loss are chosen on a validation set. Prints the balanced accuracy
 (mean recall of the ten digits) on a balanced test set: mean and standard deviation over
-seeds for the split, the rare examples and the initial weights. Writes
+seeds, which determine the split, the rare examples and the initial weights. Writes
 `saved_models/imbalanced_digits.png`.
 """
 
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def imbalanced(seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Returns a training set with 100:1 imbalance, and balanced other sets."""
+    """Returns an imbalanced training set and balanced validation and test sets."""
     images, labels = load_digits(return_X_y=True)
     images = (images / 16.0).astype("float32")
     random = np.random.default_rng(seed)
@@ -121,8 +121,8 @@ def run(
 
 def recall(model: keras.Model, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Computes the recall of each digit."""
-    guesses = model.predict(x, verbose=0).argmax(axis=-1)
-    return np.array([(guesses[y == digit] == digit).mean() for digit in range(10)])
+    predicted = model.predict(x, verbose=0).argmax(axis=-1)
+    return np.array([(predicted[y == digit] == digit).mean() for digit in range(10)])
 
 
 def verdict(recalls: dict[str, list]) -> str:

@@ -66,8 +66,8 @@ def compare(
     Prints tables. In every setting, networks of the same seed start from the same
     weights, are trained for the same number of epochs, and keep the weights of the
     epoch with their lowest validation loss. For the unrelated tasks, the targets of B
-    are permuted between rows, so that A and B are independent; the information term
-    must not harm A in this case.
+    are permuted between rows, so that A and B are independent. In this case, the
+    information term must not make the predictions of A worse.
 
     Returns:
         Scores of each seed by setting, for the related tasks.
@@ -90,8 +90,8 @@ def compare(
                 draw = callbacks and seed == 0 and data is real and beta == betas[-1]
                 extra = callbacks(data) if draw else []
                 outputs = _together(data, beta, fit, learning_rate, extra)
-            figures = data.score(outputs, data.test[1])
-            table.setdefault(setting, []).append(figures)
+            scores = data.score(outputs, data.test[1])
+            table.setdefault(setting, []).append(scores)
         print(f"Seed {seed + 1} of {seeds} finished", flush=True)
     print(f"\nRelated tasks, mean ± standard deviation of {seeds} seeds")
     _print(results)
@@ -133,10 +133,10 @@ def _together(data, beta, fit, learning_rate, callbacks):
 
 
 class BestOfEach(keras.callbacks.Callback):
-    """Restores the weights of the best epoch of each network of a `JointModel`.
+    """Restores the weights of the best epoch of each network in a `JointModel`.
 
-    The best epoch of the joint objective is the same for both networks: one network may
-    still underfit when the other one already overfits.
+    The best epoch is selected per network, because one network may still underfit when
+    the other one already overfits.
     """
 
     def on_train_begin(self, logs=None):
@@ -159,14 +159,14 @@ def _labeled_rows(x, y):
 
 
 def _unrelated(data, seed):
-    def exchange(part):
+    def permute(part):
         x, (a, b) = part
         return x, (a, np.random.default_rng(seed).permutation(b))
 
     return data._replace(
-        train=exchange(data.train),
-        validation=exchange(data.validation),
-        test=exchange(data.test),
+        train=permute(data.train),
+        validation=permute(data.validation),
+        test=permute(data.test),
     )
 
 

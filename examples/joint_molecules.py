@@ -1,11 +1,11 @@
-"""Activity of molecules: joint classification and regression.
+"""Joint classification and regression of the activity of molecules.
 
     python examples/joint_molecules.py --download
 
 For each of several assays, two networks receive the fingerprints of its molecules. Task
 A classifies molecules as active or inactive. Task B predicts the measured value
 (standardized within the assay), which is available for only a third of the training
-molecules, as if a screen had not been followed up. The networks are trained with
+molecules, as in a screen without follow-up measurements. The networks are trained with
 `L_A + L_B - beta * I(A;B)` and compared with beta = 0 and with separate training. As a
 control, values are permuted between molecules. Each "seed" in the tables is an assay.
 

@@ -1,4 +1,4 @@
-"""Color and quality of wines: joint classification and regression.
+"""Joint classification of the color and regression of the quality of wines.
 
     python examples/joint_wine.py --data wine_quality.npz
 

@@ -6,10 +6,10 @@ Predicts the score of wines from their chemistry and color
 (`kml.datasets.wine_quality`), with the data from `--data` or from the folder in the
 environment variable `KERAS_METALOSS_DATA`. Otherwise, predicts the progression of
 diabetes in the dataset bundled with scikit-learn. The settings of each loss are
-chosen on a validation set by the median absolute error, because its targets are
-corrupted too. Reports the mean absolute error on clean test targets, in standard
-deviations of the target: mean and standard deviation over seeds. Writes
-`saved_models/outliers_regression.png`.
+chosen on a validation set, whose targets are corrupted too, by the median absolute
+error, which is robust to outliers. Prints the mean absolute error on clean test
+targets, in standard deviations of the target: mean and standard deviation over seeds.
+Writes `saved_models/outliers_regression.png`.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def run(make_loss, split: dict[str, tuple], seed: int, epochs: int) -> dict:
 
 
 def report(errors: dict[str, list], share: float) -> None:
-    """Prints means, standard deviations and the verdict."""
+    """Prints means, standard deviations and a comparison."""
     print(f"\nMean absolute error, {100 * share:.0f} % of training targets corrupted:")
     for name, values in errors.items():
         spread = np.std(values, ddof=1) if len(values) > 1 else 0.0

@@ -2,8 +2,8 @@
 
     python examples/quickstart_sinusoid.py
 
-Writes `saved_models/quickstart_sinusoid.png`, which shows for three test tasks the five
-support points and the predictions before adaptation, after one and after five steps.
+Writes `saved_models/quickstart_sinusoid.png`, which shows three test tasks: the five
+support points, and the predictions before adaptation and after one and five steps.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ def main() -> None:
     print(model.task_execution_report())
     model.fit(tasks.dataset(25), steps_per_epoch=steps, epochs=epochs)
 
-    new = kml.tasks.sinusoid(shots=5, queries=100, seed=1)
+    test_tasks = kml.tasks.sinusoid(shots=5, queries=100, seed=1)
     print("\nMean squared error on 500 test tasks with five support points each:")
     for count in (1, 5):
-        tuned = adapting(model.learner, count)
-        results = tuned.evaluate(
-            new.dataset(50, batches=10), verbose=0, return_dict=True
+        tested = with_steps(model.learner, count)
+        results = tested.evaluate(
+            test_tasks.dataset(50, batches=10), verbose=0, return_dict=True
         )
         print(
             f"  after {count} step{'s' if count > 1 else ' '} "
             f"{results['mse']:.2f} +- {results['mse_ci95']:.2f}"
         )
-    draw(model.learner, new, pathlib.Path(arguments.out))
+    draw(model.learner, test_tasks, pathlib.Path(arguments.out))
     print(f"\nPicture: {arguments.out}")
 
 
-def adapting(learner: keras.Model, steps: int) -> kml.MetaModel:
-    """Returns a model of the learner with the given number of inner steps."""
+def with_steps(learner: keras.Model, steps: int) -> kml.MetaModel:
+    """Returns a compiled `MetaModel` with the given number of inner steps."""
     model = kml.MetaModel(learner, kml.adaptation.MAML(steps, learning_rate=0.01))
     model.compile(loss="mse", metrics=["mse"])
     return model
@@ -80,7 +80,8 @@ def draw(
         before = learner.predict(x, verbose=0)
         axis.plot(x, before, ":", color="C0", label="before adaptation")
         for steps, color in ((1, "C1"), (5, "C3")):
-            curve = adapting(learner, steps).adapt(*points).predict(x, verbose=0)
+            adapted = with_steps(learner, steps).adapt(*points)
+            curve = adapted.predict(x, verbose=0)
             label = f"after {steps} step{'s' if steps > 1 else ''}"
             axis.plot(x, curve, color=color, label=label)
         axis.plot(*points, "k^", markersize=8, label="support points")

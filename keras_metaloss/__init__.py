@@ -1,4 +1,4 @@
-"""Meta-learning for Keras 3: adaptation methods, models and losses across tasks."""
+"""Meta-learning for Keras 3: adaptation methods, losses and models."""
 
 from keras_metaloss import _compat  # noqa: F401  isort: skip (checks the backend)
 from keras_metaloss import (

@@ -14,8 +14,8 @@ import keras
 import pytest
 import tensorflow as tf
 
-# Tracing creates many long-lived objects, so the default of one collection per 700
-# allocations only costs time.
+# Tracing creates many long-lived objects. The default of one garbage collection per 700
+# allocations would be slow.
 gc.set_threshold(100_000, 20, 20)
 tf.config.threading.set_intra_op_parallelism_threads(1)
 # Two logical devices for tests of distribution strategies.

@@ -1,6 +1,6 @@
-"""Base classes can be extended outside of the package, and records are returned.
+"""Base classes can be extended outside of the package; named tuples are returned.
 
-Each subclass implements only what the documentation of its base class asks for.
+Each subclass implements only what the documentation of its base class requires.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def test_parameter_of_a_loss_is_trained_to_its_optimum():
     assert float(np.exp(log_scale.numpy())) == pytest.approx(np.abs(y).mean(), rel=0.01)
 
 
-def test_term_between_tasks_in_a_loss_and_a_model():
+def test_custom_term_between_tasks_in_a_loss_and_a_model():
     loss = L.RapidGeneralizationLoss("mse", LossRange(), lambda_weight=2.0)
     value = loss(np.zeros((2, 1, 1)), np.array([[[1.0]], [[2.0]]]))
     assert float(value) == pytest.approx((1 + 4) / 2 + 2 * (4 - 1))
@@ -131,7 +131,7 @@ def test_term_between_tasks_in_a_loss_and_a_model():
     assert model.evaluate(episode, y, verbose=0) == pytest.approx(8.5)
 
 
-def test_weighting_trains_the_task_of_the_largest_loss():
+def test_custom_weighting_trains_the_task_with_largest_loss():
     inputs = keras.Input((2,))
     heads = {n: keras.layers.Dense(1, name=n, use_bias=False)(inputs) for n in "ab"}
     model = kml.MultiTaskModel(keras.Model(inputs, heads), LargestLoss())

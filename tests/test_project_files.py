@@ -1,4 +1,4 @@
-"""Facts that several project files state agree."""
+"""Facts in several project files are consistent."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Prose of the project: rejects phrases that the style page rules out.
+"""Prose of the project: rejects phrases that `CONTRIBUTING.md` rules out.
 
-Scanned are comments, strings and test names of Python files, Markdown without code, and
-configuration files.
+The check reads comments, strings and test names of Python files, Markdown without code,
+and configuration files.
 """
 
 from __future__ import annotations

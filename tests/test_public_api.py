@@ -49,7 +49,7 @@ BASES = {
     "kml.losses.TrainableLoss",
     "kml.losses.weighting.TaskWeighting",
 }
-# Entries of serialized models that depend on what was done with the model.
+# Entries of serialized models that depend on whether the model is built or compiled.
 STATE = {"build_config", "compile_config"}
 HEADINGS = {
     "Args",
@@ -62,8 +62,8 @@ HEADINGS = {
     "Reference",
     "Returns",
 }
-# Losses that compare tasks, networks or classes have tests of their own instead of a
-# reference for each example.
+# Losses that compare tasks, networks or classes have separate tests instead of a
+# per-example reference.
 OTHER_LOSSES = {
     "MutualInformationLoss",
     "NegativeLogLikelihood",
@@ -114,7 +114,7 @@ def critic_model() -> keras.Model:
     return estimator.fit(x, x, epochs=1, batch_size=8, verbose=0).model
 
 
-#: Constructors of registered classes, by name, besides those of the other tables.
+#: Constructors of registered classes that are in no other table, by name.
 SERIALIZABLE: dict[str, Callable[[], Any]] = {
     "AdaptiveLossModel": lambda: kml.AdaptiveLossModel(network()),
     "ConcatCritic": lambda: kml.information.ConcatCritic([4]),
@@ -179,7 +179,7 @@ def registered(package: str = "keras_metaloss") -> dict[str, Any]:
 
 @functools.cache
 def identifiers_in_tests() -> frozenset[str]:
-    """Returns the identifiers in the code of all tests but this one."""
+    """Returns the identifiers in the code of all tests except this file."""
     found = set()
     for path in TESTS.rglob("*.py"):
         if path.name == pathlib.Path(__file__).name:
@@ -284,7 +284,7 @@ def raises(value: Any) -> bool:
 
 
 def docstring_errors(name: str, value: Any) -> list[str]:
-    """Returns what is missing in the docstring of a public name."""
+    """Returns the errors in the docstring of a public name."""
     if name in WITHOUT_EXAMPLE:
         return []
     raw = value.__dict__.get("__doc__") if inspect.isclass(value) else value.__doc__
@@ -417,7 +417,7 @@ def test_exceptions_are_needed():
     assert set(OTHER_LOSSES) <= set(L.__all__)
 
 
-# The checks find what they are meant to find.
+# Tests of the checks themselves.
 
 GOOD = '''
 import keras
@@ -549,10 +549,11 @@ def test_checks_find_classes_without_a_row(base, kind):
         del keras.saving.get_custom_objects()[f"keras_metaloss>{name}"]
 
 
-def test_checks_find_configurations_that_get_lost():
+def test_checks_find_configurations_that_are_not_restored():
     module = made_up(('"offset": self.offset', '"offset": 0.0'))
     errors = serialization_errors(module.Scale, [lambda: module.Scale(2.0, 1.0)])
-    assert errors == []  # The configuration is wrong, but it is stable.
+    # The configuration is wrong, but it is the same for the copy.
+    assert errors == []
     module = made_up(("= factor, offset", "= factor, offset + 1"))
     errors = serialization_errors(module.Scale, [lambda: module.Scale(2.0, 1.0)])
     assert len(errors) == 2 and "changes the configuration" in errors[0]

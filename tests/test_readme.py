@@ -1,4 +1,4 @@
-"""Code blocks of the README: Python runs, commands are single lines."""
+"""Code blocks of the README: Python blocks run, and commands are single lines."""
 
 from __future__ import annotations
 

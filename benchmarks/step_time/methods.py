@@ -24,7 +24,7 @@ def gradient_method(make: Callable) -> Callable[[int], Step]:
 
 
 def prototypical(inner_steps: int) -> Step:
-    """Solver for a prototypical network, which has no inner steps."""
+    """Returns a training step of a prototypical network, which has no inner steps."""
     del inner_steps
     keras, tf, kml = _imports()
     embedding = kml.learners.conv4((28, 28, 1), filters=problem.FILTERS)
@@ -33,7 +33,7 @@ def prototypical(inner_steps: int) -> Step:
 
 
 def supervised(inner_steps: int) -> Step:
-    """Solver for a plain Keras training step on the same number of images."""
+    """Returns a plain Keras training step on the same number of images."""
     del inner_steps
     keras, tf, kml = _imports()
     model = kml.learners.conv4((28, 28, 1), problem.WAYS, filters=problem.FILTERS)

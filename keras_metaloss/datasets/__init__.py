@@ -1,6 +1,6 @@
 """Datasets: splits of arrays, as in `keras.datasets`, and families of tasks.
 
-All modules follow one contract.
+All modules follow the same conventions.
 
 Datasets of examples have a function `load_data()`. It returns one pair `(x, y)` of
 inputs and targets per split:
@@ -18,7 +18,7 @@ path in the environment variable `KERAS_METALOSS_DATA`, or a download if it is n
 
 Families of tasks that are generated on demand have a function `load_tasks()`. It
 returns `train, val, test`, three `keras_metaloss.tasks.FunctionTasks` that draw
-different tasks. Its first arguments are `shots` and `queries`, its last is `seed`.
+different tasks. Its first arguments are `shots` and `queries`; its last one is `seed`.
 """
 
 from __future__ import annotations

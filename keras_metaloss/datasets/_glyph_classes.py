@@ -62,7 +62,7 @@ def _is_wanted(character: str) -> bool:
     if category[0] in "CZM" or category in ("Lm", "Sk"):
         return False
     if unicodedata.normalize("NFC", character) != character:
-        return False  # another code point of the same character
+        return False  # another code point for the same character
     if unicodedata.decomposition(character).startswith(("<super>", "<sub>")):
         return False
     name = unicodedata.name(character)
@@ -70,7 +70,7 @@ def _is_wanted(character: str) -> bool:
 
 
 def _precedence(character: str) -> tuple[bool, int, str]:
-    """Sort key for class leaders: ASCII first, then letters by script, then others."""
+    """Returns the sort key: ASCII first, then letters by script, then others."""
     return not character.isascii(), _SCRIPTS.index(script(character)), character
 
 
@@ -79,8 +79,8 @@ def candidates(typefaces: list[FT2Font]) -> dict[str, list[Outline | None]]:
 
     Returns:
         Dictionary from each character to its outline in each typeface, `None` if the
-        typeface does not contain it. Characters that come first lead a class of
-        look-alikes.
+        typeface does not contain it. Characters are sorted by precedence: the first
+        one of several look-alikes represents their class.
     """
     code_points = set().union(*(face.get_charmap() for face in typefaces))
     wanted = filter(_is_wanted, map(chr, code_points))
@@ -135,7 +135,10 @@ def _shapes(outlines: list[Outline]) -> np.ndarray:
 
 
 def _close_pairs(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns index pairs `i < j` of similar images and their maximum local far ink."""
+    """Returns index pairs `i < j` of similar images and the ink that differs.
+
+    The ink that differs is the maximum over all 3x3 windows.
+    """
     near = _over_neighbors(shapes, np.maximum)
     count = len(shapes)
     far_ink = shapes.reshape(count, -1) @ (1 - near).reshape(count, -1).T

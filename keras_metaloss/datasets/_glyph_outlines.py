@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 __all__ = ["fit", "load_typefaces", "outline", "rasterize"]
 
-# Hinting differs between versions of Matplotlib. (The flags moved in 3.10.)
+# Hinting differs between versions of Matplotlib. Version 3.10 moved the flags.
 _FLAGS = vars(ft2font).get("LoadFlags")
 _UNHINTED = _FLAGS.NO_HINTING if _FLAGS else vars(ft2font)["LOAD_NO_HINTING"]
 
@@ -56,7 +56,7 @@ def outline(typeface: FT2Font, character: str) -> Outline | None:
     vertices, codes = typeface.get_path()
     if not len(vertices):
         return None
-    # The position of a closing point is arbitrary and must not change the extents.
+    # The coordinates of a closing point are arbitrary and must not change the extent.
     vertices[codes == Outline.CLOSEPOLY] = vertices[0]
     return Outline(vertices, codes)
 

@@ -15,10 +15,10 @@ _PARTS = ("background", "evaluation")
 _SPLITS = {"split": set(_PARTS), "vinyals_split": {"train", "val", "test"}}
 _SIZE = 28
 _PNG_SIZE = 105
-# The split of Vinyals et al. (2016) in its usual form
-# (github.com/jakesnell/prototypical-networks, data/omniglot/splits/vinyals): these
-# alphabets are for validation. The test characters are those characters of the
-# evaluation alphabets that follow, sorted by name, the last training character.
+# The split of Vinyals et al. (2016) as published in
+# github.com/jakesnell/prototypical-networks, data/omniglot/splits/vinyals. If the
+# characters of the evaluation alphabets are sorted by name, the test characters are
+# those after the last training character.
 _VALIDATION_ALPHABETS = (
     "Armenian",
     "Bengali",

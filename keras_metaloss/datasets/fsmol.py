@@ -1,9 +1,9 @@
 """FS-Mol: bioassays that measure whether molecules are active, and how strongly.
 
 The dataset is not part of this package: assays are downloaded individually from the
-authors' public repository, or read from a local copy. Stanley et al., "FS-Mol: A
-Few-Shot Learning Dataset of Molecules", NeurIPS 2021, from ChEMBL 27. License: CC BY-SA
-3.0, which also applies to derived data.
+authors' public repository, or read from a local copy. It was published by Stanley et
+al., "FS-Mol: A Few-Shot Learning Dataset of Molecules", NeurIPS 2021, and is derived
+from ChEMBL 27. License: CC BY-SA 3.0, which also applies to derived data.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ORIGIN = (
 )
 _ARRAYS = "fsmol_subset.npz"
 _BITS = 2048
-# The authors' name of the folder of each split.
+# The authors' folder of each split.
 _FOLDERS = {"train": "train", "val": "valid", "test": "test"}
 
 ASSAYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -83,27 +83,27 @@ def load_data(
             `task_offset`, `fingerprint` (packed bits), `active` and `log_value`; or a
             folder with `fsmol_subset.npz`. Defaults to `None`, which means the path in
             the environment variable `KERAS_METALOSS_DATA`; if that is not set either,
-            each assay is downloaded once (some megabytes) into Keras's dataset folder.
+            each assay is downloaded once (a few megabytes) into Keras's dataset folder.
         assays: Dictionary from `"train"`, `"val"` and `"test"` to ChEMBL identifiers of
             assays in the authors' split of that name. A split that is omitted is empty.
-            Defaults to `ASSAYS`: 6, 3 and 6 of the largest assays whose measured value
-            is a measure of activity.
+            Defaults to `ASSAYS`: 6 training, 3 validation and 6 test assays, which are
+            among the largest ones whose measured value quantifies activity.
 
     Returns:
         `(x_train, y_train), (x_val, y_val), (x_test, y_test)`. `x` is a dictionary:
 
         - `"fingerprint"`: uint8 `[N, 2048]`, 1 if the molecule contains the Morgan
           substructure, otherwise 0.
-        - `"assay"`: int32 `[N]`, the position of the assay in `assays` of the split.
-          Molecules are sorted by assay.
+        - `"assay"`: int32 `[N]`, the index of the assay in the sequence of its split
+          in `assays`. Molecules are sorted by assay.
 
         `y` is a dictionary:
 
         - `"active"`: int32 `[N]`, 1 for active molecules, 0 for inactive ones.
         - `"log_value"`: float32 `[N]`, the logarithm of the measured value; NaN if it
-          is missing. Higher values mean more active molecules in most assays, less
-          active ones in some: check the correlation with `"active"`, and standardize
-          the values within each assay.
+          is missing. In most assays, molecules with higher values are more active; in
+          some assays, they are less active. Check the correlation with `"active"`, and
+          standardize the values within each assay.
 
     Raises:
         ValueError: If `path` or an assay in it is missing, or if a key of `assays` is
@@ -162,7 +162,7 @@ def _concatenate(assays: Sequence[_Assay]) -> _Split:
 
 
 def _download(folder: str, names: Sequence[str]) -> list[_Assay]:
-    """Downloads the authors' files once, and reads them."""
+    """Downloads the authors' files unless they are cached, and reads them."""
     files = [download(f"{_ORIGIN}/{folder}/{name}.jsonl.gz") for name in names]
     return [_from_lines(file) for file in files]
 
@@ -201,7 +201,7 @@ def _number(text: str | float | None) -> float:
 
 
 def _from_arrays(place: Path, _: str, names: Sequence[str]) -> list[_Assay]:
-    """Reads assays from an `.npz` file, which has unique names of assays."""
+    """Reads assays from an `.npz` file, which contains all splits."""
     if not names:
         return []
     with np.load(place) as data:

@@ -4,22 +4,24 @@ Each class is a character. Its drawings show it in up to 16 typefaces (DejaVu Sa
 Mono and Serif, STIX; upright, bold and slanted), each randomly rotated, sheared,
 stretched, scaled and shifted. Nothing is downloaded.
 
-Characters. All characters that at least eight of the typefaces contain, except control
-characters, spaces, combining marks, modifier letters, superscripts and subscripts,
-duplicate code points of a character, Braille, box drawing, blocks and arrows: about
-2,300.
+Characters: the dataset contains the characters that are in at least eight of the
+typefaces, about 2,300. Control characters, spaces, combining marks, modifier letters,
+superscripts, subscripts, duplicate code points of a character, Braille, box drawing,
+blocks and arrows are excluded.
 
-Classes. Look-alikes form one class: Latin "A", Greek "Alpha" and Cyrillic "A", but also
-"C" and "c", or most accented letters that differ in one or two pixels at 28x28. They
-are found by comparing the rendered shapes, scaled to equal size, in each typeface. Two
-characters are look-alikes if their shapes match in at least half of the typefaces that
-contain both (the tolerance is larger for letters of different scripts). Only the first
-character of each class is drawn; its look-alikes are not used. Characters are ordered
-as follows: ASCII, then the scripts Latin, Greek, Cyrillic, Armenian, Georgian and Lao,
-then digits, marks and symbols; by code point within each group.
+Classes: characters that look alike form one class. Examples are Latin "A", Greek
+"Alpha" and Cyrillic "A"; "C" and "c"; and most accented letters that differ in one or
+two pixels at 28x28. Look-alikes are found by comparing the rendered shapes, scaled to
+equal size, in each typeface. Two characters are look-alikes if their shapes match in at
+least half of the typefaces that contain both. The tolerance is larger for letters of
+different scripts. Only the first character of each class is drawn; its look-alikes are
+not used. Characters are ordered as follows: ASCII, then the scripts Latin, Greek,
+Cyrillic, Armenian, Georgian and Lao, then digits, marks and symbols; by code point
+within each group.
 
-Splits. By Unicode script, so that splits share neither characters nor scripts. With
-Matplotlib 3.8 to 3.11 and the Unicode data of Python 3.11:
+Splits: classes are split by Unicode script, so that splits share neither characters nor
+scripts. The number of classes with Matplotlib 3.8 to 3.11 and the Unicode data of
+Python 3.11:
 
 | split      | classes | scripts                                               |
 | ---------- | ------- | ----------------------------------------------------- |
@@ -46,8 +48,8 @@ from keras_metaloss.datasets._splits import ArraySplit, labeled_split
 
 __all__ = ["load_data"]
 
-# Part of the name of the cached file. Increment it whenever the same arguments would
-# give other images.
+# Part of the name of the cached file. Increment it if a change of the code changes the
+# images.
 _VERSION = 1
 _SPLITS = ("train", "val", "test")
 
@@ -60,11 +62,11 @@ def load_data(
 ) -> tuple[ArraySplit, ArraySplit, ArraySplit]:
     """Loads the glyphs: characters of many scripts in many typefaces.
 
-    The first call renders the dataset, in well under a minute, and caches it on disk;
+    The first call renders the dataset, in less than a minute, and caches it on disk;
     later calls with the same arguments read the cache. The same arguments give the same
     images. There are about 1,130 training classes (Latin, digits, marks and symbols),
     125 validation classes (Greek) and 267 test classes (Georgian, Cyrillic, Armenian
-    and Lao). The documentation of the module explains how they are selected.
+    and Lao). The docstring of the module explains how they are selected.
 
     Args:
         size: Height and width of the images in pixels. Defaults to `28`.
@@ -112,7 +114,7 @@ def load_data(
 
 def _render(size: int, drawings: int, seed: int) -> dict[str, np.ndarray]:
     """Renders all classes of each split: uint8 `[classes, drawings, size, size]`."""
-    # Imported here, so that a cached dataset is read without Matplotlib.
+    # Imported here, so that reading the cache does not import Matplotlib.
     from keras_metaloss.datasets import _glyph_classes, _glyph_drawings, _glyph_outlines
 
     found = _glyph_classes.candidates(_glyph_outlines.load_typefaces())

@@ -43,7 +43,8 @@ def load_data(
             folder.
         test_split: Fraction of the groups of duplicates in the test split, at least 0
             and less than 1. Defaults to `0.2`.
-        seed: Non-negative integer, seed of the order and of the split. Defaults to `0`.
+        seed: Non-negative integer, seed of the shuffling and the split. Defaults to
+            `0`.
 
     Returns:
         `(x_train, y_train), (x_test, y_test)`. `x` is a float64 array `[N, 11]` of
@@ -89,13 +90,15 @@ def load_data(
 def duplicate_groups(x: np.ndarray) -> np.ndarray:
     """Returns the group of duplicates that each wine belongs to.
 
-    Assign each group to one side of a split.
+    Keep each group on one side of a split. Otherwise, duplicates of test wines are in
+    the training set.
 
     Args:
         x: Measurements `[N, 11]`.
 
     Returns:
-        int32 array `[N]` of integers from 0, equal for wines with equal measurements.
+        int32 array `[N]` of group indices from 0, equal for wines with equal
+        measurements.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Context vector: task-specific input of the following layers."""
+"""Context vector: task-specific input of the next layer."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["ContextVector"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class ContextVector(keras.layers.Layer):
-    """Appends a trainable vector, shared by all rows, to the last axis.
+    """Appends a trainable vector, shared by all examples, to the last axis.
 
-    `y[n, ..., :] = [x[n, ..., :], context]`, with `context` initialized to zero. For
-    feature maps the next convolution turns the vector into a bias per filter, which a
-    batch normalization directly after the convolution would subtract again. Insert
-    this layer where no batch normalization comes before the next activation. Do not
+    `y[n, ..., :] = [x[n, ..., :], context]`, with `context` initialized to zero. The
+    next dense or convolutional layer maps the vector to a bias per unit or filter.
+    Batch normalization directly after that layer would remove this bias, so use the
+    context vector only where an activation follows without batch normalization. Do not
     insert it directly before the last layer of a classifier: there it shifts the logits
     of all examples equally. `kml.adaptation.CAVIA` adapts only this vector.
 

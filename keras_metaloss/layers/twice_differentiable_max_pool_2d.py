@@ -12,7 +12,7 @@ from keras_metaloss._utils.checks import check_positive_integer
 __all__ = ["TwiceDifferentiableMaxPool2D"]
 
 
-# Saved models know this layer by its short name.
+# The registered name is part of saved models and must not change.
 @keras.saving.register_keras_serializable(package="keras_metaloss", name="MaxPool2D")
 class TwiceDifferentiableMaxPool2D(keras.layers.Layer):
     """Max pooling with non-overlapping windows and correct second derivatives.
@@ -20,11 +20,11 @@ class TwiceDifferentiableMaxPool2D(keras.layers.Layer):
     `y[n, i, j, c] = max over 0 <= a, b < p of x[n, i p + a, j p + b, c]` with
     `p = pool_size`. Remaining rows and columns are dropped.
 
-    The values equal those of `keras.layers.MaxPooling2D(pool_size)`. The second
-    derivative of that layer under XLA rounds inputs to bfloat16 and selects the wrong
-    entry if two entries are close. This layer first finds the maximal entries and
+    The values equal those of `keras.layers.MaxPooling2D(pool_size)`. Under XLA, the
+    second derivative of that layer rounds inputs to bfloat16 and selects the wrong
+    entry if two entries are close. This layer finds the maximal entries first and
     returns their mean. The mean is linear, so derivatives of any order are correct.
-    Equal entries share the gradient.
+    Equal maximal entries share the gradient equally.
 
     Args:
         pool_size: Positive integer, height and width of a window. Defaults to `2`.
@@ -79,8 +79,9 @@ class TwiceDifferentiableMaxPool2D(keras.layers.Layer):
         _, height, width, _ = input_shape
         if height is None or width is None or min(height, width) < self.pool_size:
             raise ValueError(
-                "Expected images with a static height and width of at least "
-                f"{self.pool_size} pixels. Received: input_shape={tuple(input_shape)}"
+                "Invalid input shape. Expected images with static height and width of "
+                f"at least {self.pool_size} pixels. Received: "
+                f"input_shape={tuple(input_shape)}"
             )
         return height // self.pool_size, width // self.pool_size
 

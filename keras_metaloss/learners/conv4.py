@@ -22,8 +22,8 @@ def conv4(
     """Builds four blocks of 3x3 convolution, batch normalization and ReLU.
 
     A linear layer follows if `classes` is set. Batch normalization has a momentum of
-    0.9, as in the published PyTorch code. With the Keras default of 0.99, moving
-    averages lag when the network learns fast.
+    0.9, as in the published PyTorch code. With the Keras default of 0.99, the moving
+    averages adapt too slowly to a network that learns quickly.
 
     Args:
         input_shape: `(height, width, channels)` of an image.

@@ -24,8 +24,9 @@ def resnet12(
     """Builds four residual blocks and global average pooling.
 
     A block repeats 3x3 convolution, batch normalization and leaky ReLU three times. A
-    1x1 convolution of the block input is added before the last ReLU. 2x2 max pooling
-    and dropout follow.
+    1x1 convolution of the block input, with batch normalization, is added before the
+    last leaky ReLU. 2x2 max pooling and dropout follow. If `classes` is set, a linear
+    layer follows the global average pooling.
 
     Args:
         input_shape: `(height, width, channels)` of an image, at least 16x16 pixels.

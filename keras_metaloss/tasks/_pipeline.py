@@ -10,7 +10,7 @@ import tensorflow as tf
 
 __all__ = ["batches_dataset"]
 
-# Sampling is much cheaper than a training step. More threads would only take CPU cores
+# Sampling is much cheaper than a training step. More threads would only take CPU time
 # from the training step.
 _PARALLEL_BATCHES = 2
 _PREFETCHED_BATCHES = 4
@@ -49,6 +49,6 @@ def batches_dataset(
         read, num_parallel_calls=_PARALLEL_BATCHES, deterministic=True
     ).prefetch(_PREFETCHED_BATCHES)
     options = tf.data.Options()
-    # Autotuning has nothing to tune here and delays the end of `fit` by seconds.
+    # The parallelism is fixed, and autotuning would delay the end of `fit` by seconds.
     options.autotune.enabled = False
     return dataset.with_options(options)

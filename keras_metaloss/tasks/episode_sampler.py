@@ -104,10 +104,16 @@ class EpisodeSampler:
             queries: Number of query examples per class.
             seed: Non-negative integer. Defaults to `0`.
             rotation_classes: Whether to turn each class into four classes: its images
-                rotated by 0, 90, 180 and 270 degrees. Defaults to `False`.
+                rotated by 0, 90, 180 and 270 degrees. Requires square images.
+                Defaults to `False`.
 
         Returns:
             An `EpisodeSampler`.
+
+        Raises:
+            ValueError: If an argument is out of range, if `class_sizes` is not a vector
+                of integers, if there are too few classes or too few examples per class,
+                or if the images are not square with `rotation_classes=True`.
         """
         sampler = cls.__new__(cls)
         source = CallableSource(load, class_sizes)
@@ -139,10 +145,16 @@ class EpisodeSampler:
             queries: Number of query examples per class.
             seed: Non-negative integer. Defaults to `0`.
             rotation_classes: Whether to turn each class into four classes: its images
-                rotated by 0, 90, 180 and 270 degrees. Defaults to `False`.
+                rotated by 0, 90, 180 and 270 degrees. Requires square images.
+                Defaults to `False`.
 
         Returns:
             An `EpisodeSampler`.
+
+        Raises:
+            ValueError: If an argument is out of range, if the length of a dataset is
+                unknown or infinite, if there are too few classes or too few examples
+                per class, or if the images are not square with `rotation_classes=True`.
         """
         sampler = cls.__new__(cls)
         source = DatasetSource(datasets)
@@ -210,14 +222,16 @@ class EpisodeSampler:
     def batch(
         self, index: int, tasks_per_batch: int
     ) -> tuple[dict[str, Any], np.ndarray]:
-        """Returns one batch: episodes from `index * tasks_per_batch` on, stacked.
+        """Returns one batch of consecutive episodes, stacked along a new first axis.
+
+        The first episode of the batch has index `index * tasks_per_batch`.
 
         Args:
             index: Index of the batch, starting from 0.
             tasks_per_batch: Number of tasks per batch.
 
         Returns:
-            `(x, y)`, as for `episode`, with a leading task axis.
+            `(x, y)`: the same entries as one episode, each with a leading task axis.
         """
         first = index * tasks_per_batch
         return stack([self.episode(first + task) for task in range(tasks_per_batch)])

@@ -44,7 +44,7 @@ class FunctionTasks:
         seed: Non-negative integer. Defaults to `0`.
 
     Raises:
-        ValueError: If an argument is out of range; when batches are drawn, if
+        ValueError: If an argument is out of range, or, when a batch is drawn, if
             `function` returns NaN, infinity or a shape other than that of `x`.
 
     Example:
@@ -79,7 +79,15 @@ class FunctionTasks:
         self._seed = check_seed(seed)
 
     def parameters(self, index: int, tasks_per_batch: int) -> dict[str, np.ndarray]:
-        """Returns the parameters of batch `index`, each of shape `[T, 1, 1]`."""
+        """Returns the parameters of the tasks in one batch.
+
+        Args:
+            index: Index of the batch, starting from 0.
+            tasks_per_batch: Number of tasks `T` per batch.
+
+        Returns:
+            Dictionary from the name of each parameter to an array `[T, 1, 1]`.
+        """
         return self._draw_parameters(self._random(index), tasks_per_batch)
 
     def batch(

@@ -1,4 +1,4 @@
-"""Tests distances against scikit-learn and NumPy."""
+"""Compares distances with scikit-learn and NumPy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests inner optimizers against the Keras optimizers of the same name."""
+"""Compares inner optimizers with the Keras optimizers of the same name."""
 
 from __future__ import annotations
 

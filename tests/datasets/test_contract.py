@@ -1,4 +1,4 @@
-"""The contract of all datasets, described in `keras_metaloss.datasets`."""
+"""All datasets follow the conventions in the docstring of `keras_metaloss.datasets`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FS-Mol from synthetic copies of the authors' files and of the arrays."""
+"""FS-Mol from synthetic files in the authors' format and in the `.npz` format."""
 
 from __future__ import annotations
 

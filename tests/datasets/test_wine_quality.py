@@ -1,4 +1,4 @@
-"""Wine Quality from synthetic copies of the authors' zip file and of the arrays."""
+"""Wine Quality from synthetic zip and `.npz` files."""
 
 from __future__ import annotations
 

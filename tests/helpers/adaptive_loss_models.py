@@ -1,4 +1,4 @@
-"""Small networks and data of `AdaptiveLossModel`."""
+"""Small networks and data for tests of `AdaptiveLossModel`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Table of estimators of samples and of bounds, with one row per function.
 
-A row has data whose entropy or mutual information is known.
+Each row has data with known entropy or mutual information.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Estimator:
         data: function of a number of samples and a seed that returns the arguments.
         truth: the true value in nats.
         error: largest absolute error for 1000 samples.
-        public: the public function, if `function` has arguments bound.
+        public: the public function, if `function` binds some of its arguments.
     """
 
     function: Callable[..., Any]

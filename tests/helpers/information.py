@@ -1,4 +1,4 @@
-"""Random predictions, and their mutual information by SciPy in float64."""
+"""Random predictions, and their mutual information computed by SciPy in float64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training with backups in a folder; also a script that a test kills."""
+"""Training with backups in a folder, also as a script that a test interrupts."""
 
 from __future__ import annotations
 

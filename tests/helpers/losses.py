@@ -1,7 +1,7 @@
 """Table of losses that return one value per example, for tests of all of them.
 
 `reference` computes the values before reduction from the definition of the loss, in
-float64 NumPy, example by example.
+float64 NumPy, for one example at a time.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def binary_focal(gamma=2.0, alpha=None, smoothing=0.0):
 
 
 def robust(alpha, scale):
-    """Equation 8 of Barron's paper, for alpha other than 0 and 2."""
+    """Computes equation 8 of Barron's paper, for alpha other than 0 and 2."""
     alpha, scale = np.asarray(alpha), np.asarray(scale)
 
     def values(y_true, y_pred):
@@ -119,7 +119,7 @@ def robust(alpha, scale):
 
 
 def hyperbolic(y_true, y_pred):
-    """Likelihood at alpha = 1, a hyperbolic distribution with Z = 2 e K_1(1)."""
+    """Computes the likelihood at alpha = 1, a hyperbolic distribution."""
     residual = (y_true - y_pred) / 0.5
     z = 2 * np.e * 0.6019072301972346
     return (np.sqrt(residual**2 + 1) - 1 + np.log(0.5 * z)).mean(axis=-1)
@@ -141,7 +141,7 @@ def ada_frozen(values):
 
 
 def ada(alpha, direction=1.0):
-    """Cross-entropy weighted by the gradient by the logits, `softmax(z) - y`."""
+    """Computes cross-entropy weighted by its logit gradients, `softmax(z) - y`."""
 
     def values(y_true, y_pred):
         loss = cross_entropy(y_true, y_pred)
@@ -237,7 +237,7 @@ ALPHA = [0.1, 0.2, 0.3, 0.4, 0.5]
 CROSS_ENTROPY = kml.losses.SparseCategoricalFocalLoss(
     0.0, from_logits=True, dtype="float64"
 )
-# For gradients by the parameters of a loss.
+# For gradients with respect to the parameters of a loss.
 TRAINS = kml.losses.LossContext(trains_parameters=True)
 
 

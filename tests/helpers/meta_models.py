@@ -10,7 +10,7 @@ import keras_metaloss as kml
 
 
 def image_episodes(tasks=3, support=6, queries=9, dtype="float32", seed=0):
-    """Three-way classification of 6x6 noise images with two channels."""
+    """Returns 3-way classification episodes of 6x6 noise images with two channels."""
     rng = np.random.default_rng(seed)
     x = {
         "support_x": rng.normal(size=(tasks, support, 6, 6, 2)).astype(dtype),
@@ -21,7 +21,7 @@ def image_episodes(tasks=3, support=6, queries=9, dtype="float32", seed=0):
 
 
 def line_episodes(tasks=4, support=5, queries=7, seed=0):
-    """Regression of lines with random slopes."""
+    """Returns regression episodes of lines with random slopes."""
     rng = np.random.default_rng(seed)
     slope = rng.uniform(1.0, 2.0, (tasks, 1, 1))
     support_x = rng.normal(size=(tasks, support, 1))
@@ -32,7 +32,7 @@ def line_episodes(tasks=4, support=5, queries=7, seed=0):
 
 
 def conv_learner(activation="tanh", regularizer=None, dropout=0.0):
-    """Strided convolution with batch normalization and three logits."""
+    """Builds a strided convolution with batch normalization and three logits."""
     return keras.Sequential(
         [
             keras.Input((6, 6, 2)),
@@ -49,7 +49,7 @@ def conv_learner(activation="tanh", regularizer=None, dropout=0.0):
 
 
 def dense_learner(units=8):
-    """Two dense layers with one input and one output."""
+    """Builds two dense layers with one input and one output."""
     return keras.Sequential(
         [
             keras.Input((1,)),

@@ -15,7 +15,7 @@ EPISODE = {"support_x": SUPPORT, "support_y": CLASSES, "query_x": QUERY}
 
 
 def identity_logits(adaptation, episode=EPISODE):
-    """Returns the model and its logits for a learner that is the identity."""
+    """Returns a model with an identity learner, and its logits."""
     identity = keras.layers.Dense(4, use_bias=False, kernel_initializer="identity")
     learner = keras.Sequential([keras.Input((4,)), identity])
     model = kml.MetaModel(learner, adaptation)

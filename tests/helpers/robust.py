@@ -1,4 +1,4 @@
-"""Barron's robust loss in mpmath, and the shapes and residuals of its tests."""
+"""Barron's robust loss in mpmath, and alphas and residuals for its tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def exact_robust_loss(x, alpha):
 
 
 def exact_robust_slope(x, alpha):
-    """Computes the derivative of `exact_robust_loss` by x."""
+    """Computes the derivative of `exact_robust_loss` with respect to x."""
     x, alpha = mpmath.mpf(x), mpmath.mpf(alpha)
     if alpha == 2:
         return x

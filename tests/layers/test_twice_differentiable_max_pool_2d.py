@@ -1,4 +1,4 @@
-"""Tests max pooling with correct second derivatives."""
+"""Tests of max pooling with correct second derivatives."""
 
 from __future__ import annotations
 

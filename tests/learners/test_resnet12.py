@@ -1,4 +1,4 @@
-"""The size of `resnet12` is the published size."""
+"""`resnet12` has the published size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Common Keras usage of all models."""
+"""All models support the common Keras workflows."""
 
 from __future__ import annotations
 

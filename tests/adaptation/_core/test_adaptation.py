@@ -1,4 +1,4 @@
-"""Methods that are neither gradient- nor metric-based, written with the hooks alone."""
+"""Methods that are neither gradient- nor metric-based and use only the hooks."""
 
 from __future__ import annotations
 

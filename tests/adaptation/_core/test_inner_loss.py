@@ -1,4 +1,4 @@
-"""Tests the inner loss."""
+"""Tests of the inner loss."""
 
 from __future__ import annotations
 

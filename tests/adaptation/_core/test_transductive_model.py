@@ -1,4 +1,4 @@
-"""Adapted Keras models, with and without statistics of the batch."""
+"""Adapted Keras models with and without batch statistics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loss contract: what a user's own loss states is honored everywhere."""
+"""The loss contract: all models use the declared attributes of a custom loss."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class RampedError(kml.losses.MetaLoss):
 
 
 @keras.saving.register_keras_serializable(package="tests")
-class LabelsAsGiven(kml.losses.MetaLoss):
-    """Returns the labels that reach it."""
+class LabelsAsValues(kml.losses.MetaLoss):
+    """Returns its labels as values."""
 
     integer_targets = True
 
@@ -39,7 +39,7 @@ class LabelsAsGiven(kml.losses.MetaLoss):
         return tf.cast(y_true, tf.float32)
 
 
-class Needy(kml.losses.MetaLoss):
+class LossWithRequirements(kml.losses.MetaLoss):
     def __init__(self, *requires):
         super().__init__()
         self.requires = frozenset(requires)
@@ -109,7 +109,7 @@ MODELS = {f.__name__: f for f in (adaptive, joint, meta, multi_task, weighted_me
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_scheduled_user_loss_is_stepped_in_every_model(name):
+def test_every_model_updates_the_step_of_a_custom_loss(name):
     """The models count updates as the callback does in a plain Keras model."""
     expected, loss = RampedError(), RampedError()
     model, x, y, callbacks = plain(expected)
@@ -152,13 +152,13 @@ def test_step_comes_from_the_counter_without_a_model():
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_integer_labels_are_not_rounded(dtype):
-    loss = LabelsAsGiven(dtype=dtype, reduction=None)
+    loss = LabelsAsValues(dtype=dtype, reduction=None)
     assert float(tf.cast(loss([999], [[0.0]]), tf.float32)[0]) == pytest.approx(
         999, rel=5e-3
     )
-    wrapped = kml.losses.AdaLoss(LabelsAsGiven(dtype=dtype), dtype=dtype)
+    wrapped = kml.losses.AdaLoss(LabelsAsValues(dtype=dtype), dtype=dtype)
     assert wrapped.integer_targets
-    between = kml.losses.RapidGeneralizationLoss(LabelsAsGiven(), dtype=dtype)
+    between = kml.losses.RapidGeneralizationLoss(LabelsAsValues(), dtype=dtype)
     assert between.integer_targets
 
 
@@ -171,20 +171,20 @@ def test_integer_labels_are_not_rounded(dtype):
 )
 def test_missing_entry_names_the_model_that_supplies_it(name, model):
     keras_model = network()
-    keras_model.compile("sgd", Needy(name))
+    keras_model.compile("sgd", LossWithRequirements(name))
     with pytest.raises(ValueError, match=f"{name} .`{model}` supplies it"):
         keras_model.fit(*batch(), verbose=0)
 
 
 def test_missing_entry_without_a_supplier():
     with pytest.raises(ValueError, match="task_similarity.*LossContext"):
-        Needy("task_similarity")([[0.0]], [[0.0]])
+        LossWithRequirements("task_similarity")([[0.0]], [[0.0]])
 
 
 def test_meta_model_supplies_task_gradients_to_a_user_loss():
     received = []
 
-    class Gradients(Needy):
+    class Gradients(LossWithRequirements):
         def values(self, y_true, y_pred, context):
             received.append(context.task_gradients.shape)
             return super().values(y_true, y_pred, context)
@@ -196,7 +196,7 @@ def test_meta_model_supplies_task_gradients_to_a_user_loss():
     assert set(map(tuple, received)) == {(1, 3)}
 
 
-def test_mask_of_predictions_reaches_the_values():
+def test_mask_of_predictions_is_passed_to_values():
     received = []
 
     class Masked(kml.losses.MetaLoss):
@@ -210,14 +210,14 @@ def test_mask_of_predictions_reaches_the_values():
     np.testing.assert_array_equal(received[0], [True, True, False])
 
 
-def test_output_kind_serves_joint_models():
+def test_output_kind_is_used_by_joint_models():
     loss = kml.losses.MutualInformationLoss(RampedError(), "mse")
     assert loss.output_kinds == {"a": "value", "b": "value"}
     focal = kml.losses.BinaryFocalLoss(from_logits=True)
     assert kml.losses.AdaLoss(focal).output_kind == "binary_logits"
 
 
-def test_context_reaches_losses_inside_of_losses():
+def test_context_is_passed_to_nested_losses():
     inner = RampedError()
     loss = kml.losses.RapidGeneralizationLoss(inner, None, 0.0)
     y_true, y_pred = np.zeros((2, 3, 1)), np.ones((2, 3, 1))
@@ -225,7 +225,7 @@ def test_context_reaches_losses_inside_of_losses():
     assert float(loss(y_true, y_pred, context=context)) == pytest.approx(0.5)
 
 
-def test_meta_model_refuses_losses_with_trained_parameters():
+def test_meta_model_rejects_losses_with_parameters():
     message = "without trainable parameters: `MetaModel` does not train them.*raw_alpha"
     robust = kml.losses.AdaptiveRobustLoss()
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""Tests of functions as losses against Keras."""
+"""Compares functions used as losses with Keras."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`InterTaskLoss`: terms of users, and terms that are invalid."""
+"""`InterTaskLoss`: custom and invalid terms."""
 
 from __future__ import annotations
 

@@ -216,7 +216,7 @@ def test_eager_graph_and_xla_agree(term):
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
-def test_loss_has_the_given_dtype(dtype):
+def test_loss_is_computed_in_its_dtype(dtype):
     loss = Loss("mse", Variance(), 0.5, dtype=dtype)
     value = loss(Y_TRUE, Y_PRED)
     assert value.dtype.name == dtype

@@ -50,7 +50,7 @@ def test_beta_zero_is_the_sum_of_the_losses():
     np.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
-def test_estimator_options_reach_the_estimate():
+def test_estimator_options_are_used_for_the_estimate():
     y_true, y_pred = batch()
     plain = float(Loss(CROSS_ENTROPY, "mse", beta=0)(y_true, y_pred))
 

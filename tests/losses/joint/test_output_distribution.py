@@ -1,4 +1,4 @@
-"""Predicted distributions that belong to a loss."""
+"""Predicted distribution that corresponds to a loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CAGrad solves the problem of the paper, as SciPy does."""
+"""CAGrad's solution of the problem in the paper equals that of SciPy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MGDA finds the shortest convex combination, as SciPy does."""
+"""MGDA's shortest convex combination equals that of SciPy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All models train through `compute_loss` and keep their calls free of state."""
+"""All models train with `compute_loss`, and their calls do not write state."""
 
 from __future__ import annotations
 

@@ -230,7 +230,7 @@ def test_plain_model_raises_eagerly_and_for_dictionaries():
         model.fit(data()[0], {"a": data()[1], "b": np.zeros((32, 3))}, verbose=0)
 
 
-def test_custom_training_loop_gets_all_gradients():
+def test_custom_training_loop_computes_all_gradients():
     loss, network = focal(), keras.Sequential(layers())
     x, y = data()
     with tf.GradientTape() as tape:

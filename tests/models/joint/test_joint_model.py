@@ -31,7 +31,7 @@ Loss = kml.losses.MutualInformationLoss
         ("binary", "logits"),
     ],
 )
-def test_logs_of_all_kinds_of_tasks(a, b):
+def test_logs_of_classification_and_regression_tasks(a, b):
     x, y = data(a, b)
     logs = joint_model(a, b).train_on_batch(x, y, return_dict=True)
     expected = ["loss", "loss_a", "loss_b", "mutual_information"]

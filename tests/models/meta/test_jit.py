@@ -1,4 +1,4 @@
-"""Warning about max pooling in a step that XLA compiles."""
+"""Warning about max pooling in a training step compiled by XLA."""
 
 from __future__ import annotations
 
