@@ -84,7 +84,7 @@ def is_injective(bijector: Any) -> bool:
 
 
 def is_made_of_logits(predictions: tf.Tensor) -> bool:
-    """Returns whether Keras losses would use the logits of these probabilities."""
+    """Returns whether Keras losses would recover the logits of these predictions."""
     if hasattr(predictions, "_keras_logits"):
         return True
     # Eager tensors have no operation, even when a graph captures them.
@@ -110,9 +110,9 @@ def set_keras_mask(tensor: tf.Tensor, mask: tf.Tensor) -> None:
 
 def add_keras_mask(tensor: tf.Tensor, mask: tf.Tensor | None) -> None:
     """Combines `mask` with the mask that the tensor already has."""
-    own = keras_mask(tensor)
+    existing = keras_mask(tensor)
     if mask is not None:
-        set_keras_mask(tensor, mask if own is None else own & mask)
+        set_keras_mask(tensor, mask if existing is None else existing & mask)
 
 
 def keras_mask(tensor: tf.Tensor) -> tf.Tensor | None:
@@ -137,9 +137,10 @@ def replace_compiled_loss(model: keras.Model, cls: type[CompileLoss]) -> None:
 
 
 def map_compiled_losses(compiled: CompileLoss, function: Callable) -> None:
-    """Replaces each loss of a built `CompileLoss` by `function(loss, path)`."""
+    """Replaces each loss of a built `CompileLoss` with `function(loss, path)`."""
     compiled._flat_losses = [
-        one._replace(loss=function(one.loss, one.path)) for one in compiled._flat_losses
+        entry._replace(loss=function(entry.loss, entry.path))
+        for entry in compiled._flat_losses
     ]
 
 
@@ -150,14 +151,15 @@ def update_metrics(
     weight: tf.Tensor,
     sample_weight: Any,
 ) -> None:
-    """Updates compiled metrics with weights for the unweighted ones too.
+    """Updates compiled metrics and applies weights to unweighted metrics as well.
 
     Args:
         metrics: Built result of `compiled_metrics`.
         y_true: Targets, or a structure of them.
         y_pred: Predictions, or a structure of them.
-        weight: Weights for `metrics` of `compile`, for each output.
-        sample_weight: Weights for `weighted_metrics`, one or a structure of them.
+        weight: Weights for the metrics in `compile(metrics=...)`, for each output.
+        sample_weight: Weights for the metrics in `compile(weighted_metrics=...)`, a
+            tensor or a structure of tensors.
     """
     y_true, y_pred = metrics._flatten_y(y_true), metrics._flatten_y(y_pred)
     weights = metrics._flatten_y(sample_weight)
@@ -227,8 +229,9 @@ def plain_bias_of_images() -> Iterator[None]:
     original = keras.src.backend.numpy.add
 
     def add(x1: Any, x2: Any) -> tf.Tensor:
-        both = tf.is_tensor(x1) and tf.is_tensor(x2) and x1.dtype == x2.dtype
-        return tf.add(x1, x2) if both and x1.shape.rank == 4 else original(x1, x2)
+        same_dtype = tf.is_tensor(x1) and tf.is_tensor(x2) and x1.dtype == x2.dtype
+        is_image = same_dtype and x1.shape.rank == 4
+        return tf.add(x1, x2) if is_image else original(x1, x2)
 
     with _replaced(keras.src.backend.numpy, "add", add):
         yield
@@ -236,6 +239,7 @@ def plain_bias_of_images() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _replaced(module: Any, name: str, function: Callable) -> Iterator[None]:
+    """Context in which `function` replaces an attribute of a module."""
     original = getattr(module, name)
     setattr(module, name, function)
     try:
@@ -247,6 +251,7 @@ def _replaced(module: Any, name: str, function: Callable) -> Iterator[None]:
 def _moments(
     x: tf.Tensor, axes: Any, keepdims: bool = False, synchronized: bool = False
 ) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes mean and variance with the interface of `keras.ops.moments`."""
     dtype = x.dtype
     # Sums of squares lose too many digits in half precision.
     x = tf.cast(x, keras.backend.result_type(dtype.name, "float32"))
@@ -260,17 +265,17 @@ def _moments(
 def outside_of_the_graph() -> Iterator[None]:
     """Context in which variables are created outside of the graph being traced.
 
-    Has no effect under a distribution strategy: there, Keras creates the variables
+    Has no effect under a distribution strategy, where Keras creates the variables
     before tracing.
     """
     if tf.distribute.has_strategy():
         yield
         return
-    with tf.init_scope(), tf.variable_creator_scope(_not_of_the_graph):
+    with tf.init_scope(), tf.variable_creator_scope(_create_outside_graph):
         yield
 
 
-def _not_of_the_graph(next_creator: Callable, **arguments: Any) -> tf.Variable:
+def _create_outside_graph(next_creator: Callable, **arguments: Any) -> tf.Variable:
     return next_creator(**{**arguments, "experimental_enable_variable_lifting": False})
 
 
@@ -291,6 +296,8 @@ def calls_replaced(layers: list[keras.layers.Layer], call: Callable) -> Iterator
 
 
 def _shadow(layer: keras.layers.Layer, call: Callable) -> Callable:
+    """Returns `call` with the signature of `layer.call`."""
+
     def shadow(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         return call(layer, inputs, training)
 

@@ -1,1 +1,1 @@
-"""Helpers without a subject of their own: checks, dtypes, shapes, masks, XLA."""
+"""Shared helpers: argument checks, dtypes, masks, shapes and XLA."""

@@ -1,4 +1,4 @@
-"""Validation of arguments, shared by many constructors."""
+"""Validation of arguments."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def check_seed(value: Any) -> int:
 def check_within(name: str, value: Any, low: float, high: float) -> None:
     """Raises a `ValueError` for numbers outside of (low, high); skips tensors."""
     values = value.tolist() if isinstance(value, np.ndarray) else value
-    found: list[Any] = [
+    entries: list[Any] = [
         v for v in keras.tree.flatten(values) if isinstance(v, numbers.Number)
     ]
-    if not all(low < v < high for v in found):
+    if not all(low < v < high for v in entries):
         raise ValueError(
             f"Invalid value for argument `{name}`. Expected numbers greater than {low} "
             f"and less than {high}. Received: {name}={value!r}"

@@ -1,4 +1,4 @@
-"""Boolean masks of values, and means over what they include."""
+"""Boolean masks and masked means."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ __all__ = ["combine_masks", "masked_mean"]
 def combine_masks(values: tf.Tensor, *masks: tf.Tensor | None) -> tf.Tensor | None:
     """Combines masks into one with the shape of `values`.
 
-    A value is included if all masks include it. A mask may lack trailing axes, or have
-    more: then a value is included if any of its entries is.
+    A value is included if all masks include it. A mask with fewer axes than `values`
+    is broadcast over the missing trailing axes. A mask with more axes includes a value
+    if any of its entries for that value is `True`.
 
     Args:
         values: Values that the masks belong to.
-        *masks: Boolean masks; `None` includes all.
+        *masks: Boolean masks. `None` includes all values.
 
     Returns:
-        A boolean tensor with the shape of `values`; `None` without any mask.
+        A boolean tensor with the shape of `values`; `None` if there are no masks.
     """
-    found = [mask for mask in masks if mask is not None]
-    if not found:
+    given_masks = [mask for mask in masks if mask is not None]
+    if not given_masks:
         return None
     included, rank = tf.ones_like(values, dtype=tf.bool), values.shape.rank
-    for mask in found:
+    for mask in given_masks:
         axes = list(range(rank, mask.shape.rank))
         included &= append_axes(tf.reduce_any(tf.cast(mask, tf.bool), axis=axes), rank)
     return included
@@ -39,13 +40,13 @@ def masked_mean(values: tf.Tensor, mask: tf.Tensor | None, axis: Any) -> tf.Tens
 
     Args:
         values: Tensor of any shape.
-        mask: Boolean mask with the same shape; `None` includes all.
-        axis: Axes to average over; `None` averages over all.
+        mask: Boolean mask with the same shape; `None` includes all values.
+        axis: Axes to average over; `None` averages over all axes.
     """
     if mask is None:
         return tf.reduce_mean(values, axis=axis)
     weights = tf.cast(mask, values.dtype)
-    kept = tf.where(mask, values, tf.zeros_like(values))
+    included_values = tf.where(mask, values, tf.zeros_like(values))
     return tf.math.divide_no_nan(
-        tf.reduce_sum(kept, axis=axis), tf.reduce_sum(weights, axis=axis)
+        tf.reduce_sum(included_values, axis=axis), tf.reduce_sum(weights, axis=axis)
     )

@@ -28,7 +28,7 @@ def expand_to_same_rank(
 def require_same_rank(
     y_true: tf.Tensor, y_pred: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """`expand_to_same_rank`; raises unless ranks match or `y_true` is a scalar."""
+    """Expands to the same rank; raises unless ranks match or `y_true` is a scalar."""
     y_true, y_pred = expand_to_same_rank(y_true, y_pred)
     if y_true.shape.rank not in (0, y_pred.shape.rank):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Shapes and sums that XLA compiles to fast loops."""
+"""Tensor operations in forms that XLA compiles to fast loops."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from keras_metaloss import _compat
 
 __all__ = ["flatten_trailing_axes", "sum_last_axis"]
 
-# XLA on a CPU splits longer sums into a tree with one pass over memory per level.
-_SHORT = 32
+# On a CPU, XLA splits longer sums into a tree with one pass over memory per level.
+_MAX_PLAIN_LENGTH = 32
 
 
 def flatten_trailing_axes(tensor: tf.Tensor) -> tf.Tensor:
-    """Flattens all axes but the first: loops over few columns are slow.
+    """Flattens all axes but the first, because loops over few columns are slow.
 
     Args:
         tensor: `[B, ...]`.
@@ -30,9 +30,9 @@ def flatten_trailing_axes(tensor: tf.Tensor) -> tf.Tensor:
 def sum_last_axis(values: tf.Tensor, costly: bool = False) -> tf.Tensor:
     """Computes `tf.reduce_sum(values, axis=-1)`.
 
-    For XLA on a CPU, a long sum is written as a matrix-vector product, because XLA
-    fuses the computation of `values` into the loop of the product. Not used with a
-    GPU, which may round the factors of a product.
+    If XLA compiles for a CPU, a long sum is computed as a matrix-vector product,
+    because XLA fuses the computation of `values` into the loop of the product. If there
+    is a GPU, the product is not used, because GPUs may round its factors.
 
     Args:
         values: Floats, `[..., C]`.
@@ -44,7 +44,7 @@ def sum_last_axis(values: tf.Tensor, costly: bool = False) -> tf.Tensor:
         Tensor `[...]`.
     """
     columns = values.shape[-1] if values.shape.rank else None
-    is_long = columns is not None and (costly or columns > _SHORT)
+    is_long = columns is not None and (costly or columns > _MAX_PLAIN_LENGTH)
     may_round = tf.config.list_physical_devices("GPU")
     if not is_long or may_round or not _compat.is_compiled_by_xla():
         return tf.reduce_sum(values, axis=-1)

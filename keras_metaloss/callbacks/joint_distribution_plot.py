@@ -22,7 +22,7 @@ __all__ = ["JointDistributionPlot"]
 
 
 class JointDistributionPlot(keras.callbacks.Callback):
-    """Plots p(a, b) of a `kml.JointModel`, and I(A;B) over epochs, to a PNG file.
+    """Plots p(a, b) of a `kml.JointModel` and I(A;B) over epochs to a PNG file.
 
     The left panel shows the joint distribution that two networks predict for `x`: one
     curve per class if one variable is categorical and the other one continuous,
@@ -31,13 +31,14 @@ class JointDistributionPlot(keras.callbacks.Callback):
     variable. The file is overwritten after every `every` epochs.
 
     Args:
-        filepath: Path of the file. `{epoch}` in it is replaced by the epoch, for one
-            file per plot.
-        x: Inputs whose predictions are plotted, for example a few hundred.
-        pair: Names of the two tasks. Defaults to `None`, the first pair of the loss.
+        filepath: Path of the file. `{epoch}` in the path is replaced with the epoch, to
+            save one file per plot.
+        x: Inputs whose predictions are plotted. A few hundred examples are enough.
+        pair: Names of the two tasks. Defaults to `None`, which uses the first pair of
+            the loss.
         every: Number of epochs between plots. Defaults to `1`.
         class_names: Dictionary from a task name to the names of its classes, for the
-            legend. Defaults to `None`, the name of the task and the integer labels.
+            legend. Defaults to `None`, which uses the task name and the integer labels.
 
     Raises:
         ValueError: If `every` is not a positive integer. At the start of training, if
@@ -87,7 +88,8 @@ class JointDistributionPlot(keras.callbacks.Callback):
                 f"`kml.JointModel`. Received: pair={self.pair!r}"
             )
         self._names: tuple[str, str] = self.pair
-        self._evaluate(epoch=0)  # The first point, and errors before training.
+        # Adds the first point of the curve, and raises errors before training.
+        self._evaluate(epoch=0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if (epoch + 1) % self.every == 0:
@@ -95,6 +97,7 @@ class JointDistributionPlot(keras.callbacks.Callback):
             self._draw(epoch + 1, density, terms)
 
     def _evaluate(self, epoch: int) -> tuple[JointDensity, InformationTerms]:
+        """Computes the density and the information terms; records the latter."""
         outputs = self.model.predict(self.x, verbose=0)
         loss = self.model.loss
         distributions = loss.distributions(outputs)
@@ -112,7 +115,7 @@ class JointDistributionPlot(keras.callbacks.Callback):
         return density, terms
 
     def _draw(self, epoch: int, density: JointDensity, terms: InformationTerms) -> None:
-        # Not pyplot, which is not thread-safe and may open windows.
+        # `pyplot` is not used, because it is not thread-safe and may open windows.
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(10, 4), layout="constrained")

@@ -29,10 +29,11 @@ class OneVsRest(MetaLoss):
             called with targets of 0 and 1.
         activation: Activation applied to the scores before the loss: a Keras
             activation, its name or a function. Defaults to `None` (linear).
-        reduction: Type of reduction to apply to the loss, as for any Keras loss.
-            Defaults to `"sum_over_batch_size"`.
+        reduction: Type of reduction to apply to the loss: `"sum_over_batch_size"`,
+            `"sum"`, `"mean"`, `"mean_with_sample_weight"` or `None`. Defaults to
+            `"sum_over_batch_size"`.
         name: Name of the loss. Defaults to `"one_vs_rest"`.
-        dtype: Dtype of the computation. Defaults to `None`, which uses
+        dtype: Dtype of the loss computation. Defaults to `None`, which uses
             `keras.config.floatx()`.
 
     Call arguments:

@@ -41,7 +41,7 @@ class ConfidenceInterval(keras.metrics.Metric):
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         # Sums can be added across replicas. They are float64, because the variance is
-        # the difference of two of them.
+        # a difference of sums.
         self.count = self.add_variable((), "zeros", dtype="float64", name="count")
         self.total = self.add_variable((), "zeros", dtype="float64", name="total")
         self.squares = self.add_variable((), "zeros", dtype="float64", name="squares")
@@ -71,7 +71,7 @@ def per_task_results(
         metric: A built Keras metric. Its state does not change.
         y_true: Targets of shape `[T, Q, ...]`, or a structure of such tensors.
         y_pred: Predictions of shape `[T, Q, ...]`, or a structure of such tensors.
-        mask: Boolean tensor of shape `[T, Q]`, true for examples to include. Defaults
+        mask: Boolean tensor of shape `[T, Q]`, `True` for examples to include. Defaults
             to `None`, which includes all examples.
 
     Returns:

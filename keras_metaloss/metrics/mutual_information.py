@@ -149,8 +149,8 @@ class MutualInformation(_Counts):
         super().__init__(num_classes, name, dtype)
 
     def result(self) -> tf.Tensor:
-        h_true, h_predicted, h_both = self._entropies()
-        return tf.cast(tf.maximum(h_true + h_predicted - h_both, 0), self.dtype)
+        h_true, h_predicted, h_joint = self._entropies()
+        return tf.cast(tf.maximum(h_true + h_predicted - h_joint, 0), self.dtype)
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
@@ -201,9 +201,9 @@ class NormalizedMutualInformation(_Counts):
         super().__init__(num_classes, name, dtype)
 
     def result(self) -> tf.Tensor:
-        h_true, h_predicted, h_both = self._entropies()
+        h_true, h_predicted, h_joint = self._entropies()
         total = h_true + h_predicted
-        information = tf.maximum(total - h_both, 0)
+        information = tf.maximum(total - h_joint, 0)
         is_valid = total > 0
         ratio = 2 * information / tf.where(is_valid, total, tf.ones_like(total))
         value = tf.where(tf.equal(total, 0), tf.ones_like(ratio), ratio)

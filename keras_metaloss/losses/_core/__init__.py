@@ -1,1 +1,1 @@
-"""The loss contract: what a loss states and what it receives."""
+"""Base classes of losses, their traits and the context that models pass to them."""

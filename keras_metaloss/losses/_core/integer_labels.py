@@ -1,4 +1,4 @@
-"""Targets that are integer labels, and the axis of classes of predictions."""
+"""Integer labels, and the class axis of predictions."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["integer_labels", "move_classes_last", "nan_for_invalid_labels"]
 def integer_labels(y_true: Any, y_pred: Any, axis: int) -> tf.Tensor:
     """Returns targets as int32 labels without a class axis of length 1."""
     labels, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
-    given, rank = labels.shape, y_pred.shape.rank
+    shape, rank = labels.shape, y_pred.shape.rank
     if rank is not None:
         axis = _checked_axis(axis, rank)
-        others = [y_pred.shape[i] for i in range(rank) if i != axis]
-        if given.rank == rank and given[axis] in (1, None):
+        expected = [y_pred.shape[i] for i in range(rank) if i != axis]
+        if shape.rank == rank and shape[axis] in (1, None):
             labels = tf.squeeze(labels, axis=axis)
-        if not labels.shape.is_compatible_with(others):
+        if not labels.shape.is_compatible_with(expected):
             raise ValueError(
                 "Invalid value for argument `y_true`. Expected integer labels, with "
                 "the shape of `y_pred` without the class axis or with a class axis of "
-                f"length 1. Received: y_true.shape={tuple(given)}, "
+                f"length 1. Received: y_true.shape={tuple(shape)}, "
                 f"y_pred.shape={tuple(y_pred.shape)}"
             )
     if labels.dtype.size > 4:

@@ -1,8 +1,8 @@
 """Log odds of classes.
 
 For a class of probability p, the log odds are `s = log p - log(1 - p)`. Then
-`p = sigmoid(s)` and `1 - p = sigmoid(-s)` are free of cancellation. Computing `1 - p`
-from p would lose all digits for p near 1.
+`p = sigmoid(s)` and `1 - p = sigmoid(-s)` are computed without cancellation. Computing
+`1 - p` from p would lose all digits for p near 1.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ __all__ = ["binary_log_odds", "label_log_odds", "log_probabilities"]
 
 # Smaller than any relevant float32 softmax output. The reciprocal, which is part of
 # the gradient, does not overflow.
-_LEAST_PROBABILITY = 1e-30
+_MIN_PROBABILITY = 1e-30
 
 
 def log_probabilities(probabilities: tf.Tensor) -> tf.Tensor:
     """Computes the logarithm of probabilities, finite at 0."""
-    return tf.math.log(tf.maximum(probabilities, _LEAST_PROBABILITY))
+    return tf.math.log(tf.maximum(probabilities, _MIN_PROBABILITY))
 
 
 def binary_log_odds(probabilities: tf.Tensor) -> tf.Tensor:

@@ -16,8 +16,9 @@ class GradientStatistics(NamedTuple):
     Attributes:
         norms: Norm of the gradient of each example, `[N]`.
         cosines: Cosine of each gradient with the mean gradient of the batch, `[N]`, or
-            `None` if it was not requested.
-        mask: Examples that count in means over the batch, `[N]`; `None` counts all.
+            `None` if not requested. Defaults to `None`.
+        mask: Boolean mask, `[N]`, `True` for examples to include in means over the
+            batch. `None` includes all examples. Defaults to `None`.
     """
 
     norms: tf.Tensor
@@ -26,7 +27,7 @@ class GradientStatistics(NamedTuple):
 
 
 class ExampleGradients(Protocol):
-    """Computes statistics of the gradient of each example by weights of the network."""
+    """Computes statistics of per-example gradients with respect to network weights."""
 
     def __call__(
         self,
@@ -40,9 +41,11 @@ class ExampleGradients(Protocol):
 
         Args:
             values: Function `(y_true, y_pred) -> [N, ...]`.
-            weights: Weights to differentiate by, `"last_layer"` or `"parameters"`.
-            chunk_size: Number of examples whose gradients are held at a time.
-            with_cosines: Whether to compare the gradients with their mean.
+            weights: Weights to differentiate with respect to, `"last_layer"` or
+                `"parameters"`.
+            chunk_size: Number of examples whose gradients are held in memory at a
+                time.
+            with_cosines: Whether to compute the cosines with the mean gradient.
         """
 
 
@@ -54,20 +57,21 @@ class LossContext(NamedTuple):
     requires in `MetaLoss.requires`.
 
     Attributes:
-        step: Number of updates that the optimizer has made, an integer scalar. Supplied
+        step: Number of updates made by the optimizer, an integer scalar. Supplied
             by every model of this package, and by `kml.callbacks.LossSchedule` in other
             models. Defaults to `None`.
-        mask: Boolean mask of the predictions, `False` for entries that do not count.
-            `MetaLoss` reads it from the predictions. Defaults to `None`.
+        mask: Boolean mask of the predictions, `False` for entries to ignore. `MetaLoss`
+            reads it from the predictions. Defaults to `None`.
         example_gradients: Function that computes statistics of the gradient of each
-            example by weights of the network. Supplied by `kml.AdaptiveLossModel`.
-            Defaults to `None`.
+            example with respect to weights of the network. Supplied by
+            `kml.AdaptiveLossModel`. Defaults to `None`.
         task_gradients: Gradient of the support loss of each task at the initialization,
             `[T, P]`. Supplied by `kml.MetaModel`. Defaults to `None`.
         task_representations: One vector per task, `[T, D]`. Defaults to `None`.
         task_similarity: Similarity of each pair of tasks, `[T, T]`. Defaults to `None`.
         trains_parameters: Whether the caller trains the parameters of the loss. Set it
-            in a custom training loop that updates `loss.trainable_variables`.
+            to `True` in a custom training loop that updates
+            `loss.trainable_variables`.
             Defaults to `False`.
 
     Example:

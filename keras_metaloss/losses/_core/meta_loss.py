@@ -1,4 +1,4 @@
-"""The base class of losses that state what they are and what they need."""
+"""Base class of losses that declare their properties and required inputs."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = [
 #: An output kind of `OUTPUT_KINDS`, or a function from outputs to a TFP distribution.
 OutputKind = str | Callable[[tf.Tensor], Any]
 
-_HOLDERS = (keras.losses.Loss, list, tuple, dict)
+_CONTAINERS = (keras.losses.Loss, list, tuple, dict)
 
-# The models that supply an entry of `LossContext`, for error messages.
-_SUPPLIERS = {
+# Hints for missing entries of `LossContext`, for error messages.
+_HINTS = {
     "example_gradients": "`kml.AdaptiveLossModel` supplies it",
     "task_gradients": "`kml.MetaModel` supplies it",
     "step": "call `track_step` in the constructor of the loss",
@@ -36,23 +36,25 @@ _SUPPLIERS = {
 
 
 class MetaLoss(keras.losses.Loss):
-    """Base class of losses that models of this package can look into.
+    """Base class of losses that declare their properties and receive a context.
 
-    A Keras loss is a function of `(y_true, y_pred)`. A `MetaLoss` also states what it
-    is, by the attributes below, and receives what else it needs in a
-    `kml.losses.LossContext`. Attributes may be set in a class, in a constructor, or be
-    properties. A subclass implements `values` and may override:
+    A Keras loss is a function of `(y_true, y_pred)`. A `MetaLoss` also declares its
+    properties in the attributes below, and receives additional inputs in a
+    `kml.losses.LossContext`. The attributes may be class attributes, instance
+    attributes or properties. A subclass implements `values` and may override:
 
     - `per_example`: Whether each value depends on one example alone. `kml.MetaModel`
       then computes the outer loss task by task, which saves memory. Defaults to
       `False`.
-    - `integer_targets`: Whether targets are integer labels. They then reach `values` as
-      integers: half precision would round labels above 256. Defaults to `False`.
+    - `integer_targets`: Whether targets are integer labels. `values` then receives
+      integers, because half precision would round labels above 256. Defaults to
+      `False`.
     - `output_kind`: Meaning of the predictions: `"logits"`, `"probabilities"`,
       `"binary_logits"`, `"binary_probabilities"`, `"value"`, or a function from outputs
-      to a TFP distribution. `kml.JointModel` needs it. Defaults to `None`, unknown.
-    - `requires`: Names of the entries of `LossContext` that the loss cannot do without.
-      Defaults to none.
+      to a TFP distribution. Required by `kml.JointModel`. Defaults to `None`, which
+      means unknown.
+    - `requires`: Names of the entries of `LossContext` that the loss requires. Defaults
+      to an empty set.
     - `task_loss()`: Returns the loss of a single task, which an inner loop minimizes.
       The default returns the loss itself.
 
@@ -61,16 +63,20 @@ class MetaLoss(keras.losses.Loss):
     `kml.losses.TrainableLoss`.
 
     Args:
-        name: Name of the loss. Defaults to the class name in snake case.
-        reduction: Reduction of the values, as in `keras.losses.Loss`. Defaults to
+        name: Name of the loss. Defaults to `None`, which uses the class name in snake
+            case.
+        reduction: Type of reduction to apply to the loss: `"sum_over_batch_size"`,
+            `"sum"`, `"mean"`, `"mean_with_sample_weight"` or `None`. Defaults to
             `"sum_over_batch_size"`.
-        dtype: Dtype of the computation. Defaults to `keras.config.floatx()`.
+        dtype: Dtype of the loss computation. Defaults to `None`, which uses
+            `keras.config.floatx()`.
 
     Call arguments:
         y_true: Targets, `[N, ...]`.
         y_pred: Predictions, `[N, ...]`.
         sample_weight: Weights that broadcast to the values. Defaults to `None`.
-        context: A `kml.losses.LossContext`. Defaults to an empty one.
+        context: A `kml.losses.LossContext`. Defaults to `None`, which is an empty
+            context.
 
     Raises:
         ValueError: If the context lacks a required entry.
@@ -94,8 +100,8 @@ class MetaLoss(keras.losses.Loss):
     """
 
     if TYPE_CHECKING:
-        # For type checkers, a subclass may override a read-only property with an
-        # attribute or a property, but an attribute with an attribute only.
+        # Type checkers allow a subclass to override a read-only property with an
+        # attribute or a property, but an attribute only with another attribute.
         @property
         def per_example(self) -> bool: ...
         @property
@@ -120,7 +126,8 @@ class MetaLoss(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.step: keras.Variable | None = None
 
-    # Not a property: Keras's saving follows a property that returns the loss forever.
+    # Not a property: when saving, Keras would follow a property that returns the loss
+    # without end.
     def task_loss(self) -> keras.losses.Loss:
         """Returns the loss of a single task, which an inner loop minimizes."""
         return self
@@ -132,7 +139,7 @@ class MetaLoss(keras.losses.Loss):
             y_true: Targets, `[N, ...]`, in the dtype of the loss, or as integers with
                 `integer_targets`.
             y_pred: Predictions, `[N, ...]`.
-            context: What the caller supplies; see `kml.losses.LossContext`.
+            context: Additional inputs from the caller, a `kml.losses.LossContext`.
         """
         raise NotImplementedError
 
@@ -175,10 +182,10 @@ class MetaLoss(keras.losses.Loss):
         """
         context = context or LossContext()
         if context.mask is None and tf.is_tensor(y_pred):
-            # Read before a conversion of the predictions, which drops the mask.
+            # Converting the predictions to another dtype would drop the mask.
             context = context._replace(mask=_compat.keras_mask(y_pred))
         if not _compat.is_recording():
-            # Nothing is trained here, so parameters may be read.
+            # Outside of training, the parameters of the loss may be read.
             context = context._replace(trains_parameters=True)
         return self.complete(context)
 
@@ -192,11 +199,12 @@ class MetaLoss(keras.losses.Loss):
             context = context._replace(step=tf.convert_to_tensor(self.step))
         missing = sorted(n for n in self.requires if getattr(context, n) is None)
         if missing:
-            hints = [f"{n} ({_SUPPLIERS[n]})" for n in missing if n in _SUPPLIERS]
+            hints = [f"{n} ({_HINTS[n]})" for n in missing if n in _HINTS]
             raise ValueError(
-                f"The loss {self.name!r} needs entries of `LossContext` that this call "
-                f"lacks: {', '.join(hints or missing)}. Compile a model that supplies "
-                "them with it, or pass them as `loss(y_true, y_pred, context="
+                "Invalid value for argument `context`. The loss "
+                f"{self.name!r} requires entries of `LossContext` that are missing: "
+                f"{', '.join(hints or missing)}. Compile the loss with a model that "
+                "supplies them, or call `loss(y_true, y_pred, context="
                 f"LossContext(...))`. Received: a context without {missing}"
             )
         return context
@@ -205,7 +213,7 @@ class MetaLoss(keras.losses.Loss):
         """Adds a step counter, for losses that depend on the training step.
 
         Models of this package and `kml.callbacks.LossSchedule` set it after each
-        update; it is saved with the model. `values` finds it in `context.step`.
+        update. It is saved with the model. `values` reads it from `context.step`.
 
         Args:
             name: Name of the counter in saved files. Defaults to `"step"`.
@@ -228,7 +236,7 @@ class MetaLoss(keras.losses.Loss):
             store[self.step.name] = self.step.numpy()
 
     def load_own_variables(self, store: dict[str, Any]) -> None:
-        # A model compiled with another loss has saved no counter.
+        # A model that was compiled with another loss did not save a counter.
         if self.step is not None and self.step.name in store:
             self.step.assign(store[self.step.name])
 
@@ -259,7 +267,7 @@ def call_loss(
 
 
 def nested_losses(loss: Any) -> Iterator[keras.losses.Loss]:
-    """Yields the losses in a structure and the losses that these hold.
+    """Yields the losses in a structure, including losses nested in other losses.
 
     Args:
         loss: Argument `loss` of `compile`.
@@ -267,18 +275,18 @@ def nested_losses(loss: Any) -> Iterator[keras.losses.Loss]:
     for part in keras.tree.flatten(loss):
         if isinstance(part, keras.losses.Loss):
             yield part
-            held = [v for v in vars(part).values() if isinstance(v, _HOLDERS)]
-            yield from nested_losses(held)
+            nested = [v for v in vars(part).values() if isinstance(v, _CONTAINERS)]
+            yield from nested_losses(nested)
 
 
 def required_context(loss: Any) -> frozenset[str]:
     """Returns the entries of `LossContext` that a structure of losses requires."""
-    found = (one.requires for one in nested_losses(loss) if isinstance(one, MetaLoss))
-    return frozenset[str]().union(*found)
+    required = (x.requires for x in nested_losses(loss) if isinstance(x, MetaLoss))
+    return frozenset[str]().union(*required)
 
 
 def set_loss_steps(loss: Any, step: Any) -> None:
     """Sets the step counter of every loss in a structure."""
-    for one in nested_losses(loss):
-        if isinstance(one, MetaLoss):
-            one.set_step(step)
+    for nested in nested_losses(loss):
+        if isinstance(nested, MetaLoss):
+            nested.set_step(step)

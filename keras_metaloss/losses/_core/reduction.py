@@ -1,4 +1,4 @@
-"""Keras's reduction of loss values."""
+"""Reduction of loss values as in Keras."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ def reduce_weighted(
     reduction: str | None = "sum_over_batch_size",
     dtype: Any = None,
 ) -> tf.Tensor:
-    """Reduces loss values with Keras's weights, masks and scaling for replicas.
+    """Reduces loss values as Keras does, with weights, masks and replica scaling.
 
     Args:
-        values: Values before reduction. A Keras mask of theirs counts too.
+        values: Values before reduction. Their Keras mask, if any, is applied as well.
         sample_weight: Weights that broadcast to `values`, or `None`.
-        mask: Boolean mask, `False` for values that do not count, or `None`.
-        reduction: A reduction of `keras.losses.Loss`.
+        mask: Boolean mask, `False` for values to ignore, or `None`.
+        reduction: Type of reduction: `"sum_over_batch_size"`, `"sum"`, `"mean"`,
+            `"mean_with_sample_weight"` or `None`. Defaults to `"sum_over_batch_size"`.
         dtype: Dtype of the result.
 
     Returns:
-        A scalar, or with `reduction=None` the weighted values.
+        A scalar, or the weighted values if `reduction=None`.
     """
     _compat.add_keras_mask(values, mask)
-    reduce = _Values(name="reduction", reduction=reduction, dtype=dtype)
+    reduce = _PredictionsAsLoss(name="reduction", reduction=reduction, dtype=dtype)
     return reduce(values, values, sample_weight)
 
 
-class _Values(keras.losses.Loss):
+class _PredictionsAsLoss(keras.losses.Loss):
     """Keras loss whose values are its predictions."""
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Weights of loss terms that are numbers or schedules."""
+"""Constant and scheduled weights of loss terms."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def check_scheduled_weight(name: str, weight: Any) -> float:
 
     Args:
         name: Name of the argument.
-        weight: A number, or a schedule of the number of updates, which is evaluated at
-            some steps.
+        weight: A number, or a schedule of the optimizer's iterations, which is
+            evaluated at selected steps.
 
     Raises:
         ValueError: If the weight is not a number or can be negative.

@@ -22,9 +22,9 @@ class FunctionLoss(keras.losses.Loss):
     """
 
     def __init__(self, function: Callable, name: str | None = None) -> None:
-        found = getattr(function, "__name__", "function_loss")
+        function_name = getattr(function, "__name__", "function_loss")
         # "<lambda>" is not a valid name scope.
-        super().__init__(name=name or found.strip("<>"))
+        super().__init__(name=name or function_name.strip("<>"))
         self.function = function
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -49,7 +49,7 @@ def standardize_loss(name: str, value: Any) -> keras.losses.Loss:
         value: A Keras loss, its name, or a function `(y_true, y_pred) -> values`.
 
     Raises:
-        ValueError: If `value` is none of these.
+        ValueError: If `value` is not a Keras loss, its name or a function.
     """
     if not (isinstance(value, (str, keras.losses.Loss)) or callable(value)):
         raise ValueError(

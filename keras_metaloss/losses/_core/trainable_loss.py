@@ -30,10 +30,11 @@ class TrainableLoss(MetaLoss):
 
     Args:
         name: Name of the loss. Defaults to `None`, which uses the name of the class.
-        reduction: Type of reduction to apply to the loss, as for any Keras loss.
-            Defaults to `"sum_over_batch_size"`.
+        reduction: Type of reduction to apply to the loss: `"sum_over_batch_size"`,
+            `"sum"`, `"mean"`, `"mean_with_sample_weight"` or `None`. Defaults to
+            `"sum_over_batch_size"`.
         dtype: Dtype of the loss computation. Defaults to `None`, which uses
-            `keras.backend.floatx()`. Parameters are float32, or float64 for a
+            `keras.config.floatx()`. Parameters are float32, or float64 for a
             float64 loss.
 
     Raises:
@@ -91,7 +92,7 @@ class TrainableLoss(MetaLoss):
             context: The context that `values` received.
 
         Raises:
-            ValueError: In the training of a model that does not train the parameter.
+            ValueError: If the training model does not train the parameter.
         """
         if not context.trains_parameters:
             raise ValueError(
@@ -131,7 +132,7 @@ def loss_parameters(loss: Any) -> list[keras.Variable]:
         loss: Argument `loss` of `compile`. Losses nested in losses are included.
     """
     trainable = (x for x in nested_losses(loss) if isinstance(x, TrainableLoss))
-    variables = (v for one in trainable for v in one.trainable_variables)
+    variables = (v for x in trainable for v in x.trainable_variables)
     return list({id(v): v for v in variables}.values())
 
 

@@ -1,4 +1,4 @@
-"""Traits of losses: a table for Keras's own, attributes for those of this package."""
+"""Traits of losses: a table for Keras losses, attributes for each `MetaLoss`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class LossTraits(NamedTuple):
 
 
 class _KerasLoss(NamedTuple):
-    """A loss of Keras. `outputs` is "classes", "binary", "value" or `None`."""
+    """A Keras loss. `outputs` is "classes", "binary", "value" or `None`."""
 
     cls: type[keras.losses.Loss]
     outputs: str | None = None
@@ -57,8 +57,8 @@ class _KerasLoss(NamedTuple):
     integer_targets: bool = False
 
 
-# Losses of Keras whose value for an example depends on that example alone, by the
-# function that computes them. The others (Circle, Dice, Tversky) compare examples.
+# Keras losses whose value for an example depends only on that example, by the function
+# that computes them. Other Keras losses (Circle, Dice, Tversky) compare examples.
 KERAS_LOSSES: dict[Callable, _KerasLoss] = {
     keras.losses.binary_crossentropy: _KerasLoss(
         keras.losses.BinaryCrossentropy, "binary", elementwise=True
@@ -99,21 +99,21 @@ KERAS_LOSSES: dict[Callable, _KerasLoss] = {
 
 
 def keras_function(loss: keras.losses.Loss) -> Callable | None:
-    """Returns the function of Keras that a loss computes, or `None`.
+    """Returns the Keras function that a loss computes, or `None`.
 
-    A subclass may compute something else, so only Keras's own classes count.
+    Subclasses of Keras losses give `None`, because they may compute something else.
     """
     for function, entry in KERAS_LOSSES.items():
         if type(loss) is entry.cls:
             return function
-        # Compared by identity, as not every callable has a hash.
+        # Compared by identity, because not every callable is hashable.
         if isinstance(loss, FunctionLoss) and loss.function is function:
             return function
     return None
 
 
 def traits_of(loss: keras.losses.Loss) -> LossTraits:
-    """Returns the traits of a loss, those of an unknown loss being the defaults."""
+    """Returns the traits of a loss; the defaults for an unknown loss."""
     if isinstance(loss, MetaLoss):
         return LossTraits(loss.per_example, loss.integer_targets, loss.output_kind)
     computed = keras_function(loss)

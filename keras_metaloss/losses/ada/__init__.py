@@ -1,4 +1,4 @@
-"""Weights examples by the gradients of their losses."""
+"""Losses that weight each example by the gradient of its loss."""
 
 from keras_metaloss.losses.ada.ada_loss import AdaLoss, ada_loss
 

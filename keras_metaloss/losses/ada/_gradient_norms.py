@@ -22,7 +22,9 @@ __all__ = ["values_and_gradient_norms"]
 def values_and_gradient_norms(
     loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor] | None:
-    """Computes loss values and the norms of their gradients by predictions.
+    """Computes losses and the norms of their gradients.
+
+    Gradients are with respect to predictions.
 
     Args:
         loss: Any loss.
@@ -30,8 +32,8 @@ def values_and_gradient_norms(
         y_pred: Predictions, `[..., C]`.
 
     Returns:
-        Values and norms, `[...]` each, the norms as constants; `None` for losses
-        without a known closed form.
+        Values and norms, `[...]` each; `None` for losses without a known closed form.
+        No gradient flows through the norms.
     """
     is_error = keras_function(loss) is keras.losses.mean_squared_error
     if is_error and _have_the_same_columns(y_true, y_pred):
@@ -52,6 +54,7 @@ def _have_the_same_columns(y_true: tf.Tensor, y_pred: tf.Tensor) -> bool:
 
 
 def _is_cross_entropy_of_logits(loss: keras.losses.Loss) -> bool:
+    """Returns whether a loss is cross-entropy of integer labels and logits."""
     return (
         type(loss) is keras.losses.SparseCategoricalCrossentropy
         and loss.from_logits
@@ -65,15 +68,15 @@ def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.
     targets = tf.one_hot(labels, tf.shape(logits)[-1], dtype=logits.dtype)
 
     @tf.custom_gradient
-    def both(logits: tf.Tensor) -> tuple[Any, Callable[..., tf.Tensor]]:
+    def values_and_norms(logits: tf.Tensor) -> tuple[Any, Callable[..., tf.Tensor]]:
         target = tf.gather(logits, labels, batch_dims=labels.shape.rank)
         largest = tf.reduce_max(logits, axis=-1)
-        less = logits - largest[..., tf.newaxis]
-        log_total = tf.math.log(sum_last_axis(tf.exp(less), costly=True))
+        shifted = logits - largest[..., tf.newaxis]
+        log_total = tf.math.log(sum_last_axis(tf.exp(shifted), costly=True))
         values = log_total + (largest - target)
-        slopes = tf.exp(less - log_total[..., tf.newaxis]) - targets
+        slopes = tf.exp(shifted - log_total[..., tf.newaxis]) - targets
         norms = tf.sqrt(sum_last_axis(tf.square(slopes)))
         return (values, norms), lambda upstream, _: upstream[..., tf.newaxis] * slopes
 
-    values, norms = both(logits)
+    values, norms = values_and_norms(logits)
     return nan_for_invalid_labels(labels, logits, values), norms

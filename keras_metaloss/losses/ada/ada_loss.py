@@ -93,7 +93,7 @@ class AdaLoss(MetaLoss):
 
     Args:
         loss: A Keras loss, its name, or a function `(y_true, y_pred) -> values`. Its
-            own reduction is not used.
+            reduction is not used.
         gradient: Selects the variables that `L_i` is differentiated with respect to.
             `"output"`: the predictions; works with any model. `"last_layer"`: the
             kernel and bias of the last layer, which must be a `Dense` layer.
@@ -111,10 +111,11 @@ class AdaLoss(MetaLoss):
         chunk_size: Number of examples whose gradients are held in memory at the same
             time; only used with `gradient="parameters"`. Defaults to `32`.
         name: Name of the loss. Defaults to `"ada_loss"`.
-        reduction: Type of reduction to apply to the loss, as for any Keras loss.
-            Defaults to `"sum_over_batch_size"`.
+        reduction: Type of reduction to apply to the loss: `"sum_over_batch_size"`,
+            `"sum"`, `"mean"`, `"mean_with_sample_weight"` or `None`. Defaults to
+            `"sum_over_batch_size"`.
         dtype: Dtype of the loss computation. Defaults to `None`, which uses
-            `keras.backend.floatx()`.
+            `keras.config.floatx()`.
 
     Call arguments:
         y_true: Targets, in the shape that `loss` expects.
@@ -160,7 +161,7 @@ class AdaLoss(MetaLoss):
 
     @property
     def per_example(self) -> bool:
-        # The other weights are relative to the batch.
+        # All other weights depend on the other examples of the batch.
         independent = self.gradient == "output" and self.alpha == "norm"
         return independent and traits_of(self.loss).per_example
 
@@ -214,25 +215,25 @@ class AdaLoss(MetaLoss):
         else:
             mean = masked_mean(norms, statistics.mask, None)
             deviation = norms - mean
-            spread = tf.sqrt(masked_mean(tf.square(deviation), statistics.mask, None))
+            std = tf.sqrt(masked_mean(tf.square(deviation), statistics.mask, None))
             # Equal norms may differ by rounding errors, which must not be scaled up.
-            least = 1e-6 * mean
+            is_valid = std > 1e-6 * mean
             alpha = tf.where(
-                spread > least,
-                deviation / tf.where(spread > least, spread, tf.ones_like(spread)),
+                is_valid,
+                deviation / tf.where(is_valid, std, tf.ones_like(std)),
                 tf.zeros_like(deviation),
             )
         return -alpha if self.direction == "easy" else alpha
 
     def _weight_statistics(self, context: LossContext) -> GradientStatistics:
-        """Returns statistics of the gradients by weights of the network."""
+        """Returns statistics of the gradients with respect to network weights."""
 
         def values(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
             dtype = tf.float64 if self.dtype == "float64" else tf.float32
             y_true, y_pred = tf.cast(y_true, dtype), tf.cast(y_pred, dtype)
             return loss_values(self.loss, y_true, y_pred, context)
 
-        example_gradients: Any = context.example_gradients  # In `requires`.
+        example_gradients: Any = context.example_gradients  # Listed in `requires`.
         return example_gradients(
             values,
             weights=self.gradient,
@@ -243,16 +244,17 @@ class AdaLoss(MetaLoss):
     def _values_and_statistics(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, context: LossContext
     ) -> tuple[tf.Tensor, GradientStatistics]:
-        """Computes loss values and statistics of their gradients by predictions."""
+        """Computes losses and statistics of gradients with respect to predictions."""
         wide = wide_dtype(y_pred.dtype)
         y_true, y_pred = expand_to_same_rank(
             tf.cast(y_true, wide), tf.cast(y_pred, wide)
         )
         if self.alpha != "cosine":
-            known = values_and_gradient_norms(self.loss, y_true, y_pred)
-            if known is not None:
-                mask = combine_masks(known[1], context.mask)
-                return known[0], GradientStatistics(known[1], mask=mask)
+            closed_form = values_and_gradient_norms(self.loss, y_true, y_pred)
+            if closed_form is not None:
+                values, norms = closed_form
+                mask = combine_masks(norms, context.mask)
+                return values, GradientStatistics(norms, mask=mask)
         values, gradient = _value_and_gradient(self.loss, y_true, y_pred, context)
         norms = tf.sqrt(sum_last_axis(tf.square(gradient)))
         mask = combine_masks(norms, context.mask, _compat.keras_mask(values))
@@ -291,46 +293,48 @@ def _value_and_gradient(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns loss values `[...]` and their gradients `[..., D]` as constants."""
     axis = _compat.axis_of_loss(loss)
-    # Keras may use the logits of the predictions; values then depend on those only.
+    # If Keras recovers the logits of the predictions, the loss depends on the logits
+    # and not on the predictions.
     is_direct = not _compat.is_made_of_logits(y_pred)
-    # `ignore_class` is reported by a mask on the values, which one pass would lose.
+    # With `ignore_class`, Keras attaches a mask to the values, which a custom gradient
+    # would drop.
     ignores = getattr(loss, "ignore_class", None) is not None
     per_example = traits_of(loss).per_example and axis == -1
-    # A custom gradient would drop that of the parameters of a loss.
+    # A custom gradient would also drop the gradients of the loss parameters.
     simple = per_example and not ignores and not loss_parameters(loss)
     if simple and is_direct:
-        values, gradient = _computed_once(loss, y_true, y_pred, context)
+        values, gradient = _in_one_pass(loss, y_true, y_pred, context)
         return values, tf.stop_gradient(gradient)
     values = loss_values(loss, y_true, y_pred, context)
     constant = tf.stop_gradient(y_pred)
     with tf.GradientTape() as tape:
         tape.watch(constant)
-        again = loss_values(loss, y_true, constant, context)
-    gradient = tape.gradient(again, constant)
-    rank, more = y_pred.shape.rank, y_pred.shape.rank - values.shape.rank
-    is_one_axis = more == 1 and isinstance(axis, numbers.Integral)
-    axes = [int(axis) % rank] if is_one_axis else list(range(rank - more, rank))
+        repeated = loss_values(loss, y_true, constant, context)
+    gradient = tape.gradient(repeated, constant)
+    rank, extra = y_pred.shape.rank, y_pred.shape.rank - values.shape.rank
+    is_one_axis = extra == 1 and isinstance(axis, numbers.Integral)
+    axes = [int(axis) % rank] if is_one_axis else list(range(rank - extra, rank))
     order = [i for i in range(rank) if i not in axes] + axes
     shape = tf.concat([tf.shape(values), [-1]], axis=0)
     return values, tf.reshape(tf.transpose(gradient, order), shape)
 
 
-def _computed_once(
+def _in_one_pass(
     loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor, context: LossContext
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Computes values and gradients in one pass, for losses with independent rows."""
 
     @tf.custom_gradient
-    def both(y_true: tf.Tensor, y_pred: tf.Tensor) -> tuple[Any, Callable[..., Any]]:
+    def compute(y_true: tf.Tensor, y_pred: tf.Tensor) -> tuple[Any, Callable[..., Any]]:
         with tf.GradientTape(persistent=True) as tape:
             tape.watch([y_true, y_pred])
             values = loss_values(loss, y_true, y_pred, context)
-        each = tape.gradient(values, y_pred)
+        by_pred = tape.gradient(values, y_pred)
 
         def gradient(upstream: tf.Tensor, _: Any) -> tuple[tf.Tensor, tf.Tensor]:
             by_true = tape.gradient(values, y_true, upstream)
-            return by_true, upstream[..., tf.newaxis] * each
+            return by_true, upstream[..., tf.newaxis] * by_pred
 
-        return (values, each), gradient
+        return (values, by_pred), gradient
 
-    return both(y_true, y_pred)
+    return compute(y_true, y_pred)

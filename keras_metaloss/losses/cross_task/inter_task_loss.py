@@ -1,4 +1,4 @@
-"""Base class of terms between tasks."""
+"""Base class of inter-task terms."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class InterTaskLoss:
     sets `requires` if it needs entries of the context.
 
     Attributes:
-        requires: Names of the entries of `kml.losses.LossContext` that the term cannot
-            do without, for example `frozenset({"task_gradients"})`, which
+        requires: Names of the entries of `kml.losses.LossContext` that the term
+            requires, for example `frozenset({"task_gradients"})`, which
             `kml.MetaModel` supplies.
 
     Example:

@@ -44,7 +44,7 @@ class RapidGeneralizationLoss(MetaLoss):
 
     Args:
         intra_task_loss: Loss within a task: a Keras loss, the name of one, or a
-            function `(y_true, y_pred) -> [T, N]`. Its own reduction is not used.
+            function `(y_true, y_pred) -> [T, N]`. Its reduction is not used.
         inter_task_loss: Term between tasks: `kml.losses.TaskLossVariance()`,
             `kml.losses.TaskSimilarityLoss()`, another `kml.losses.InterTaskLoss`, a
             function `(task_losses [T], y_true, y_pred) -> scalar or [T]`, or `None` for
@@ -58,7 +58,7 @@ class RapidGeneralizationLoss(MetaLoss):
         reduction: Reduction of the values of the tasks: `"sum_over_batch_size"`,
             `"sum"`, `"mean"`, `"mean_with_sample_weight"`, `None` or `"none"`. Defaults
             to `"sum_over_batch_size"`.
-        dtype: Data type of the computation. Defaults to `None`, which uses
+        dtype: Dtype of the loss computation. Defaults to `None`, which uses
             `keras.config.floatx()`.
 
     Call arguments:
@@ -67,7 +67,7 @@ class RapidGeneralizationLoss(MetaLoss):
         sample_weight: Weights of tasks, `[T]`, or of examples within tasks, `[T, N]`.
             Defaults to `None`.
         context: A `kml.losses.LossContext`, passed to the inter-task term. Defaults to
-            an empty one.
+            `None`, which is an empty context.
 
     Returns:
         A scalar, or `[T]` without reduction.
@@ -125,7 +125,7 @@ class RapidGeneralizationLoss(MetaLoss):
 
     @property
     def looks_across_tasks(self) -> bool:
-        """Is true if the value of a task depends on the other tasks of its batch."""
+        """`True` if the value of a task depends on the other tasks of its batch."""
         return self.inter_task_loss is not None and self.lambda_weight != 0
 
     @property
@@ -164,7 +164,8 @@ class RapidGeneralizationLoss(MetaLoss):
             y_true = self.convert_targets(y_true)
             y_pred = keras.ops.convert_to_tensor(y_pred, dtype=self.dtype)
             if sample_weight is not None:
-                sample_weight = _of_tasks(tf.cast(sample_weight, self.dtype), y_pred)
+                sample_weight = tf.cast(sample_weight, self.dtype)
+                sample_weight = _squeeze_task_weights(sample_weight, y_pred)
             if not self.looks_across_tasks and self.reduction not in (None, "none"):
                 # Reduced like the intra-task loss, so that the result is bit-identical.
                 values = self._example_values(y_true, y_pred, context)
@@ -187,8 +188,9 @@ class RapidGeneralizationLoss(MetaLoss):
         Args:
             y_true: Targets, `[T, N, ...]`.
             y_pred: Predictions, `[T, N, ...]`.
-            context: The mask `[T, N]`, `False` for examples that are excluded from all
-                means, and what the inter-task term needs.
+            context: A `kml.losses.LossContext`. Its `mask`, `[T, N]`, is `False` for
+                examples to exclude from all means. The inter-task term receives the
+                other entries.
             sample_weight: Weights of examples, `[T, N]`. `intra_t` is the mean over N
                 of weight times loss. Defaults to `None`.
 
@@ -235,7 +237,7 @@ class RapidGeneralizationLoss(MetaLoss):
         y_true, y_pred = expand_to_same_rank(y_true, y_pred)
         values = loss_values(self.intra_task_loss, y_true, y_pred, context)
         if values.shape.rank < 2:
-            # The loss has averaged over the last axis of predictions [T, N].
+            # For predictions [T, N], the loss averages over N, which leaves values [T].
             values = values[:, tf.newaxis]
         return values
 
@@ -257,8 +259,10 @@ class RapidGeneralizationLoss(MetaLoss):
         inter = tf.cast(inter, intra.dtype)
         if inter.shape.rank not in (0, 1):
             raise ValueError(
-                "Expected `inter_task_loss` to return a scalar or one value per task. "
-                f"Received: a result of shape {tuple(inter.shape)}"
+                "Invalid value for argument `inter_task_loss`. Expected a term that "
+                "returns a scalar or one value per task. Received: "
+                f"inter_task_loss={term!r}, which returns the shape "
+                f"{tuple(inter.shape)}"
             )
         return inter
 
@@ -279,7 +283,7 @@ class RapidGeneralizationLoss(MetaLoss):
         return cls(**config)
 
 
-def _of_tasks(weight: Any, y_pred: tf.Tensor) -> Any:
+def _squeeze_task_weights(weight: Any, y_pred: tf.Tensor) -> Any:
     """Returns weights `[T, 1, ...]` of tasks with several examples as `[T]`."""
     several = y_pred.shape.rank > 1 and y_pred.shape[1] != 1
     if weight.shape.rank > 1 and several and set(weight.shape[1:]) == {1}:
@@ -288,7 +292,7 @@ def _of_tasks(weight: Any, y_pred: tf.Tensor) -> Any:
 
 
 def _masked(weight: Any, mask: tf.Tensor) -> tf.Tensor:
-    """Returns weights `[T, N, ...]`, 0 outside the mask, that keep task means."""
+    """Returns weights `[T, N, ...]` that turn the mean over N into a masked mean."""
     axes = list(range(1, mask.shape.rank))
     mask = tf.math.divide_no_nan(mask, tf.reduce_mean(mask, axis=axes, keepdims=True))
     if weight is None:

@@ -48,8 +48,8 @@ class TaskSimilarityLoss(InterTaskLoss):
 
     Raises:
         ValueError: If `representation` is unknown, if S is not a square matrix of
-            finite numbers or has other than one row per task of the batch, or if
-            gradients are needed but not supplied.
+            finite numbers with one row per task of the batch, or if gradients are
+            required but not supplied.
 
     Example:
 
@@ -101,7 +101,7 @@ class TaskSimilarityLoss(InterTaskLoss):
         squares = tf.reduce_sum(
             tf.square(vectors[:, tf.newaxis] - vectors[tf.newaxis]), axis=-1
         )
-        matrix = _of_the_batch(tf.cast(task_similarity, squares.dtype), squares)
+        matrix = _check_task_count(tf.cast(task_similarity, squares.dtype), squares)
         return _mean_over_pairs(matrix * squares)
 
     def _vectors(self, y_pred: tf.Tensor, context: LossContext) -> tf.Tensor:
@@ -128,7 +128,7 @@ def _mean_over_pairs(values: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(tf.reduce_sum(off_diagonal), pairs)
 
 
-def _of_the_batch(matrix: Any, squares: tf.Tensor) -> tf.Tensor:
+def _check_task_count(matrix: Any, squares: tf.Tensor) -> tf.Tensor:
     """Validates that the matrix has one row and one column per task."""
     if not matrix.shape.is_compatible_with(squares.shape) or matrix.shape.rank != 2:
         raise ValueError(

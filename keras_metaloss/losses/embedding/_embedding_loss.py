@@ -1,4 +1,4 @@
-"""Base class and helpers of losses of a batch of embeddings."""
+"""Base class and helpers of losses that compare the embeddings of a batch."""
 
 from __future__ import annotations
 
@@ -33,20 +33,21 @@ def over_anchors(
     y_true: Any,
     y_pred: Any,
 ) -> tf.Tensor:
-    """Computes the loss of each example of a batch as an anchor, `[B]`.
+    """Computes one loss per example, `[B]`, with each example as the anchor.
 
     Positives of an anchor are the other examples of its class. Negatives are the
     examples of other classes.
 
     Args:
-        anchor_losses: Function of embeddings `[B, D]` and of two masks `[B, B]`, which
-            mark the positives (j) and the negatives (j) of each anchor (i).
+        anchor_losses: Function of embeddings `[B, D]` and two masks `[B, B]`. Entry
+            `[i, j]` of the first mask is `True` if j is a positive of anchor i; the
+            second mask marks the negatives.
         y_true: Integer labels, `[B]`. Examples with a negative label are ignored.
         y_pred: Embeddings, `[B, D]`.
 
     Raises:
-        ValueError: If embeddings have another rank, or if targets are not integer
-            labels.
+        ValueError: If `y_pred` does not have rank 2, or if `y_true` does not have the
+            shape of integer labels, `[B]`.
     """
     labels = tf.cast(keras.ops.convert_to_tensor(y_true), tf.int64)
     y_pred = keras.ops.convert_to_tensor(y_pred)

@@ -41,7 +41,8 @@ def contrastive_loss(y_true: Any, y_pred: Any, margin: float = 1.0) -> tf.Tensor
         pairs with all other embeddings.
 
     Raises:
-        ValueError: If embeddings have another shape.
+        ValueError: If the shape of `y_pred` is neither `[B, 2, D]` nor `[B, D]` with D
+            greater than 1.
 
     Example:
 
@@ -56,9 +57,9 @@ def contrastive_loss(y_true: Any, y_pred: Any, margin: float = 1.0) -> tf.Tensor
     """
     y_pred = keras.ops.convert_to_tensor(y_pred)
 
-    def pair_losses(squares: tf.Tensor, alike: tf.Tensor) -> tf.Tensor:
+    def pair_losses(squares: tf.Tensor, same_class: tf.Tensor) -> tf.Tensor:
         gap = tf.maximum(margin - distances(squares), 0.0)
-        return 0.5 * tf.where(alike, squares, tf.square(gap))
+        return 0.5 * tf.where(same_class, squares, tf.square(gap))
 
     def anchor_losses(
         embeddings: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor
@@ -69,8 +70,8 @@ def contrastive_loss(y_true: Any, y_pred: Any, margin: float = 1.0) -> tf.Tensor
     if y_pred.shape.rank == 2 and y_pred.shape[-1] == 1:
         raise ValueError(
             "Invalid value for argument `y_pred`. Expected embeddings [B, D] with D "
-            "greater than 1, or two embeddings per pair, [B, 2, D], but not their "
-            "distance: the loss computes distances. Received: "
+            "greater than 1, or two embeddings per pair, [B, 2, D]. Do not pass "
+            "distances: the loss computes them. Received: "
             f"y_pred.shape={tuple(y_pred.shape)}"
         )
     if y_pred.shape.rank != 3:
@@ -102,10 +103,11 @@ class ContrastiveLoss(EmbeddingLoss):
         margin: Distance at which pairs of different classes have zero loss. Defaults
             to `1.0`.
         name: Name of the loss. Defaults to `"contrastive_loss"`.
-        reduction: Type of reduction to apply to the loss, as for any Keras loss.
-            Defaults to `"sum_over_batch_size"`.
+        reduction: Type of reduction to apply to the loss: `"sum_over_batch_size"`,
+            `"sum"`, `"mean"`, `"mean_with_sample_weight"` or `None`. Defaults to
+            `"sum_over_batch_size"`.
         dtype: Dtype of the loss computation. Defaults to `None`, which uses
-            `keras.backend.floatx()`.
+            `keras.config.floatx()`.
 
     Call arguments:
         y_true: For pairs (Siamese networks), 1 for the same class and 0 otherwise,
@@ -114,7 +116,8 @@ class ContrastiveLoss(EmbeddingLoss):
         sample_weight: Optional weights, broadcastable to `[B]`.
 
     Raises:
-        ValueError: If `margin` is negative, or if embeddings have another shape.
+        ValueError: If `margin` is negative, or if the shape of `y_pred` is neither
+            `[B, 2, D]` nor `[B, D]` with D greater than 1.
 
     Example:
 

@@ -27,8 +27,8 @@ def multi_similarity_loss(
     `1/a log(1 + sum_p exp(-a (S_p - base))) + 1/b log(1 + sum_n exp(b (S_n - base)))`
     for an anchor, where S is its cosine similarity to the other examples. The sums are
     over positives p with `S_p < max_n S_n + epsilon` and negatives n with
-    `S_n > min_p S_p - epsilon`. Anchors without
-    positives or without negatives have loss 0.
+    `S_n > min_p S_p - epsilon`. Anchors without positives or without negatives have
+    loss 0.
 
     Args:
         y_true: Integer labels, `[B]`. Examples with a negative label are ignored.
@@ -44,7 +44,7 @@ def multi_similarity_loss(
         One value per anchor, `[B]`.
 
     Raises:
-        ValueError: If embeddings have another rank, or if `alpha` or `beta` is not
+        ValueError: If `y_pred` does not have rank 2, or if `alpha` or `beta` is not
             positive.
 
     Example:
@@ -59,7 +59,6 @@ def multi_similarity_loss(
         Wang et al., "Multi-Similarity Loss with General Pair Weighting for Deep Metric
         Learning", 2019, equations 11, 12, 15.
     """
-
     alpha, beta = _positive("alpha", alpha), _positive("beta", beta)
 
     def anchor_losses(
@@ -77,9 +76,9 @@ def multi_similarity_loss(
         positive &= similarity < hardest_negative + epsilon
         negative &= similarity > hardest_positive - epsilon
         above = similarity - base
-        pull = _log_one_plus_sum(-alpha * above, positive) / alpha
-        push = _log_one_plus_sum(beta * above, negative) / beta
-        return pull + push
+        positive_term = _log_one_plus_sum(-alpha * above, positive) / alpha
+        negative_term = _log_one_plus_sum(beta * above, negative) / beta
+        return positive_term + negative_term
 
     return over_anchors(anchor_losses, y_true, y_pred)
 
@@ -91,8 +90,8 @@ class MultiSimilarityLoss(EmbeddingLoss):
     `1/a log(1 + sum_p exp(-a (S_p - base))) + 1/b log(1 + sum_n exp(b (S_n - base)))`
     for an anchor, where S is its cosine similarity to the other examples. The sums are
     over positives p with `S_p < max_n S_n + epsilon` and negatives n with
-    `S_n > min_p S_p - epsilon`. Anchors without
-    positives or without negatives have loss 0.
+    `S_n > min_p S_p - epsilon`. Anchors without positives or without negatives have
+    loss 0.
 
     Args:
         alpha: `a`, sharpness of the weighting of positives; greater than 0. Defaults
@@ -103,10 +102,11 @@ class MultiSimilarityLoss(EmbeddingLoss):
             the value in the authors' code.
         epsilon: Margin of the pair mining. Defaults to `0.1`.
         name: Name of the loss. Defaults to `"multi_similarity_loss"`.
-        reduction: Type of reduction to apply to the loss, as for any Keras loss.
-            Defaults to `"sum_over_batch_size"`.
+        reduction: Type of reduction to apply to the loss: `"sum_over_batch_size"`,
+            `"sum"`, `"mean"`, `"mean_with_sample_weight"` or `None`. Defaults to
+            `"sum_over_batch_size"`.
         dtype: Dtype of the loss computation. Defaults to `None`, which uses
-            `keras.backend.floatx()`.
+            `keras.config.floatx()`.
 
     Call arguments:
         y_true: Integer labels, `[B]`. Examples with a negative label are ignored.
@@ -114,7 +114,8 @@ class MultiSimilarityLoss(EmbeddingLoss):
         sample_weight: Optional weights, broadcastable to `[B]`.
 
     Raises:
-        ValueError: If `alpha` or `beta` is not positive, or if `epsilon` is negative.
+        ValueError: If `alpha` or `beta` is not positive, if `epsilon` is negative, or
+            if `y_pred` does not have rank 2.
 
     Example:
 
@@ -165,8 +166,8 @@ class MultiSimilarityLoss(EmbeddingLoss):
 def _log_one_plus_sum(exponents: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """Computes `log(1 + sum exp(exponents))` over the mask, without overflow."""
     kept = tf.where(mask, exponents, exponents.dtype.min)
-    one = tf.zeros_like(kept[:, :1])
-    return tf.reduce_logsumexp(tf.concat([one, kept], axis=1), axis=1)
+    zero = tf.zeros_like(kept[:, :1])
+    return tf.reduce_logsumexp(tf.concat([zero, kept], axis=1), axis=1)
 
 
 def _positive(name: str, value: Any) -> float:

@@ -34,7 +34,7 @@ def n_pair_loss(y_true: Any, y_pred: Any, regularization: float = 0.0) -> tf.Ten
         One value per anchor, `[B]`.
 
     Raises:
-        ValueError: If embeddings have another rank.
+        ValueError: If `y_pred` does not have rank 2.
 
     Example:
 
@@ -75,10 +75,11 @@ class NPairLoss(EmbeddingLoss):
             products small: embeddings are not normalized to unit length. Defaults to
             `0.0`.
         name: Name of the loss. Defaults to `"n_pair_loss"`.
-        reduction: Type of reduction to apply to the loss, as for any Keras loss.
-            Defaults to `"sum_over_batch_size"`.
+        reduction: Type of reduction to apply to the loss: `"sum_over_batch_size"`,
+            `"sum"`, `"mean"`, `"mean_with_sample_weight"` or `None`. Defaults to
+            `"sum_over_batch_size"`.
         dtype: Dtype of the loss computation. Defaults to `None`, which uses
-            `keras.backend.floatx()`.
+            `keras.config.floatx()`.
 
     Call arguments:
         y_true: Integer labels, `[B]`. Examples with a negative label are ignored.
@@ -86,8 +87,8 @@ class NPairLoss(EmbeddingLoss):
         sample_weight: Optional weights, broadcastable to `[B]`.
 
     Raises:
-        ValueError: If `regularization` is negative, or if embeddings have another
-            rank.
+        ValueError: If `regularization` is negative, or if `y_pred` does not have rank
+            2.
 
     Example:
 

@@ -52,8 +52,8 @@ def triplet_loss(
         One value per anchor, `[B]`.
 
     Raises:
-        ValueError: If `mining` or `distance` is unknown, or if embeddings have another
-            rank.
+        ValueError: If `mining` or `distance` is unknown, or if `y_pred` does not have
+            rank 2.
 
     Example:
 
@@ -68,47 +68,47 @@ def triplet_loss(
     """
     check_choice("mining", mining, _MINING)
     check_choice("distance", distance, _DISTANCES)
-    over_triplets = {"all": _all, "hard": _hard, "semi-hard": _semi_hard}[mining]
+    select_triplets = {"all": _all, "hard": _hard, "semi-hard": _semi_hard}[mining]
 
     def anchor_losses(
         embeddings: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor
     ) -> tf.Tensor:
-        apart = squared_distances(embeddings)
+        gaps = squared_distances(embeddings)
         if distance == "euclidean":
-            apart = distances(apart)
-        return over_triplets(apart, positive, negative, margin)
+            gaps = distances(gaps)
+        return select_triplets(gaps, positive, negative, margin)
 
     return over_anchors(anchor_losses, y_true, y_pred)
 
 
 def _hard(
-    apart: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor, margin: float
+    gaps: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor, margin: float
 ) -> tf.Tensor:
-    farthest = _extreme(tf.reduce_max, apart, positive)
-    nearest = _extreme(tf.reduce_min, apart, negative)
+    farthest = _extreme(tf.reduce_max, gaps, positive)
+    nearest = _extreme(tf.reduce_min, gaps, negative)
     values = tf.maximum(farthest - nearest + margin, 0.0)
     is_triplet = _any(positive) & _any(negative)
     return tf.where(is_triplet, values, tf.zeros_like(values))
 
 
 def _all(
-    apart: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor, margin: float
+    gaps: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor, margin: float
 ) -> tf.Tensor:
-    values = apart[:, :, tf.newaxis] - apart[:, tf.newaxis, :] + margin
+    values = gaps[:, :, tf.newaxis] - gaps[:, tf.newaxis, :] + margin
     is_triplet = positive[:, :, tf.newaxis] & negative[:, tf.newaxis, :]
     return masked_mean(tf.maximum(values, 0.0), is_triplet, axis=[1, 2])
 
 
 def _semi_hard(
-    apart: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor, margin: float
+    gaps: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor, margin: float
 ) -> tf.Tensor:
-    ordered = tf.sort(tf.where(negative, apart, apart.dtype.max), axis=1)
-    nearest = tf.searchsorted(ordered, tf.stop_gradient(apart), side="right")
+    ordered = tf.sort(tf.where(negative, gaps, gaps.dtype.max), axis=1)
+    nearest = tf.searchsorted(ordered, tf.stop_gradient(gaps), side="right")
     # If no negative is farther than the positive, the farthest negative is used.
     last = tf.math.count_nonzero(negative, axis=1, keepdims=True, dtype=tf.int32) - 1
     nearest = tf.minimum(nearest, tf.maximum(last, 0))
     chosen = tf.gather(ordered, nearest, batch_dims=1)
-    values = tf.maximum(apart - chosen + margin, 0.0)
+    values = tf.maximum(gaps - chosen + margin, 0.0)
     is_triplet = positive & _any(negative)[:, tf.newaxis]
     return masked_mean(values, is_triplet, axis=1)
 
@@ -131,10 +131,11 @@ class TripletLoss(EmbeddingLoss):
         distance: `"euclidean"`, or `"squared"` for its square, which FaceNet uses with
             embeddings of unit length. Defaults to `"euclidean"`.
         name: Name of the loss. Defaults to `"triplet_loss"`.
-        reduction: Type of reduction to apply to the loss, as for any Keras loss.
-            Defaults to `"sum_over_batch_size"`.
+        reduction: Type of reduction to apply to the loss: `"sum_over_batch_size"`,
+            `"sum"`, `"mean"`, `"mean_with_sample_weight"` or `None`. Defaults to
+            `"sum_over_batch_size"`.
         dtype: Dtype of the loss computation. Defaults to `None`, which uses
-            `keras.backend.floatx()`.
+            `keras.config.floatx()`.
 
     Call arguments:
         y_true: Integer labels, `[B]`. Examples with a negative label are ignored.
@@ -143,7 +144,7 @@ class TripletLoss(EmbeddingLoss):
 
     Raises:
         ValueError: If `mining` or `distance` is unknown, if `margin` is negative, or if
-            embeddings have another rank.
+            `y_pred` does not have rank 2.
 
     Example:
 
@@ -192,8 +193,8 @@ def _extreme(
 ) -> tf.Tensor:
     """Returns the largest or smallest value in the mask; 0 for an empty mask."""
     filler = values.dtype.min if reduce is tf.reduce_max else values.dtype.max
-    found = reduce(tf.where(mask, values, filler), axis=-1)
-    return tf.where(_any(mask), found, tf.zeros_like(found))
+    extreme = reduce(tf.where(mask, values, filler), axis=-1)
+    return tf.where(_any(mask), extreme, tf.zeros_like(extreme))
 
 
 def _any(mask: tf.Tensor) -> tf.Tensor:

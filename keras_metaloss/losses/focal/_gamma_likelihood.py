@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 # Logits of -inf are clipped, so that their energy times a target of 0 is 0.
-_LEAST_LOGIT = -1e30
+_MIN_LOGIT = -1e30
 
 
 def as_rows(
@@ -69,7 +69,7 @@ def categorical_focal_likelihood(
     """
     y_true = smooth_labels(y_true, label_smoothing, tf.shape(y_pred)[-1])
     logits = y_pred if from_logits else log_probabilities(y_pred)
-    logits = tf.maximum(logits, _LEAST_LOGIT)
+    logits = tf.maximum(logits, _MIN_LOGIT)
     energy = class_focal_terms(logits, tf.cast(gamma, logits.dtype))
     expected = tf.reduce_sum(y_true * energy, axis=-1)
     total = tf.reduce_sum(y_true, axis=-1)
@@ -100,7 +100,7 @@ def binary_focal_likelihood(
     """Computes `-y log q - (1 - y) log(1 - q)`, averaged over each row."""
     y_true = smooth_labels(y_true, label_smoothing, 2)
     log_odds = y_pred if from_logits else binary_log_odds(y_pred)
-    log_odds = tf.clip_by_value(log_odds, _LEAST_LOGIT, -_LEAST_LOGIT)
+    log_odds = tf.clip_by_value(log_odds, _MIN_LOGIT, -_MIN_LOGIT)
     yes, no = binary_focal_terms(log_odds, tf.cast(gamma, log_odds.dtype))
     values = y_true * yes + (1.0 - y_true) * no + tf.math.softplus(yes - no) - yes
     return tf.reduce_mean(values, axis=-1)

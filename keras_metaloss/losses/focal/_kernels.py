@@ -1,7 +1,7 @@
 """Focal loss kernels with custom gradients, in few passes over memory.
 
-Each function computes `(1 - p)^gamma (-log p)`. They use `where` on the sign instead of
-`abs` and `maximum`, so that second derivatives are correct at 0 as well.
+All functions compute `(1 - p)^gamma (-log p)`. They use `where` on the sign instead of
+`abs` and `maximum`, so that second derivatives are also correct at 0.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ def class_focal_terms(logits: tf.Tensor, gamma: Any) -> tf.Tensor:
     Returns:
         Tensor `[..., C]`.
     """
-    return _differentiable(_of_classes, logits, gamma)[0]
+    return _differentiable(_per_class, logits, gamma)[0]
 
 
 def _binary(
     log_odds: tf.Tensor, gamma: tf.Tensor
 ) -> tuple[Any, Callable[..., tf.Tensor], Callable[..., tf.Tensor]]:
-    p, q, minus_log_p, minus_log_q = _sides(log_odds)
+    p, q, minus_log_p, minus_log_q = _probabilities_and_logs(log_odds)
     p_power, q_power = _power(p, minus_log_p, gamma), _power(q, minus_log_q, gamma)
     yes, no = q_power * minus_log_p, p_power * minus_log_q
 
@@ -65,7 +65,7 @@ def _binary(
     return (yes, no), by_log_odds, by_gamma
 
 
-def _of_classes(
+def _per_class(
     logits: tf.Tensor, gamma: tf.Tensor
 ) -> tuple[Any, Callable[..., tf.Tensor], Callable[..., tf.Tensor]]:
     logits = logits - tf.reduce_max(logits, axis=-1, keepdims=True)
@@ -77,10 +77,10 @@ def _of_classes(
     rest = tf.reduce_sum(small, axis=-1, keepdims=True)
     q = tf.where(is_big, rest, 1.0 - p)
     largest = tf.reduce_max(p, axis=-1, keepdims=True)
-    is_sure = largest > 0.5
+    has_majority = largest > 0.5
     log_total = -tf.where(
-        is_sure,
-        tf.math.log1p(-tf.where(is_sure, rest, tf.zeros_like(rest))),
+        has_majority,
+        tf.math.log1p(-tf.where(has_majority, rest, tf.zeros_like(rest))),
         tf.math.log(largest),
     )
     minus_log_p = log_total - logits
@@ -105,10 +105,10 @@ def _differentiable(kernel: Callable, predictions: tf.Tensor, gamma: Any) -> Any
 
     Args:
         kernel: Returns values and two functions of the upstream gradients. The first
-            computes the gradient by `predictions`, the second the elementwise gradient
-            by gamma, before summation.
+            computes the gradient with respect to `predictions`. The second computes the
+            elementwise gradient with respect to gamma, before summation.
         predictions: First argument of the kernel.
-        gamma: Number or scalar tensor; a number gets no gradient.
+        gamma: Number or scalar tensor. A number gets no gradient.
     """
     if isinstance(gamma, numbers.Number):
 
@@ -134,23 +134,26 @@ def _differentiable(kernel: Callable, predictions: tf.Tensor, gamma: Any) -> Any
     return of_both(predictions, tf.convert_to_tensor(gamma))
 
 
-def _sides(log_odds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+def _probabilities_and_logs(
+    log_odds: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Returns p, 1 - p and their negative logarithms, each to full precision."""
-    is_ahead = log_odds >= 0.0
+    is_positive = log_odds >= 0.0
     zero, one = tf.zeros_like(log_odds), tf.ones_like(log_odds)
-    small = tf.exp(tf.where(is_ahead, -log_odds, log_odds))
+    small = tf.exp(tf.where(is_positive, -log_odds, log_odds))
     share = one / (one + small)
     other = small * share
     logarithm = tf.math.log1p(small)
     return (
-        tf.where(is_ahead, share, other),
-        tf.where(is_ahead, other, share),
-        logarithm + tf.where(is_ahead, zero, -log_odds),
-        logarithm + tf.where(is_ahead, log_odds, zero),
+        tf.where(is_positive, share, other),
+        tf.where(is_positive, other, share),
+        logarithm + tf.where(is_positive, zero, -log_odds),
+        logarithm + tf.where(is_positive, log_odds, zero),
     )
 
 
 def _power(base: tf.Tensor, minus_log_base: tf.Tensor, gamma: Any) -> tf.Tensor:
+    """Computes `base ** gamma`, without an exponential for common values of gamma."""
     fixed = isinstance(gamma, numbers.Number)
     if fixed and gamma in (0, 1, 2):
         return (tf.ones_like(base), base, base * base)[int(gamma)]

@@ -67,8 +67,8 @@ def binary_focal_loss(
         Per-example losses, `[...]`.
 
     Raises:
-        ValueError: If `gamma` is negative or not a scalar, or if the shape of an
-            argument does not match.
+        ValueError: If `gamma` is negative or not a scalar, or if the shapes of
+            `y_true`, `y_pred` and `alpha` do not match.
 
     Example:
 
@@ -132,8 +132,8 @@ def categorical_focal_loss(
         Per-example losses, `[...]`: the shape of `y_pred` without the class axis.
 
     Raises:
-        ValueError: If `gamma` is negative or not a scalar, or if the shape of an
-            argument does not match.
+        ValueError: If `gamma` is negative or not a scalar, or if the shapes of
+            `y_true`, `y_pred` and `alpha` do not match.
 
     Example:
 
@@ -189,8 +189,8 @@ def sparse_categorical_focal_loss(
         Per-example losses, `[...]`: the shape of `y_pred` without the class axis.
 
     Raises:
-        ValueError: If `gamma` is negative or not a scalar, or if the shape of an
-            argument does not match.
+        ValueError: If `gamma` is negative or not a scalar, or if the shapes of
+            `y_true`, `y_pred` and `alpha` do not match.
 
     Example:
 
@@ -208,10 +208,10 @@ def sparse_categorical_focal_loss(
     y_pred = move_classes_last(y_pred, axis)
     if label_smoothing:
         targets = tf.one_hot(labels, tf.shape(y_pred)[-1], dtype=y_pred.dtype)
-        smooth_labels = categorical_focal_loss(
+        values = categorical_focal_loss(
             targets, y_pred, gamma, alpha, from_logits, label_smoothing
         )
-        return tf.cast(nan_for_invalid_labels(labels, y_pred, smooth_labels), result)
+        return tf.cast(nan_for_invalid_labels(labels, y_pred, values), result)
     logits = y_pred if from_logits else log_probabilities(y_pred)
     values = label_focal_terms(label_log_odds(labels, logits), gamma)
     if alpha is not None:

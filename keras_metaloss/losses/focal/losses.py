@@ -124,8 +124,8 @@ class _FocalLoss(TrainableLoss):
         if alpha is None:
             return None
         array = np.asarray(alpha)
-        number = np.issubdtype(array.dtype, np.number) and array.ndim <= 1
-        if not number or not np.isfinite(array).all() or not (array >= 0).all():
+        is_numeric = np.issubdtype(array.dtype, np.number) and array.ndim <= 1
+        if not is_numeric or not np.isfinite(array).all() or not (array >= 0).all():
             raise ValueError(
                 "Invalid value for argument `alpha`. Expected a non-negative number "
                 f"or one per class. Received: alpha={alpha!r}"
@@ -172,10 +172,11 @@ class BinaryFocalLoss(_FocalLoss):
             `y * (1 - label_smoothing) + label_smoothing / 2`. Defaults to `0.0`.
         axis: Axis to average over. Defaults to `-1`.
         name: Name of the loss. Defaults to `"binary_focal_loss"`.
-        reduction: Type of reduction to apply to the loss, as for any Keras loss.
-            Defaults to `"sum_over_batch_size"`.
+        reduction: Type of reduction to apply to the loss: `"sum_over_batch_size"`,
+            `"sum"`, `"mean"`, `"mean_with_sample_weight"` or `None`. Defaults to
+            `"sum_over_batch_size"`.
         dtype: Dtype of the loss computation. Defaults to `None`, which uses
-            `keras.backend.floatx()`.
+            `keras.config.floatx()`.
 
     Call arguments:
         y_true: Targets in [0, 1], `[..., D]`.
@@ -257,10 +258,11 @@ class CategoricalFocalLoss(_FocalLoss):
             `y * (1 - label_smoothing) + label_smoothing / C`. Defaults to `0.0`.
         axis: Axis of the classes. Defaults to `-1`.
         name: Name of the loss. Defaults to `"categorical_focal_loss"`.
-        reduction: Type of reduction to apply to the loss, as for any Keras loss.
-            Defaults to `"sum_over_batch_size"`.
+        reduction: Type of reduction to apply to the loss: `"sum_over_batch_size"`,
+            `"sum"`, `"mean"`, `"mean_with_sample_weight"` or `None`. Defaults to
+            `"sum_over_batch_size"`.
         dtype: Dtype of the loss computation. Defaults to `None`, which uses
-            `keras.backend.floatx()`.
+            `keras.config.floatx()`.
 
     Call arguments:
         y_true: One-hot or soft targets, `[..., C]`.
@@ -329,10 +331,11 @@ class SparseCategoricalFocalLoss(_FocalLoss):
             `y * (1 - label_smoothing) + label_smoothing / C`. Defaults to `0.0`.
         axis: Axis of the classes. Defaults to `-1`.
         name: Name of the loss. Defaults to `"sparse_categorical_focal_loss"`.
-        reduction: Type of reduction to apply to the loss, as for any Keras loss.
-            Defaults to `"sum_over_batch_size"`.
+        reduction: Type of reduction to apply to the loss: `"sum_over_batch_size"`,
+            `"sum"`, `"mean"`, `"mean_with_sample_weight"` or `None`. Defaults to
+            `"sum_over_batch_size"`.
         dtype: Dtype of the loss computation. Defaults to `None`, which uses
-            `keras.backend.floatx()`.
+            `keras.config.floatx()`.
 
     Call arguments:
         y_true: Integer labels in [0, C), `[...]`, or with a class axis of length 1.

@@ -64,8 +64,8 @@ def labeled_loss(
         y_pred: Predictions, `[N, ...]`.
         sample_weight: Weights, `[N]` or of the shape of the unreduced loss. Defaults to
             `None`.
-        context: What the loss needs beyond targets and predictions. Defaults to an
-            empty context.
+        context: Additional inputs of the loss, a `LossContext`. Defaults to `None`,
+            which is an empty context.
     """
     y_true, missing = missing_labels(loss, tf.convert_to_tensor(y_true))
     if y_true.dtype.is_floating:
@@ -75,9 +75,10 @@ def labeled_loss(
     axes = list(range(values.shape.rank, missing.shape.rank))
     present = tf.cast(~tf.reduce_any(missing, axis=axes), values.dtype)
     present = tf.broadcast_to(match_rank(present, values), tf.shape(values))
-    counted = _compat.keras_mask(values)  # False for labels equal to `ignore_class`.
-    if counted is not None:
-        present *= tf.cast(counted, values.dtype)
+    # The mask is `False` for labels equal to `ignore_class`.
+    not_ignored = _compat.keras_mask(values)
+    if not_ignored is not None:
+        present *= tf.cast(not_ignored, values.dtype)
     weights = present
     if sample_weight is not None:
         sample_weight = tf.cast(sample_weight, values.dtype)

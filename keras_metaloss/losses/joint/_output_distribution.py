@@ -28,9 +28,9 @@ def output_kind_of(task: str, loss: keras.losses.Loss) -> OutputKind:
     if kind is None:
         raise ValueError(
             "Invalid value for argument `output_kinds`. Expected an entry for task "
-            f"{task!r}, one of {OUTPUT_KINDS} or a function from outputs to a "
-            "distribution, which cannot be inferred from its loss. Received: "
-            f"loss={loss!r}"
+            f"{task!r}, because its kind of output cannot be inferred from its loss. "
+            f"Pass one of {OUTPUT_KINDS} or a function from outputs to a TFP "
+            f"distribution. Received: loss={loss!r}"
         )
     return kind
 
@@ -40,9 +40,9 @@ def output_distribution(kind: OutputKind, outputs: tf.Tensor) -> Distribution:
 
     Args:
         kind: One of `OUTPUT_KINDS`, or a function from outputs to a TFP distribution.
-        outputs: Outputs of a network, `[N, ...]`. Further axes are a vector of classes
-            or values per example, except the last axis for `"logits"` and
-            `"probabilities"`, which is the class axis.
+        outputs: Outputs of a network, `[N, ...]`. For `"logits"` and
+            `"probabilities"`, the last axis is the class axis. All other axes except
+            the first hold the variables of one example.
 
     Returns:
         A TFP distribution with batch shape `[N]`.
@@ -53,7 +53,7 @@ def output_distribution(kind: OutputKind, outputs: tf.Tensor) -> Distribution:
     if kind in ("logits", "probabilities"):
         key = "logits" if kind == "logits" else "probs"
         classes = tfd.Categorical(**{key: outputs})
-        return _several(classes, outputs.shape.rank - 2)
+        return _independent(classes, outputs.shape.rank - 2)
     if outputs.shape.rank == 2 and outputs.shape[1] == 1:
         outputs = outputs[:, 0]
     if kind == "value":
@@ -62,8 +62,9 @@ def output_distribution(kind: OutputKind, outputs: tf.Tensor) -> Distribution:
         length = outputs.shape[1:].num_elements()
         return tfd.VectorDeterministic(tf.reshape(outputs, [-1, length]))
     key = "logits" if kind == "binary_logits" else "probs"
-    return _several(tfd.Bernoulli(**{key: outputs}), outputs.shape.rank - 1)
+    return _independent(tfd.Bernoulli(**{key: outputs}), outputs.shape.rank - 1)
 
 
-def _several(distribution: Distribution, axes: int) -> Distribution:
+def _independent(distribution: Distribution, axes: int) -> Distribution:
+    """Treats the last `axes` batch axes as one event."""
     return tfd.Independent(distribution, axes) if axes else distribution

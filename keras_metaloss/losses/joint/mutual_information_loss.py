@@ -73,7 +73,7 @@ class MutualInformationLoss(MetaLoss):
     NaN targets and negative integer labels are missing. The loss of a task is the mean
     over the targets that are present.
 
-    In distributed training, each replica computes `I(A;B)` of its part of the batch.
+    In distributed training, each replica computes `I(A;B)` over its part of the batch.
 
     Args:
         loss_a: Loss of task A: a Keras loss, its name, or a function
@@ -100,12 +100,13 @@ class MutualInformationLoss(MetaLoss):
             `[N * M]`, M consecutive rows per example). Defaults to `None`, which infers
             all kinds from the losses.
         pairs: Pairs of task names whose mutual information is computed. Defaults to
-            `None`, all pairs.
+            `None`, which uses all pairs.
         name: Name of the loss. Defaults to `"mutual_information_loss"`.
-        reduction: Type of reduction to apply to the loss, as for any Keras loss.
-            Defaults to `"sum_over_batch_size"`.
+        reduction: Type of reduction to apply to the loss: `"sum_over_batch_size"`,
+            `"sum"`, `"mean"`, `"mean_with_sample_weight"` or `None`. Defaults to
+            `"sum_over_batch_size"`.
         dtype: Dtype of the loss computation. Defaults to `None`, which uses
-            `keras.backend.floatx()`.
+            `keras.config.floatx()`.
 
     Call arguments:
         y_true: Targets of the tasks, a dictionary by name, or a tuple in the order of
@@ -201,9 +202,11 @@ class MutualInformationLoss(MetaLoss):
             y_pred: Predictions of the tasks, a dictionary by name or a tuple in order.
             sample_weight: Weights `[N]`, or a dictionary or tuple of weights of the
                 tasks. Defaults to `None`.
-            information_scale: A scalar factor of `beta`. Defaults to `None`, no factor.
-            context: The step of a scheduled `beta`, and what the losses of the tasks
-                need. Defaults to an empty context.
+            information_scale: Scalar that multiplies `beta`. Defaults to `None`, which
+                is the same as 1.
+            context: A `kml.losses.LossContext` with the step of a scheduled `beta` and
+                the inputs that the losses of the tasks require. Defaults to `None`,
+                which is an empty context.
 
         Returns:
             `JointLossTerms`.
@@ -224,7 +227,8 @@ class MutualInformationLoss(MetaLoss):
         }
         values = sum(tf.cast(loss.rows, self.dtype) for loss in losses.values())
         if self.step is None and self.beta == 0:
-            # Computed for the logs only. The objective is exactly the sum of losses.
+            # The information is computed for the logs only. The objective is the sum
+            # of the losses.
             y_pred = {name: tf.stop_gradient(y) for name, y in y_pred.items()}
             information, entropies = self._information(y_pred, shared)
             return JointLossTerms(values, losses, information, entropies)
@@ -252,7 +256,7 @@ class MutualInformationLoss(MetaLoss):
     ) -> tuple[dict[Pair, tf.Tensor], dict[str, tf.Tensor]]:
         distributions = self.distributions(y_pred)
         if self.options is None:
-            estimator: Any = self.estimator  # A function: it has no options.
+            estimator: Any = self.estimator  # Functions have no options.
             pairwise = {
                 (a, b): tf.convert_to_tensor(
                     estimator(distributions[a], distributions[b])
@@ -277,7 +281,15 @@ class MutualInformationLoss(MetaLoss):
         )
 
     def by_task(self, argument: str, value: Any) -> dict[str, Any]:
-        """Converts a dictionary or tuple to a dictionary by task, or raises."""
+        """Converts a dictionary or tuple to a dictionary by task name.
+
+        Args:
+            argument: Name of `value` in the error message.
+            value: A dictionary by task name, or a tuple in the order of the tasks.
+
+        Raises:
+            ValueError: If `value` does not have one entry per task.
+        """
         if isinstance(value, dict) and set(value) == set(self.tasks):
             return {name: value[name] for name in self.tasks}
         if isinstance(value, (list, tuple)) and len(value) == len(self.tasks):
@@ -308,7 +320,7 @@ class MutualInformationLoss(MetaLoss):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> MutualInformationLoss:
         config = dict(config)
-        # The name of `output_kinds` in files of early versions.
+        # Files of early versions use the name `heads` for `output_kinds`.
         if "heads" in config:
             config["output_kinds"] = config.pop("heads")
         deserialize = keras.saving.deserialize_keras_object
@@ -324,6 +336,7 @@ class MutualInformationLoss(MetaLoss):
 
 
 def _losses(loss_a: Any, loss_b: Any) -> dict[str, keras.losses.Loss]:
+    """Validates the losses and returns them by task name."""
     if isinstance(loss_a, dict):
         if loss_b is not None or len(loss_a) < 2:
             raise ValueError(
@@ -341,6 +354,7 @@ def _losses(loss_a: Any, loss_b: Any) -> dict[str, keras.losses.Loss]:
 def _output_kinds(
     losses: dict[str, keras.losses.Loss], output_kinds: dict[str, OutputKind] | None
 ) -> dict[str, OutputKind]:
+    """Returns the kind of output of each task; infers missing ones from the losses."""
     output_kinds = dict(output_kinds or {})
     for name, kind in output_kinds.items():
         if name not in losses or not (kind in OUTPUT_KINDS or callable(kind)):
@@ -358,17 +372,18 @@ def _output_kinds(
 def _pairs(
     losses: dict[str, keras.losses.Loss], pairs: Sequence[Pair] | None
 ) -> tuple[Pair, ...]:
+    """Validates the pairs of tasks; `None` returns all pairs."""
     names = list(losses)
     if pairs is None:
         return tuple((a, b) for i, a in enumerate(names) for b in names[i + 1 :])
-    found: Any = tuple(tuple(pair) for pair in pairs)
-    for pair in found:
+    checked_pairs: Any = tuple(tuple(pair) for pair in pairs)
+    for pair in checked_pairs:
         if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(names):
             raise ValueError(
                 "Invalid value for argument `pairs`. Expected pairs of different task "
-                f"names, of {tuple(names)}. Received: pairs={found!r}"
+                f"names, of {tuple(names)}. Received: pairs={checked_pairs!r}"
             )
-    return found
+    return checked_pairs
 
 
 def _options(estimator: Any) -> Options | None:

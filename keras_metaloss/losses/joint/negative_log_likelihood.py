@@ -26,10 +26,11 @@ class NegativeLogLikelihood(MetaLoss):
             shape `[N]`. Register it with `@keras.saving.register_keras_serializable()`
             to save the model.
         name: Name of the loss. Defaults to `"negative_log_likelihood"`.
-        reduction: Type of reduction to apply to the loss, as for any Keras loss.
-            Defaults to `"sum_over_batch_size"`.
+        reduction: Type of reduction to apply to the loss: `"sum_over_batch_size"`,
+            `"sum"`, `"mean"`, `"mean_with_sample_weight"` or `None`. Defaults to
+            `"sum_over_batch_size"`.
         dtype: Dtype of the loss computation. Defaults to `None`, which uses
-            `keras.backend.floatx()`.
+            `keras.config.floatx()`.
 
     Call arguments:
         y_true: Targets, `[N]` or `[N, 1]` for a scalar variable, otherwise `[N, ...]`

@@ -21,15 +21,17 @@ def learned_energy(
 
     With `d = 2 - alpha`, `r = (residual / scale)^2 / d` and `t = alpha / 2 log(1 + r)`,
     the energy is `d / alpha (e^t - 1)`. With `h = e^t / (1 + r)`, its derivatives are
-    `residual h / scale^2` by the residual, `-d r h / scale` by the scale, and
-    `d / alpha^2 (t e^t - (e^t - 1)) - (e^t - 1) / alpha + r h / 2` by alpha.
+    `residual h / scale^2` with respect to the residual, `-d r h / scale` with respect
+    to the scale, and `d / alpha^2 (t e^t - (e^t - 1)) - (e^t - 1) / alpha + r h / 2`
+    with respect to alpha.
 
     Args:
         residual: `[..., D]`.
         alpha: In the open interval (0, 2), a scalar or `[D]`.
         scale: Greater than 0, a scalar or `[D]`.
-        learns: Whether alpha and scale get a gradient. If `False`, the gradient by the
-            residual is still differentiable by them. Defaults to `True`.
+        learns: Whether alpha and scale get a gradient. If `False`, the gradient with
+            respect to the residual is still differentiable with respect to both.
+            Defaults to `True`.
 
     Returns:
         Tensor `[...]`.
@@ -47,6 +49,7 @@ def learned_energy(
 def _energy(
     residual: tf.Tensor, alpha: tf.Tensor, scale: tf.Tensor, learns: bool
 ) -> tuple[tf.Tensor, Callable[..., Any]]:
+    """Returns the mean energy and the function that computes its gradients."""
     shape = tf.shape(residual)
     columns = shape[-1]
     by_column = any(p.shape.num_elements() != 1 for p in (alpha, scale))
@@ -55,7 +58,7 @@ def _energy(
     x = residual if by_column else flatten_trailing_axes(residual)
     ratio = tf.square(x) * (precision / distance)
     t = tf.math.log1p(ratio) * (0.5 * alpha)
-    growth, excess = _exp_and_expm1(t)
+    exp_t, expm1_t = _exp_and_expm1(t)
 
     def gradient(upstream: tf.Tensor) -> tuple[Any, Any, Any]:
         weights = upstream[..., tf.newaxis] / tf.cast(columns, upstream.dtype)
@@ -67,20 +70,21 @@ def _energy(
             sums = sum_last_axis(tf.reshape(values, shape))
             return tf.reduce_sum(sums * weights[..., 0])
 
-        slope = growth / (1.0 + ratio)
+        slope = exp_t / (1.0 + ratio)
         by_residual = tf.reshape(x * slope, shape) * (weights * precision)
         if not learns:
             return by_residual, None, None
-        moved = total(slope * ratio)
-        bend = total(growth * t) - 2.0 / distance * total(excess)
-        by_alpha = _to_shape_of(distance / tf.square(alpha) * bend + moved / 2, alpha)
-        return by_residual, by_alpha, _to_shape_of(-distance * moved / scale, scale)
+        ratio_total = total(slope * ratio)
+        alpha_term = total(exp_t * t) - 2.0 / distance * total(expm1_t)
+        by_alpha = distance / tf.square(alpha) * alpha_term + ratio_total / 2
+        by_scale = -distance * ratio_total / scale
+        return by_residual, _to_shape_of(by_alpha, alpha), _to_shape_of(by_scale, scale)
 
     factor = distance / alpha
     if by_column:
-        energy = sum_last_axis(excess * factor)
+        energy = sum_last_axis(expm1_t * factor)
     else:
-        sums = sum_last_axis(tf.reshape(excess, shape), costly=True)
+        sums = sum_last_axis(tf.reshape(expm1_t, shape), costly=True)
         energy = sums * tf.reshape(factor, [])
     return energy / tf.cast(columns, energy.dtype), gradient
 
@@ -88,11 +92,11 @@ def _energy(
 def _exp_and_expm1(t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns `exp(t)` and `expm1(t)` for non-negative t."""
     if not _compat.is_compiled_by_xla():
-        excess = tf.math.expm1(t)
-        return excess + 1.0, excess
+        expm1_t = tf.math.expm1(t)
+        return expm1_t + 1.0, expm1_t
     # The built-in `expm1` of XLA is slower.
-    growth, series = tf.exp(t), t * expm1_quotient(t)
-    return growth, tf.where(t < SERIES_REACH, series, growth - 1.0)
+    exp_t, series = tf.exp(t), t * expm1_quotient(t)
+    return exp_t, tf.where(t < SERIES_REACH, series, exp_t - 1.0)
 
 
 def _to_shape_of(gradient: tf.Tensor, parameter: tf.Tensor) -> tf.Tensor:

@@ -23,7 +23,8 @@ __all__ = [
     "robust_energy",
 ]
 
-# Below this, expm1(t) / t is evaluated as a polynomial, which is smooth at t = 0.
+# Below this bound of |t|, expm1(t) / t is evaluated as a polynomial, which is smooth
+# at t = 0.
 SERIES_REACH = 0.3
 _SERIES = [1.0 / math.factorial(k + 1) for k in range(14)]
 
@@ -42,7 +43,8 @@ def general_robust_loss(
     `x = y_true - y_pred`, shape `a = alpha` and scale `c`. Special cases at `c = 1`:
     half the squared error (`a = 2`), pseudo-Huber (`a = 1`), Cauchy,
     `log(x^2 / 2 + 1)` (`a = 0`), Geman-McClure (`a = -2`), and Welsch,
-    `1 - exp(-x^2 / 2)` (`a = -inf`). A smaller alpha gives outliers less influence.
+    `1 - exp(-x^2 / 2)` (`a = -inf`). Smaller values of alpha
+    reduce the influence of outliers.
 
     Args:
         y_true: Targets, `[..., D]`.
@@ -115,8 +117,8 @@ def robust_energy(x: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
     t = 0.5 * alpha * logarithm
     is_small = tf.abs(t) < SERIES_REACH
     small = 0.5 * distance * logarithm * expm1_quotient(_where(is_small, t, 0.0))
-    # A branch must not divide by zero or overflow even where it is not selected:
-    # its derivative would be NaN there.
+    # Neither branch may divide by zero or overflow, even where it is not selected:
+    # otherwise its derivative would be NaN there.
     large = (distance / _where(is_small, 1.0, alpha)) * tf.math.expm1(
         _where(is_small, 0.0, t)
     )

@@ -24,11 +24,11 @@ from keras_metaloss.losses.robust.functions import (
 
 __all__ = ["AdaptiveRobustLoss", "robust_negative_log_likelihood"]
 
-# Bounds of a learned alpha. The distribution has no mean at 0, and its log-density is
-# not differentiable by alpha at 2.
-_LOWEST, _HIGHEST = 0.001, 1.999
+# Bounds of a learned alpha. At 0, the distribution has no mean. At 2, its log-density
+# is not differentiable with respect to alpha.
+_MIN_ALPHA, _MAX_ALPHA = 0.001, 1.999
 # Keeps the likelihood of a perfect fit finite.
-_LEAST_SCALE = 1e-5
+_MIN_SCALE = 1e-5
 
 
 def robust_negative_log_likelihood(
@@ -105,10 +105,11 @@ class AdaptiveRobustLoss(TrainableLoss):
             Defaults to `1.0`.
         learned: Whether `alpha` and `scale` are trained. Defaults to `True`.
         name: Name of the loss. Defaults to `"adaptive_robust_loss"`.
-        reduction: Type of reduction to apply to the loss, as for any Keras loss.
-            Defaults to `"sum_over_batch_size"`.
+        reduction: Type of reduction to apply to the loss: `"sum_over_batch_size"`,
+            `"sum"`, `"mean"`, `"mean_with_sample_weight"` or `None`. Defaults to
+            `"sum_over_batch_size"`.
         dtype: Dtype of the loss computation. Defaults to `None`, which uses
-            `keras.backend.floatx()`.
+            `keras.config.floatx()`.
 
     Call arguments:
         y_true: Targets, `[..., D]`.
@@ -147,24 +148,24 @@ class AdaptiveRobustLoss(TrainableLoss):
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.learned = bool(learned)
-        self._alpha = _numbers("alpha", alpha)
-        self._scale = _numbers("scale", scale)
-        if not (np.asarray(self._scale) > _LEAST_SCALE).all():
+        self._alpha = _checked_numbers("alpha", alpha)
+        self._scale = _checked_numbers("scale", scale)
+        if not (np.asarray(self._scale) > _MIN_SCALE).all():
             raise ValueError(
                 "Invalid value for argument `scale`. Expected numbers greater than "
-                f"{_LEAST_SCALE}. Received: scale={scale!r}"
+                f"{_MIN_SCALE}. Received: scale={scale!r}"
             )
         if self.learned:
-            share = (np.asarray(self._alpha) - _LOWEST) / (_HIGHEST - _LOWEST)
+            share = (np.asarray(self._alpha) - _MIN_ALPHA) / (_MAX_ALPHA - _MIN_ALPHA)
             if not ((share > 0) & (share < 1)).all():
                 raise ValueError(
                     "Invalid value for argument `alpha`. Expected numbers between "
-                    f"{_LOWEST} and {_HIGHEST}, or `learned=False` to fix `alpha`. "
-                    f"Received: alpha={alpha!r}"
+                    f"{_MIN_ALPHA} and {_MAX_ALPHA}, or `learned=False` to fix "
+                    f"`alpha`. Received: alpha={alpha!r}"
                 )
             self.add_parameter("raw_alpha", np.log(share / (1.0 - share)))
             self.add_parameter(
-                "raw_scale", np.log(np.asarray(self._scale) - _LEAST_SCALE)
+                "raw_scale", np.log(np.asarray(self._scale) - _MIN_SCALE)
             )
 
     @property
@@ -216,13 +217,14 @@ def _residual(
     y_true, y_pred, result = as_floats(y_true, y_pred)
     y_true, y_pred = require_same_rank(y_true, y_pred)
     check_columns(y_pred, alpha=alpha, scale=scale)
-    # The loss is even; this order saves a change of sign in the gradient.
+    # The loss is an even function. This order avoids a change of sign in the gradient.
     return y_pred - y_true, result
 
 
 def _likelihood(
     residual: tf.Tensor, alpha: tf.Tensor, scale: tf.Tensor, learns: bool = True
 ) -> tf.Tensor:
+    """Computes the mean negative log-likelihood over the last axis."""
     normalizer = tf.reduce_mean(tf.math.log(scale) + log_partition(alpha))
     if not learns:
         normalizer = tf.stop_gradient(normalizer)
@@ -230,18 +232,18 @@ def _likelihood(
 
 
 def _to_shape(raw: tf.Tensor) -> tf.Tensor:
-    return _LOWEST + (_HIGHEST - _LOWEST) * tf.sigmoid(raw)
+    return _MIN_ALPHA + (_MAX_ALPHA - _MIN_ALPHA) * tf.sigmoid(raw)
 
 
 def _to_scale(raw: tf.Tensor) -> tf.Tensor:
-    return _LEAST_SCALE + tf.exp(raw)
+    return _MIN_SCALE + tf.exp(raw)
 
 
-def _numbers(name: str, value: Any) -> float | list[float]:
+def _checked_numbers(name: str, value: Any) -> float | list[float]:
     """Validates numbers less than infinity; returns a float or a list of floats."""
     array = np.asarray(value)
-    fits = np.issubdtype(array.dtype, np.number) and array.ndim <= 1
-    if not fits or not (array.astype("float64") < np.inf).all():
+    is_numeric = np.issubdtype(array.dtype, np.number) and array.ndim <= 1
+    if not is_numeric or not (array.astype("float64") < np.inf).all():
         raise ValueError(
             f"Invalid value for argument `{name}`. Expected a number or one number per "
             f"column. Received: {name}={value!r}"

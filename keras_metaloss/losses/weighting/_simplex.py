@@ -32,8 +32,8 @@ def minimize_on_simplex(
         scale: Function that returns the magnitude of the objective at w. The iteration
             stops when the decrease of a step is at most `epsilon ** 1.5` times this
             magnitude, so that w is accurate to about three quarters of its digits.
-        allowed: `[K]`, false for entries that must stay zero.
-        dtype: Data type of w.
+        allowed: `[K]`, `False` for entries that must stay zero.
+        dtype: Dtype of w.
 
     Returns:
         `[K]`; all zeros if no entry is allowed.
@@ -51,20 +51,20 @@ def minimize_on_simplex(
         worst = tf.argmax(tf.where(w > 0, slope, -infinity), output_type=tf.int32)
         away = tf.one_hot(worst, count, dtype=dtype)
         direction = tf.one_hot(best, count, dtype=dtype) - away
-        most = tf.tensordot(w, away, 1)
-        length = tf.clip_by_value(line_search(w, direction), 0.0, most)
-        fall = -tf.tensordot(slope, direction, 1)
+        max_length = tf.tensordot(w, away, 1)
+        length = tf.clip_by_value(line_search(w, direction), 0.0, max_length)
+        descent = -tf.tensordot(slope, direction, 1)
         # A short step that sets an entry to zero does not indicate convergence.
-        gained = tf.where(length < most, length * fall, infinity)
-        gained = tf.where(fall > 0, gained, 0.0)
-        return w + length * direction, gained
+        decrease = tf.where(length < max_length, length * descent, infinity)
+        decrease = tf.where(descent > 0, decrease, 0.0)
+        return w + length * direction, decrease
 
     start = tf.cast(allowed, dtype)
     start /= tf.maximum(tf.reduce_sum(start), 1.0)
     return tf.while_loop(
-        lambda w, gained: gained > epsilon(dtype) ** 1.5 * scale(w),
+        lambda w, decrease: decrease > epsilon(dtype) ** 1.5 * scale(w),
         move,
         (start, tf.constant(infinity, dtype)),
-        # Nearly opposing vectors with a short one take hundreds of iterations.
+        # Nearly opposite vectors of very different lengths take hundreds of iterations.
         maximum_iterations=1000 * count,
     )[0]

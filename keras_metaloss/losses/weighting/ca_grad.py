@@ -73,7 +73,7 @@ class CAGrad(TaskWeighting):
 # Compiled, because without XLA a loop of scalar operations takes 100 times as long.
 @tf.function(jit_compile=True, autograph=False)
 def conflict_averse_turn(products: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
-    """Computes what CAGrad adds to the weights `1 / K`: `c |g_0| / |g_w| w`.
+    """Computes the weights that CAGrad adds to `1 / K`: `c |g_0| / |g_w| w`.
 
     Args:
         products: `[K, K]`, inner products of the gradients.
@@ -87,11 +87,11 @@ def conflict_averse_turn(products: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
     products /= tf.maximum(tf.reduce_max(squares), tiny(dtype))
     with_mean = tf.reduce_mean(products, axis=1)
     length = c * tf.sqrt(tf.maximum(tf.reduce_mean(with_mean), 0.0))
-    least = tf.constant(epsilon(dtype), dtype)
+    min_square = tf.constant(epsilon(dtype), dtype)
 
     def norm(w: tf.Tensor) -> tf.Tensor:
         square = tf.tensordot(w, tf.linalg.matvec(products, w), 1)
-        return tf.sqrt(tf.maximum(square, least))
+        return tf.sqrt(tf.maximum(square, min_square))
 
     def gradient(w: tf.Tensor) -> tf.Tensor:
         return with_mean + length / norm(w) * tf.linalg.matvec(products, w)
@@ -104,12 +104,12 @@ def conflict_averse_turn(products: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
         p = tf.square(norm(w))
         q = tf.tensordot(d, tf.linalg.matvec(products, w), 1)
         r = tf.tensordot(d, tf.linalg.matvec(products, d), 1)
-        bend = tf.maximum(p * r - q * q, 0.0)
-        room = length * length * r - b * b
-        u = -b * tf.sqrt(bend / tf.maximum(room, tiny(dtype)))
+        determinant = tf.maximum(p * r - q * q, 0.0)
+        denominator = length * length * r - b * b
+        u = -b * tf.sqrt(determinant / tf.maximum(denominator, tiny(dtype)))
         inner = (u - q) / tf.maximum(r, tiny(dtype))
-        # If `room <= 0`, the objective decreases for all t.
-        return tf.where(room > 0, tf.maximum(inner, 0.0), float("inf"))
+        # If `denominator <= 0`, the objective decreases for all t.
+        return tf.where(denominator > 0, tf.maximum(inner, 0.0), float("inf"))
 
     weights = minimize_on_simplex(
         gradient,

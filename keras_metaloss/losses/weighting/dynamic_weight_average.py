@@ -61,7 +61,7 @@ class DynamicWeightAverage(TaskWeighting):
         shape = (len(self.tasks),)
         self.epoch_sum = self.add_state("epoch_sum", shape)
         self.epoch_count = self.add_state("epoch_count", shape)
-        # Zero means not yet known.
+        # Zero means that the mean is not known yet.
         self.last_mean = self.add_state("last_mean", shape)
         self.mean_before = self.add_state("mean_before", shape)
 

@@ -56,11 +56,11 @@ class FixedWeighting(TaskWeighting):
         self.weights_by_task = weights
 
     def create_variables(self) -> None:
-        given = self.weights_by_task
-        if given is not None and set(given) != set(self.tasks):
+        weights = self.weights_by_task
+        if weights is not None and set(weights) != set(self.tasks):
             raise ValueError(
                 "Invalid value for argument `weights`. Expected one weight for each of "
-                f"the tasks {self.tasks}. Received: weights={dict(given)!r}"
+                f"the tasks {self.tasks}. Received: weights={dict(weights)!r}"
             )
 
     def objective(self, losses: tf.Tensor) -> tf.Tensor:

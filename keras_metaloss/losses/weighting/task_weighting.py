@@ -77,7 +77,7 @@ class TaskWeighting(keras.layers.Layer):
         self.built = True
 
     def build_for(self, tasks: Sequence[str]) -> None:
-        """Creates the variables for the given tasks. Called once.
+        """Creates the variables for the tasks. Called once.
 
         Args:
             tasks: Names of the tasks, in the order of the losses.
@@ -185,8 +185,8 @@ class TaskWeighting(keras.layers.Layer):
             name: Name of the weight.
             shape: Shape of the weight.
             value: Initial value of all entries. Defaults to `0.0`.
-            dtype: Data type of the weight. Defaults to `None`, which uses the layer's
-                variable data type.
+            dtype: Dtype of the weight. Defaults to `None`, which uses the variable
+                dtype of the layer.
 
         Returns:
             The variable.
@@ -225,8 +225,8 @@ def gradient_products(gradients: Sequence[Sequence[Any]]) -> tf.Tensor:
      [3. 9.]], shape=(2, 2), dtype=float32)
     """
     total = None
-    for of_variable in zip(*gradients, strict=True):
-        rows = tf.stack([tf.reshape(g, [-1]) for g in of_variable])
+    for by_task in zip(*gradients, strict=True):
+        rows = tf.stack([tf.reshape(g, [-1]) for g in by_task])
         # By default, `tf.matmul` on GPUs rounds its inputs to 10 bits (TF32).
         products = tf.stack(
             [tf.reduce_sum(rows * row, axis=1) for row in tf.unstack(rows)]
