@@ -18,7 +18,7 @@ __all__ = ["Cosine", "Mahalanobis", "SquaredEuclidean", "get"]
 
 
 class _Distance(keras.layers.Layer):
-    """Base class that ignores the global dtype policy: float16 squares overflow."""
+    """Base class that uses `floatx()`, because squares would overflow in float16."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("dtype", keras.config.floatx())
@@ -199,8 +199,7 @@ def get(distance: str | keras.layers.Layer) -> keras.layers.Layer:
     if not isinstance(distance, str) or distance not in _BY_NAME:
         raise ValueError(
             "Invalid value for argument `distance`. Expected a Keras layer or one of "
-            f"{sorted(_BY_NAME)}. Received: "
-            f"distance={distance!r}"
+            f"{sorted(_BY_NAME)}. Received: distance={distance!r}"
         )
     return _BY_NAME[distance]()
 

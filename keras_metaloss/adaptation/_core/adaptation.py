@@ -37,24 +37,25 @@ class Adaptation(MethodTraits, keras.layers.Layer):
     Meta-parameters of a method (learning rates, a head, an encoder) are weights of this
     layer: `kml.MetaModel` trains and saves them with the learner. A method implements
     `adapt`, which computes the adapted learner from the support set, and may override
-    the hooks below. These are all that `kml.MetaModel` calls:
+    the hooks below. `kml.MetaModel` calls only these methods:
 
     - `build_for(learner)`: creates variables. Called once.
     - `run_batch(tensors, inner_loss, execution, ...)`: adapts and predicts a batch of
       tasks. The default calls `run_task` for each task, through `execution`.
     - `run_task(task, inner_loss, ...)`: adapts to one task and predicts its queries.
       The default calls `outer_path`, which calls `adapt`, then `predict`.
-    - `prediction_spec(query_x)`: shape and dtype of the predictions, if they are not
-      those of the learner called on the queries.
+    - `prediction_spec(query_x)`: shape and dtype of the predictions, if they differ
+      from the output of the learner.
     - `outer_weights()`: weights of several outer losses per task.
     - `to_model(adapted, task)`: the plain Keras model that `kml.MetaModel.adapt`
       returns. The default copies the learner and assigns the adapted weights.
-    - `state_variables()`, `seed_variables()`: what a training step writes back.
-    - `trace_key(updates)`, `set_updates(updates)`: methods that change while training.
+    - `state_variables()`, `seed_variables()`: variables that a training step updates.
+    - `trace_key(updates)`, `set_updates(updates)`: for methods whose training step
+      changes over time.
 
     Methods with gradient steps inherit from `kml.adaptation.GradientAdaptation`, those
-    that compare embeddings from `kml.adaptation.MetricAdaptation`. Any other kind (a
-    hypernetwork, a neural process) inherits from this class and sets
+    that compare embeddings from `kml.adaptation.MetricAdaptation`. Other methods, such
+    as hypernetworks and neural processes, inherit from this class and set
     `uses_inner_loss = False`.
 
     Args:
@@ -159,8 +160,8 @@ class Adaptation(MethodTraits, keras.layers.Layer):
         """Adapts to each task of a batch and predicts its queries.
 
         Args:
-            tensors: The entries of `Task` by name, each `[T, ...]`; without the masks
-                that the episodes lack.
+            tensors: The entries of `Task` by name, each `[T, ...]`, without masks that
+                the episodes do not have.
             inner_loss: Loss minimized by the inner loop; `None` for methods with
                 `uses_inner_loss = False`.
             execution: Function `(function, tensors, signature)` that applies `function`
@@ -174,9 +175,12 @@ class Adaptation(MethodTraits, keras.layers.Layer):
             A `TaskResult` with a leading task axis.
         """
 
-        def one_task(one: dict[str, Any]) -> TaskResult:
+        def one_task(entries: dict[str, Any]) -> TaskResult:
             return self.run_task(
-                Task(**one), inner_loss, training=training, with_gradient=with_gradient
+                Task(**entries),
+                inner_loss,
+                training=training,
+                with_gradient=with_gradient,
             )
 
         signature = self.result_signature(
@@ -202,7 +206,7 @@ class Adaptation(MethodTraits, keras.layers.Layer):
                 to `False`.
         """
         path = self.outer_path(task, inner_loss, training=training)
-        *earlier, last = [self.predict(one, task, training=training) for one in path]
+        *earlier, last = [self.predict(x, task, training=training) for x in path]
         gradient: Any = ()
         if with_gradient:
             flat = [tf.reshape(g, [-1]) for g in path[-1].first_gradients]
@@ -229,16 +233,16 @@ class Adaptation(MethodTraits, keras.layers.Layer):
             tensors["query_x"],
         )
         y_pred = _dtypes(self.prediction_spec(queries))
-        several = training and self.outer_weights() is not None
+        has_path = training and self.outer_weights() is not None
         return TaskResult(
             y_pred=y_pred,
             state=_dtypes(self.state_variables()) if training else (),
-            earlier=(y_pred,) * (self.steps - 1) if several else (),
+            earlier=(y_pred,) * (self.steps - 1) if has_path else (),
             gradient=_dtypes(self.weight_variables()[0]) if with_gradient else (),
         )
 
     def prediction_spec(self, query_x: Any) -> Any:
-        """Returns shape and dtype of the predictions of one task.
+        """Returns the shape and dtype of the predictions of one task.
 
         Args:
             query_x: `keras.KerasTensor` of the queries, `[Q, ...]`, or a structure.
@@ -263,7 +267,7 @@ class Adaptation(MethodTraits, keras.layers.Layer):
     def outer_path(
         self, task: Task, inner_loss: InnerLoss | None, *, training: bool
     ) -> list[Adapted]:
-        """Returns the learners evaluated by the outer loss, fully adapted last."""
+        """Returns the learners that the outer loss evaluates, fully adapted last."""
         return [self.adapt(task, inner_loss, training=training)]
 
     def outer_weights(self) -> tf.Tensor | None:
@@ -292,11 +296,11 @@ class Adaptation(MethodTraits, keras.layers.Layer):
             moments = BatchMoments(mask=task.query_mask, from_batch=from_batch)
             return self._run(task.query_x, adapted, moments, training=training)
         count = tf.shape(keras.tree.flatten(task.support_x)[0])[0]
-        both = keras.tree.map_structure(
+        inputs = keras.tree.map_structure(
             lambda s, q: tf.concat([s, q], axis=0), task.support_x, task.query_x
         )
         moments = BatchMoments(count, task.support_mask, from_batch=True)
-        output = self._run(both, adapted, moments, training=training)
+        output = self._run(inputs, adapted, moments, training=training)
         queries = keras.tree.map_structure(lambda y: y[count:], output.outputs)
         return output._replace(outputs=queries)
 
@@ -327,7 +331,7 @@ class Adaptation(MethodTraits, keras.layers.Layer):
 
         Args:
             adapted: Result of `adapt`.
-            task: Task adapted to.
+            task: Task that the learner was adapted to.
         """
         copy = copy_learner(self._functional.learner, task.support_x)
         self.install(copy, adapted, task)
@@ -342,9 +346,9 @@ class Adaptation(MethodTraits, keras.layers.Layer):
         `normalization="batch"`, call it with `training=True`.
 
         Args:
-            learner: Copy of the learner, whose variables are assigned.
+            learner: Copy of the learner, to whose variables the values are assigned.
             adapted: Adapted weights and state.
-            task: Task adapted to.
+            task: Task that the learner was adapted to.
         """
         pairs = zip(learner.trainable_variables, adapted.weights, strict=True)
         for variable, value in pairs:

@@ -1,4 +1,4 @@
-"""A copy of a learner, with the same configuration and weights."""
+"""Copies of a learner, with the same configuration and weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["copy_learner"]
 
 
 def copy_learner(learner: keras.Model, example: Any) -> keras.Model:
-    """Returns a copy of `learner`.
+    """Returns a copy of `learner` with the same weights.
 
     Args:
         learner: Built Keras model.
@@ -23,11 +23,11 @@ def copy_learner(learner: keras.Model, example: Any) -> keras.Model:
         copy = type(learner).from_config(learner.get_config())
     if not copy.built:
         copy(keras.tree.map_structure(tf.convert_to_tensor, example))
-    # The configuration does not include layers that were frozen later.
-    for ours, theirs in zip(
+    # The configuration does not record which layers were frozen after construction.
+    for copied, original in zip(
         _compat.flatten_layers(copy), _compat.flatten_layers(learner), strict=True
     ):
-        if ours.trainable != theirs.trainable:
-            ours.trainable = theirs.trainable
+        if copied.trainable != original.trainable:
+            copied.trainable = original.trainable
     copy.set_weights(learner.get_weights())
     return copy

@@ -52,8 +52,8 @@ class FunctionalLearner:
     def state_variables(self) -> list[keras.Variable]:
         """Returns the floating-point variables written by layers (statistics)."""
         frozen = {id(v) for v in self.frozen_variables}
-        rest = self.learner.non_trainable_variables
-        return [v for v in rest if _is_float(v) and id(v) not in frozen]
+        variables = self.learner.non_trainable_variables
+        return [v for v in variables if _is_float(v) and id(v) not in frozen]
 
     @property
     def frozen_variables(self) -> list[keras.Variable]:
@@ -67,10 +67,12 @@ class FunctionalLearner:
         return [v for v in self.learner.non_trainable_variables if not _is_float(v)]
 
     def initial_weights(self) -> Weights:
+        """Returns the values of `weight_variables`."""
         # Reading the variables here lets the outer tape record the read.
         return [tf.convert_to_tensor(v) for v in self.weight_variables]
 
     def initial_state(self, stream: tf.Tensor) -> LearnerState:
+        """Returns the values of `state_variables`, with the stream of a task."""
         values = [tf.convert_to_tensor(v) for v in self.state_variables]
         return LearnerState(values, stream)
 

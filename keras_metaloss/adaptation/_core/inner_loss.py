@@ -85,9 +85,9 @@ class InnerLoss:
         weights = self._per_output(self._weights, y_pred, default=1.0)
         if not len(outputs) == len(targets) == len(losses):
             raise ValueError(
-                "Expected one target in `support_y` and one loss per output. "
-                f"Received: {len(outputs)} outputs, {len(targets)} targets, "
-                f"{len(losses)} losses"
+                "Invalid number of targets or losses. Expected one target and one "
+                f"loss per output of the learner. Received: {len(outputs)} outputs, "
+                f"{len(targets)} targets, {len(losses)} losses"
             )
         return [
             pair
@@ -106,15 +106,15 @@ class InnerLoss:
             names = names or list(values)
             if not set(values) <= set(names):
                 raise ValueError(
-                    "Expected `loss` and `loss_weights` with keys among the output "
-                    f"names {sorted(names)}. Received: {sorted(values)}"
+                    "Invalid keys of `loss` or `loss_weights`. Expected keys among the "
+                    f"output names {sorted(names)}. Received: {sorted(values)}"
                 )
             return [values.get(name, default) for name in names]
         return list(values)
 
 
 def _resolve(loss: Any) -> keras.losses.Loss | None:
-    """Returns the loss of a single task."""
+    """Converts a loss to the Keras loss of a single task."""
     if loss is None:
         return None
     loss = standardize_loss("loss", loss)
@@ -128,17 +128,18 @@ def _mean_loss(
     mask: tf.Tensor | None,
 ) -> tf.Tensor:
     values = _values(loss, y_true, y_pred)
-    counted = _compat.keras_mask(values)  # False for ignored classes.
-    if mask is None and counted is None:
+    # The mask is `False` for labels equal to `ignore_class`.
+    not_ignored = _compat.keras_mask(values)
+    if mask is None and not_ignored is None:
         return tf.reduce_mean(values)
     if mask is None:
-        weights = tf.cast(counted, values.dtype)
-    elif counted is None:
+        weights = tf.cast(not_ignored, values.dtype)
+    elif not_ignored is None:
         values = tf.reduce_mean(values, axis=list(range(1, values.shape.rank)))
         weights = tf.cast(mask, values.dtype)
     else:
         real = append_axes(tf.cast(mask, values.dtype), values.shape.rank)
-        weights = tf.cast(counted, values.dtype) * real
+        weights = tf.cast(not_ignored, values.dtype) * real
     return tf.math.divide_no_nan(
         tf.reduce_sum(values * weights), tf.reduce_sum(weights)
     )

@@ -8,12 +8,12 @@ __all__ = ["MethodTraits"]
 
 
 class MethodTraits:
-    """Attributes that an adaptation method sets to state what it is."""
+    """Attributes with which an adaptation method declares its properties."""
 
     #: Number of inner steps that have separate per-step variables.
     steps = 0
-    #: Direction of the outer update: the `"gradient"` of the query loss, or the
-    #: `"weight_difference"` of initial and adapted weights, which needs no tape.
+    #: Direction of the outer update: `"gradient"` (of the query loss), or
+    #: `"weight_difference"` (initial minus adapted weights), which needs no tape.
     outer_rule = "gradient"
     #: If `True`, adapting minimizes an inner loss.
     uses_inner_loss = True
@@ -21,7 +21,8 @@ class MethodTraits:
     runs_tasks_separately = True
     #: If `True`, an outer loss can compare tasks by `Adapted.first_gradients`.
     provides_task_gradients = False
-    if TYPE_CHECKING:  # A property, which a subclass may override by either.
+    # Type checkers allow a subclass to override a property with an attribute.
+    if TYPE_CHECKING:
 
         @property
         def differentiates_twice(self) -> bool: ...

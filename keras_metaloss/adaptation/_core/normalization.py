@@ -34,8 +34,8 @@ class BatchMoments:
             Defaults to `None`.
         mask: `[N]`, `True` for the leading rows to include. `None` includes all.
             Defaults to `None`.
-        from_batch: `True` always uses the statistics of these rows. `False` uses them
-            in training and moving averages otherwise.
+        from_batch: Whether to use the statistics of these rows in evaluation too. If
+            `False`, evaluation uses the moving averages.
     """
 
     def __init__(
@@ -81,8 +81,8 @@ class BatchMoments:
             outputs = _normalize(layer, inputs, mean, variance)
         self.collected[id(layer)] = (mean, variance)
         if training:
-            _follow(layer.moving_mean, mean, layer.momentum)
-            _follow(layer.moving_variance, variance, layer.momentum)
+            _update_moving_average(layer.moving_mean, mean, layer.momentum)
+            _update_moving_average(layer.moving_variance, variance, layer.momentum)
         return keras.ops.cast(outputs, layer.compute_dtype)
 
     def _fits_fused_operation(
@@ -140,6 +140,8 @@ def _normalize(
     )
 
 
-def _follow(statistic: keras.Variable, value: tf.Tensor, momentum: float) -> None:
+def _update_moving_average(
+    statistic: keras.Variable, value: tf.Tensor, momentum: float
+) -> None:
     old = tf.cast(tf.convert_to_tensor(statistic), value.dtype)
     statistic.assign(old * momentum + value * (1.0 - momentum))

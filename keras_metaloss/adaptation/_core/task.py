@@ -1,4 +1,4 @@
-"""One task, the learner adapted to it, and what the outer loop gets of it."""
+"""Tasks, adapted learners and the results of tasks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Task(NamedTuple):
         support_x: Support inputs, `[S, ...]`, or a structure of such tensors.
         support_y: Support targets, `[S, ...]`, or a structure of such tensors.
         query_x: Query inputs, `[Q, ...]`, or a structure of such tensors.
-        support_mask: `[S]`, true for real examples; `None` if all are real. Defaults
+        support_mask: `[S]`, `True` for real examples; `None` if all are real. Defaults
             to `None`.
-        query_mask: `[Q]`, true for real queries; `None` if all are real. Defaults to
+        query_mask: `[Q]`, `True` for real queries; `None` if all are real. Defaults to
             `None`.
         stream: Integer scalar that selects the random numbers of this task. Defaults
             to `0`.
@@ -48,7 +48,7 @@ class Adapted(NamedTuple):
 
     Attributes:
         weights: One tensor per trainable variable of the learner.
-        state: Values that layers have written during adaptation.
+        state: Values of the statistics that layers updated during adaptation.
         steps: Number of inner steps taken.
         first_gradients: Gradients of the first inner step, or an empty list.
         memory: Representation of the support set, a structure of tensors, for methods
@@ -74,7 +74,7 @@ class Adapted(NamedTuple):
 
 
 class TaskResult(NamedTuple):
-    """Predictions of one task; of a batch of tasks with a leading task axis.
+    """Result of one task, or of a batch of tasks with a leading task axis.
 
     Attributes:
         y_pred: Predictions of the queries by the adapted learner, `[Q, ...]`.
@@ -113,7 +113,7 @@ class TaskRunner(Protocol):
         """Applies `function` to each task and stacks the results.
 
         Args:
-            function: maps the tensors of one task to a structure of tensors.
-            tasks: structure of tensors with a leading task axis.
-            signature: structure of the dtypes of the result of `function`.
+            function: Maps the tensors of one task to a structure of tensors.
+            tasks: Structure of tensors with a leading task axis.
+            signature: Structure of the dtypes of the result of `function`.
         """

@@ -13,14 +13,17 @@ __all__ = ["TransductiveModel"]
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
 class TransductiveModel(keras.Model):
-    """Predicts with the batch statistics of the batch that it predicts.
+    """Model that normalizes each batch with the statistics of that batch.
 
-    `kml.MetaModel.adapt` returns one for `normalization="batch"`. Predictions depend on
-    the other examples of the batch.
+    `kml.MetaModel.adapt` returns this model for `normalization="batch"`. Predictions
+    depend on the other examples of the batch.
 
     Args:
         learner: A built Keras model with batch normalization.
         name: Name of the model; `None` generates one. Defaults to `None`.
+
+    Call arguments:
+        inputs: Inputs of the learner.
     """
 
     def __init__(self, learner: keras.Model, name: str | None = None) -> None:

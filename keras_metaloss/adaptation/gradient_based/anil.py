@@ -101,18 +101,18 @@ class ANIL(GradientAdaptation):
             if layer.trainable_variables
         ]
         names = [layer.name for layer in trained]
-        found = dict(zip(names, trained, strict=True))
-        twice = [name for name in self.layers or [] if names.count(name) > 1]
-        if twice:
+        by_name = dict(zip(names, trained, strict=True))
+        duplicates = [name for name in self.layers or [] if names.count(name) > 1]
+        if duplicates:
             raise ValueError(
                 "Invalid value for argument `layers`. Layer names must be unique. "
-                f"Received: layers={self.layers!r}, not unique: {twice}"
+                f"Received: layers={self.layers!r}, not unique: {duplicates}"
             )
-        unknown = [name for name in self.layers or [] if name not in found]
+        unknown = [name for name in self.layers or [] if name not in by_name]
         if unknown or self.layers == []:
             raise ValueError(
                 "Invalid value for argument `layers`. Expected one or more names of "
-                f"layers with trainable weights: {sorted(found)}. Received: "
+                f"layers with trainable weights: {sorted(by_name)}. Received: "
                 f"layers={self.layers!r}"
             )
         # Keras would track and save layers that are attributes of this layer.
@@ -121,11 +121,11 @@ class ANIL(GradientAdaptation):
             last = learner.trainable_variables[-1]
             self._untracked.heads = [
                 layer
-                for layer in found.values()
+                for layer in by_name.values()
                 if any(v is last for v in layer.trainable_variables)
             ][-1:]
         else:
-            self._untracked.heads = [found[name] for name in self.layers]
+            self._untracked.heads = [by_name[name] for name in self.layers]
 
     def is_adapted(self) -> list[bool]:
         ids = {

@@ -44,9 +44,11 @@ class GradientAdaptation(Adaptation):
         loss: Inner loss: a Keras loss, or a structure of losses for learners with
             several outputs. `None` uses the loss passed to `compile`. Defaults to
             `None`.
-        normalization: Statistics used by batch normalization: `"support"`, `"batch"`,
-            `"moving"` or `"per_step"`, as defined by `kml.adaptation.Adaptation`.
-            Defaults to `"support"`.
+        normalization: Statistics used by batch normalization: `"support"` (of the
+            support set, also for queries), `"batch"` (of the queries for queries,
+            which is transductive), `"moving"` (moving averages in evaluation) or
+            `"per_step"` (like `"support"`, with a separate scale and shift for each
+            inner step). Defaults to `"support"`.
         name: Name of the layer; `None` generates one. Defaults to `None`.
 
     Raises:
@@ -102,11 +104,11 @@ class GradientAdaptation(Adaptation):
 
     def build_for(self, learner: keras.Model) -> None:
         super().build_for(learner)
-        halves = any(
+        has_float16 = any(
             layer.compute_dtype == "float16"
             for layer in _compat.flatten_layers(learner)
         )
-        self._loss_scale = _FLOAT16_SCALE if halves else 1.0
+        self._loss_scale = _FLOAT16_SCALE if has_float16 else 1.0
 
     @property
     def differentiates_twice(self) -> bool:
@@ -177,11 +179,13 @@ class GradientAdaptation(Adaptation):
                 f"{type(self).__name__} minimizes. Received: inner_loss=None"
             )
         adapting = self.select_adapted(adapted.weights)
-        twice = training and self.differentiates_twice
-        bias = _compat.plain_bias_of_images() if twice else contextlib.nullcontext()
+        second_order = training and self.differentiates_twice
+        bias_context: Any = contextlib.nullcontext()
+        if second_order:
+            bias_context = _compat.plain_bias_of_images()
         with tf.GradientTape() as tape:
             tape.watch(adapting)
-            with bias:
+            with bias_context:
                 output = self.support_pass(task, adapted, training=training)
             loss = inner_loss(
                 task.support_y, output.outputs, task.support_mask, output.penalties
@@ -282,9 +286,9 @@ class GradientAdaptation(Adaptation):
 
     def merge_adapted(self, weights: Weights, adapted: Weights) -> Weights:
         """Returns `weights` with the adapted ones replaced by `adapted`."""
-        left = iter(adapted)
+        replacements = iter(adapted)
         pairs = zip(weights, self.is_adapted(), strict=True)
-        return [next(left) if is_adapted else weight for weight, is_adapted in pairs]
+        return [next(replacements) if is_adapted else w for w, is_adapted in pairs]
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -302,6 +306,7 @@ def _check_rate(
     optimizer: keras.optimizers.Optimizer | None,
     default: float,
 ) -> float | None:
+    """Returns the learning rate, or `None` if the optimizer defines it."""
     if optimizer is None:
         rate = default if learning_rate is None else learning_rate
         return check_non_negative("learning_rate", rate)

@@ -119,7 +119,7 @@ class ImplicitMAML(LoopedAdaptation):
                     output_gradients=vector,
                     unconnected_gradients=tf.UnconnectedGradients.ZERO,
                 )
-                return _plus(vector, 1.0 / self.strength, hessian)
+                return _add_scaled(vector, 1.0 / self.strength, hessian)
 
             return conjugate_gradients(product, list(upstream), self.solver_steps)
 
@@ -157,14 +157,16 @@ def conjugate_gradients(product: Any, target: Weights, steps: int) -> Weights:
     for _ in range(steps):
         image = product(direction)
         length = tf.math.divide_no_nan(square, _dot(direction, image))
-        x = _plus(x, length, direction)
-        residual = _plus(residual, -length, image)
+        x = _add_scaled(x, length, direction)
+        residual = _add_scaled(residual, -length, image)
         previous, square = square, _dot(residual, residual)
-        direction = _plus(residual, tf.math.divide_no_nan(square, previous), direction)
+        ratio = tf.math.divide_no_nan(square, previous)
+        direction = _add_scaled(residual, ratio, direction)
     return x
 
 
-def _plus(a: Weights, factor: Any, b: Weights) -> Weights:
+def _add_scaled(a: Weights, factor: Any, b: Weights) -> Weights:
+    """Returns `a + factor * b`."""
     return [u + factor * v for u, v in zip(a, b, strict=True)]
 
 

@@ -18,7 +18,7 @@ from keras_metaloss.adaptation.gradient_based.gradient_adaptation import (
 __all__ = ["MAMLPlusPlus"]
 
 # Lower bound of K times the weight of an early step, as in the authors' code.
-_LEAST_WEIGHT = 0.03
+_MIN_WEIGHT = 0.03
 
 
 @keras.saving.register_keras_serializable(package="keras_metaloss")
@@ -127,10 +127,10 @@ class MAMLPlusPlus(GradientAdaptation):
         """Returns the weights `v_k` of the inner steps, `[K]`, with sum 1."""
         if not self.current_trace_key:
             return None
-        least = _LEAST_WEIGHT / self.steps
-        done = tf.cast(self.updates / self.multi_step_updates, tf.float32)
-        early = tf.maximum((1.0 - done) / self.steps, least)
-        early = tf.where(done < 1.0, early, 0.0) * tf.ones([self.steps - 1])
+        min_weight = _MIN_WEIGHT / self.steps
+        progress = tf.cast(self.updates / self.multi_step_updates, tf.float32)
+        early = tf.maximum((1.0 - progress) / self.steps, min_weight)
+        early = tf.where(progress < 1.0, early, 0.0) * tf.ones([self.steps - 1])
         return tf.concat([early, [1.0 - tf.reduce_sum(early)]], axis=0)
 
     def gradients(
@@ -146,8 +146,8 @@ class MAMLPlusPlus(GradientAdaptation):
         )
         if not self.first_order_updates:
             return gradients, state
-        second = self.updates >= self.first_order_updates
-        return [_stopped_unless(second, g) for g in gradients], state
+        second_order = self.updates >= self.first_order_updates
+        return [_stop_gradient_unless(second_order, g) for g in gradients], state
 
     def update(
         self, step: int, gradients: Weights, optimizer_state: Any, weights: Weights
@@ -169,6 +169,7 @@ class MAMLPlusPlus(GradientAdaptation):
         }
 
 
-def _stopped_unless(condition: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+def _stop_gradient_unless(condition: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """Returns `value`, with a gradient only if `condition` is true."""
     share = tf.cast(condition, value.dtype)
     return share * value + (1.0 - share) * tf.stop_gradient(value)

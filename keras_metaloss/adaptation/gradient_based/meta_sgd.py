@@ -69,17 +69,17 @@ class MetaSGD(GradientAdaptation):
         normalization: str = "support",
         name: str | None = None,
     ) -> None:
-        drawn = isinstance(learning_rate, keras.initializers.Initializer)
+        is_initializer = isinstance(learning_rate, keras.initializers.Initializer)
         super().__init__(
             steps,
-            None if drawn else learning_rate,
+            None if is_initializer else learning_rate,
             first_order=first_order,
             evaluation_steps=evaluation_steps,
             loss=loss,
             normalization=normalization,
             name=name,
         )
-        if drawn:
+        if is_initializer:
             self.learning_rate = learning_rate
 
     def build_for(self, learner: keras.Model) -> None:

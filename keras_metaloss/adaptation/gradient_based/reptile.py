@@ -98,7 +98,7 @@ class Reptile(LoopedAdaptation):
     ) -> Adapted:
         batch = None
         if self.batch_size is not None:
-            # In evaluation, a constant seed: predictions depend only on the task.
+            # With a constant seed in evaluation, predictions depend only on the task.
             seed = tf.constant(0)
             if training:
                 updates = tf.convert_to_tensor(self.updates)
@@ -120,19 +120,19 @@ class _Batches:
         static = isinstance(self._examples, int)
         self._size = (min if static else tf.minimum)(size, self._examples)
         self._seed = seed
-        self._rounds = self._examples // self._size
+        self._batches_per_pass = self._examples // self._size
         if task.support_mask is not None:
             real = tf.reduce_sum(tf.cast(task.support_mask, tf.int32))
-            self._rounds = tf.maximum(real // self._size, 1)
+            self._batches_per_pass = tf.maximum(real // self._size, 1)
 
     def __call__(self, step: tf.Tensor) -> Task:
-        seed = tf.stack([self._seed, step // self._rounds])
-        places = tf.random.stateless_uniform([self._examples], seed)
+        seed = tf.stack([self._seed, step // self._batches_per_pass])
+        keys = tf.random.stateless_uniform([self._examples], seed)
         if self._task.support_mask is not None:
             # Sort padded examples last, so that batches avoid them where possible.
-            places += 2.0 * (1.0 - tf.cast(self._task.support_mask, places.dtype))
-        first = step % self._rounds * self._size
-        rows = tf.gather(tf.argsort(places), first + tf.range(self._size))
+            keys += 2.0 * (1.0 - tf.cast(self._task.support_mask, keys.dtype))
+        first = step % self._batches_per_pass * self._size
+        rows = tf.gather(tf.argsort(keys), first + tf.range(self._size))
         x, y = keras.tree.map_structure(
             lambda t: tf.gather(t, rows), (self._task.support_x, self._task.support_y)
         )

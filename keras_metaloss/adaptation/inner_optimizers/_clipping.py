@@ -61,6 +61,7 @@ def clipped(
 
 
 def _shrink(square: tf.Tensor, limit: float) -> tf.Tensor:
+    """Returns the factor that clips a norm, with the given square, to `limit`."""
     # The maximum keeps the derivative of the square root finite at zero.
     return limit * tf.math.rsqrt(
         tf.maximum(square, tf.constant(limit**2, square.dtype))

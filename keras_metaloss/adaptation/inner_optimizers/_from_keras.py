@@ -49,19 +49,19 @@ def from_keras(optimizer: keras.optimizers.Optimizer) -> InnerOptimizer:
     >>> inner = from_keras(keras.optimizers.Adam(1e-3, beta_1=0.0))
     """
     if type(optimizer) not in _SETTINGS:
-        supported = sorted(kind.__name__ for kind in _SETTINGS)
+        supported = sorted(cls.__name__ for cls in _SETTINGS)
         raise ValueError(
             "Invalid value for argument `optimizer`. Expected an instance of one of "
             f"{supported} from `keras.optimizers`. Received: optimizer={optimizer!r}"
         )
     config = optimizer.get_config()
-    bad = [n for n in (*_UNSUPPORTED, "amsgrad") if config.get(n)]
-    if bad:
-        settings = ", ".join(f"{name}={config[name]!r}" for name in bad)
+    unsupported = [n for n in (*_UNSUPPORTED, "amsgrad") if config.get(n)]
+    if unsupported:
+        settings = ", ".join(f"{name}={config[name]!r}" for name in unsupported)
         raise ValueError(
-            "Invalid value for argument `optimizer`. The inner loop does not support "
-            f"the settings {bad}. Received: optimizer="
-            f"{type(optimizer).__name__} with {settings}"
+            "Invalid value for argument `optimizer`. Expected an optimizer without "
+            f"the settings {unsupported}, which the inner loop does not support. "
+            f"Received: optimizer={type(optimizer).__name__} with {settings}"
         )
     make, names = _SETTINGS[type(optimizer)]
     rate = config["learning_rate"]

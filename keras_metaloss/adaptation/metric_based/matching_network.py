@@ -83,7 +83,7 @@ class MatchingNetwork(MetricAdaptation):
             size = 1
             for axis in embedding_shape:
                 size *= axis
-            # Without a seed Keras draws one, which saved models do not restore.
+            # Without a seed, Keras draws one, which saved models would not restore.
             dtype = keras.config.floatx()
             settings = {"seed": 0, "dtype": dtype}
             self.support_reader = keras.layers.Bidirectional(
@@ -120,7 +120,7 @@ class MatchingNetwork(MetricAdaptation):
     def _read(self, vectors: tf.Tensor, memory: tf.Tensor, training: bool) -> tf.Tensor:
         """Computes equations 3 to 6 of the paper's appendix for all queries."""
         support = memory["embeddings"]
-        counts = tf.reduce_sum(memory["classes"], axis=-1)[:, tf.newaxis, :] > 0
+        included = tf.reduce_sum(memory["classes"], axis=-1)[:, tf.newaxis, :] > 0
         shape = tf.shape(vectors)
         size = vectors.shape[-1]
         flat = tf.reshape(vectors, [-1, size])
@@ -134,7 +134,7 @@ class MatchingNetwork(MetricAdaptation):
             hidden = hidden + flat
             by_task = tf.reshape(hidden, shape)
             scores = tf.matmul(by_task, support, transpose_b=True)
-            attention = tf.nn.softmax(tf.where(counts, scores, -1e9), axis=-1)
+            attention = tf.nn.softmax(tf.where(included, scores, -1e9), axis=-1)
             read = tf.reshape(tf.matmul(attention, support), [-1, size])
         return tf.reshape(hidden, shape)
 
@@ -157,8 +157,8 @@ def class_logsumexp(scores: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
     Returns:
         `log sum_i classes[t, i, k] * exp(scores[t, q, i])`, `[T, Q, C]`.
     """
-    counted = classes > 0
-    logs = tf.math.log(tf.where(counted, classes, tf.ones_like(classes)))
+    is_member = classes > 0
+    logs = tf.math.log(tf.where(is_member, classes, tf.ones_like(classes)))
     scores = scores[..., tf.newaxis] + logs[:, tf.newaxis]
-    scores = tf.where(counted[:, tf.newaxis], scores, tf.constant(-1e9, scores.dtype))
+    scores = tf.where(is_member[:, tf.newaxis], scores, tf.constant(-1e9, scores.dtype))
     return tf.reduce_logsumexp(scores, axis=2)

@@ -34,8 +34,9 @@ class MetricAdaptation(Adaptation):
     `kml.learners.conv4(shape)`), not logits. Subclasses implement `memorize`, which
     computes a representation of the support set, and `score`, which computes the
     logits `[T, Q, C]` of queries: compile with
-    `SparseCategoricalCrossentropy(from_logits=True)`. Targets are integer labels from 0
-    or one-hot. The same model supports any number of ways and shots.
+    `SparseCategoricalCrossentropy(from_logits=True)`. Targets are integer labels,
+    starting at 0, or one-hot vectors. The same model supports any number of ways and
+    shots.
 
     Args:
         classes: Number of logits C. `None` uses the largest integer label of the
@@ -73,7 +74,7 @@ class MetricAdaptation(Adaptation):
     """
 
     uses_inner_loss = False
-    # Some heads compare tasks of a batch at once, with one pass of the learner.
+    # By default, one pass of the learner embeds all tasks of a batch.
     runs_tasks_separately = False
 
     def __init__(
@@ -241,8 +242,8 @@ class MetricAdaptation(Adaptation):
             if low < 0 or high >= int(classes):
                 raise ValueError(
                     "Invalid value for argument `support_y`. Expected integer labels "
-                    f"from 0 to {int(classes) - 1}"
-                    f". Received: values from {low} to {high}"
+                    f"from 0 to {int(classes) - 1}. Received: values from {low} to "
+                    f"{high}"
                 )
         return tf.one_hot(targets, classes, dtype=dtype)
 
@@ -257,7 +258,7 @@ class MetricAdaptation(Adaptation):
         tasks, shots = tf.shape(support)[0], tf.shape(support)[1]
         total = shots + tf.shape(queries)[1]
         x = keras.tree.map_structure(
-            lambda s, q: _merged(tf.concat([s, q], axis=1)),
+            lambda s, q: _merge_task_axis(tf.concat([s, q], axis=1)),
             tensors["support_x"],
             tensors["query_x"],
         )
@@ -267,7 +268,7 @@ class MetricAdaptation(Adaptation):
         shape = tf.concat([[tasks, total], tf.shape(output.outputs)[1:]], axis=0)
         embeddings = tf.reshape(output.outputs, shape)
         embeddings.set_shape([support.shape[0], None, *output.outputs.shape[1:]])
-        written = [
+        states = [
             tf.broadcast_to(v, tf.concat([[tasks], tf.shape(v)], axis=0))
             for v in self.state_values(output.state)
         ]
@@ -275,7 +276,7 @@ class MetricAdaptation(Adaptation):
         left, right = embeddings[:, :shots], embeddings[:, shots:]
         left.set_shape([None, support_static, *left.shape[2:]])
         right.set_shape([None, query_static, *right.shape[2:]])
-        return left, right, written
+        return left, right, states
 
     def _embed_separately(
         self, tensors: dict[str, Any], execution: TaskRunner, training: bool
@@ -283,9 +284,9 @@ class MetricAdaptation(Adaptation):
         """Computes the embeddings of each task separately, with its statistics."""
 
         def one_task(
-            one: dict[str, Any],
+            entries: dict[str, Any],
         ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-            task = Task(**one)
+            task = Task(**entries)
             initial = self.initial(task)
             support = self.support_pass(task, initial, training=training)
             after = initial._replace(state=support.state)
@@ -295,8 +296,8 @@ class MetricAdaptation(Adaptation):
             return support.outputs, output.outputs, self.state_values(output.state)
 
         dtype = tf.as_dtype(self._functional.learner.outputs[0].dtype)
-        written = [tf.as_dtype(v.dtype) for v in self.state_variables()]
-        return execution(one_task, tensors, (dtype, dtype, written))
+        states = [tf.as_dtype(v.dtype) for v in self.state_variables()]
+        return execution(one_task, tensors, (dtype, dtype, states))
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
@@ -323,11 +324,13 @@ def _float32(embeddings: tf.Tensor) -> tf.Tensor:
     return tf.cast(embeddings, tf.float32)
 
 
-def _merged(x: tf.Tensor) -> tf.Tensor:
+def _merge_task_axis(x: tf.Tensor) -> tf.Tensor:
+    """Reshapes `[T, N, ...]` to `[T * N, ...]`."""
     return tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], axis=0))
 
 
 def _joint_mask(tensors: dict[str, Any]) -> tf.Tensor | None:
+    """Returns the mask `[T * (S + Q)]` of all examples, or `None` if all are real."""
     if "support_mask" not in tensors and "query_mask" not in tensors:
         return None
     masks = []
@@ -341,5 +344,4 @@ def _joint_mask(tensors: dict[str, Any]) -> tf.Tensor | None:
 
 
 def _first_task(tensors: dict[str, Any]) -> Task:
-    one = keras.tree.map_structure(lambda t: t[0], tensors)
-    return Task(**one)
+    return Task(**keras.tree.map_structure(lambda t: t[0], tensors))

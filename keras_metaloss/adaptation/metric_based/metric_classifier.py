@@ -16,13 +16,20 @@ __all__ = ["MetricClassifier"]
 class MetricClassifier(keras.Model):
     """Classifies inputs by comparing them with a stored support set.
 
-    `kml.MetaModel.adapt` returns one for metric-based methods.
+    `kml.MetaModel.adapt` returns this model for metric-based methods.
 
     Args:
         learner: A built Keras model that returns embeddings.
         adaptation: A `kml.adaptation.MetricAdaptation`.
-        memory: Representation of the support set, arrays by name; or their shapes.
+        memory: Representation of the support set: a dictionary of arrays, or of their
+            shapes if the values are loaded later.
         name: Name of the model; `None` generates one. Defaults to `None`.
+
+    Call arguments:
+        inputs: Inputs of the learner, `[Q, ...]`.
+
+    Output shape:
+        Logits, `[Q, C]`.
     """
 
     def __init__(

@@ -99,8 +99,9 @@ class SiameseNetwork(MetricAdaptation):
     def score(self, queries: tf.Tensor, memory: Memory, *, training: bool) -> tf.Tensor:
         pairs = self.pair_scores(flattened(queries), memory["embeddings"])
         member = memory["classes"][:, tf.newaxis] > 0
-        least = tf.constant(-1e9, pairs.dtype)
-        return tf.reduce_max(tf.where(member, pairs[..., tf.newaxis], least), axis=2)
+        min_score = tf.constant(-1e9, pairs.dtype)
+        scores = tf.where(member, pairs[..., tf.newaxis], min_score)
+        return tf.reduce_max(scores, axis=2)
 
     def pair_scores(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
         """Computes pair scores `[..., N, M]` of `[..., N, D]` and `[..., M, D]`."""

@@ -1,1 +1,1 @@
-"""Helpers of all models for training and evaluation."""
+"""Mix-ins and helpers shared by all models."""

@@ -1,4 +1,4 @@
-"""The compiled loss of a model, with a context for the losses that take one."""
+"""Compiled loss of a model, which passes a context to losses that accept one."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["ContextualCompileLoss", "WeightsAndContext"]
 
 
 class WeightsAndContext:
-    """Sample weights and a loss context, in the place of sample weights.
+    """Sample weights and a loss context, passed to Keras as sample weights.
 
-    Keras passes its compiled loss `(y, y_pred, sample_weight)` and nothing else.
+    Keras passes only `(y, y_pred, sample_weight)` to its compiled loss.
 
     Args:
         sample_weight: Weights, a structure of them, or `None`.
@@ -38,11 +38,11 @@ class ContextualCompileLoss(_compat.CompileLoss):
 
 
 class _WithContext:
-    """One loss of a compiled loss.
+    """Loss of one output, which receives the context.
 
     Args:
         loss: The loss of one output.
-        path: Keys of that output.
+        path: Keys of the output in the structure of the outputs.
     """
 
     def __init__(self, loss: keras.losses.Loss, path: Sequence[Any]) -> None:

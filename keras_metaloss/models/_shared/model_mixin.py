@@ -9,15 +9,15 @@ import keras
 __all__ = ["ModelMixin"]
 
 if TYPE_CHECKING:
-    _Extended: TypeAlias = keras.Model
+    _Base: TypeAlias = keras.Model
 else:
-    _Extended = object
+    _Base = object
 
 
-class ModelMixin(_Extended):
+class ModelMixin(_Base):
     """Base class of mix-ins, which are listed before a Keras model class.
 
-    A mix-in calls the methods of that model with `super()`, so type checkers treat it
-    as a subclass of `keras.Model`. It is not one: it has to work with
-    `keras.Sequential` and other subclasses as well.
+    A mix-in calls the methods of the model with `super()`, so type checkers treat it as
+    a subclass of `keras.Model`. At run time it is not a subclass, because it must also
+    work with `keras.Sequential` and other model classes.
     """

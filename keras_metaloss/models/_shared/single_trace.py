@@ -13,17 +13,17 @@ __all__ = ["SingleTraceMixin"]
 
 
 class SingleTraceMixin(ModelMixin):
-    """Mixin for Keras models that halves the duration of the first step.
+    """Mix-in for Keras models that halves the duration of the first step.
 
     `tf.function` traces a function twice if the first call creates variables, and
     Keras creates the variables of the optimizer and of compiled metrics in the first
-    step. This mixin creates them before the first step or outside of its graph.
+    step. This mix-in creates them before the first step or outside of its graph.
     """
 
     def make_train_function(self, force: bool = False) -> Any:
         """Builds the optimizer, then the training step."""
         optimizer = self.optimizer
-        # The layers of a built subclassed model may not be built yet.
+        # A subclassed model may be built before its layers are.
         built = self.built and all(x.built for x in _compat.flatten_layers(self))
         if built and optimizer is not None and not optimizer.built:
             with self.distribute_strategy.scope():
@@ -42,4 +42,4 @@ class SingleTraceMixin(ModelMixin):
         metrics = _compat.compiled_metrics(self)
         if metrics is not None and not metrics.built:
             with _compat.outside_of_the_graph():
-                metrics.build(y, y_pred)  # uses the shapes only
+                metrics.build(y, y_pred)  # Uses only the shapes.

@@ -30,13 +30,13 @@ class TrainingMixin(SingleTraceMixin):
     @property
     def _untracked(self) -> types.SimpleNamespace:
         """State that Keras must neither track nor save."""
-        # Keras tracks what `setattr` sets.
+        # Keras tracks attributes that are set with `setattr`.
         return self.__dict__.setdefault(
             "_untracked_state", types.SimpleNamespace(evaluating=False)
         )
 
     def training_callbacks(self) -> list[keras.callbacks.Callback]:
-        """Returns callbacks that `fit` needs, before those of the user."""
+        """Returns the callbacks that `fit` runs before those of the user."""
         return []
 
     def compile(
@@ -48,7 +48,7 @@ class TrainingMixin(SingleTraceMixin):
         weighted_metrics: Any = None,
         **kwargs: Any,
     ) -> None:
-        """`keras.Model.compile`."""
+        """Configures the model for training, as `keras.Model.compile`."""
         super().compile(
             optimizer, loss, loss_weights, metrics, weighted_metrics, **kwargs
         )
@@ -70,9 +70,9 @@ class TrainingMixin(SingleTraceMixin):
         callbacks: Any = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """`keras.Model.fit`."""
+        """Trains the model, as `keras.Model.fit`."""
         if isinstance(x, tf.data.Dataset):
-            # Keras warns of `shuffle=True`, its default, for datasets.
+            # Keras warns about its default `shuffle=True` if `x` is a dataset.
             kwargs.setdefault("shuffle", False)
         callbacks = self._with_training_callbacks(callbacks)
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
@@ -85,7 +85,7 @@ class TrainingMixin(SingleTraceMixin):
         verbose: str | int = "auto",
         **kwargs: Any,
     ) -> Any:
-        """`keras.Model.evaluate`."""
+        """Evaluates the model, as `keras.Model.evaluate`."""
         self._untracked.evaluating = True
         try:
             return super().evaluate(x, y, batch_size, verbose, **kwargs)
@@ -93,7 +93,7 @@ class TrainingMixin(SingleTraceMixin):
             self._untracked.evaluating = False
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """Takes one training step, then counts it for losses with a schedule."""
+        """Takes one training step, then updates the step of scheduled losses."""
         logs = super().train_step(data)
         set_loss_steps(self.loss, self.optimizer.iterations)
         return logs
@@ -111,14 +111,13 @@ class TrainingMixin(SingleTraceMixin):
         """Computes the compiled loss and the losses added by layers, a scalar.
 
         Args:
-            x: Inputs.
-            y: Targets.
-            y_pred: Predictions.
+            x: Inputs. Defaults to `None`.
+            y: Targets. Defaults to `None`.
+            y_pred: Predictions. Defaults to `None`.
             sample_weight: Weights of the examples. Defaults to `None`.
             training: Whether the model is being trained. Defaults to `True`.
-            context: What the model supplies to losses that need more than targets and
-                predictions; see `kml.losses.LossContext`. The step is added here.
-                Defaults to `None`.
+            context: A `kml.losses.LossContext` with additional inputs of the losses.
+                The step is added here. Defaults to `None`.
         """
         weights = WeightsAndContext(sample_weight, self.with_step(context))
         return super().compute_loss(x, y, y_pred, weights, training)
@@ -131,9 +130,9 @@ class TrainingMixin(SingleTraceMixin):
         return context._replace(step=tf.convert_to_tensor(self.optimizer.iterations))
 
     def _with_training_callbacks(self, callbacks: Any) -> Any:
-        """Returns the callbacks of `fit` with those of the model before them.
+        """Returns the callbacks of `fit`, preceded by those of the model.
 
-        First, so that a checkpoint contains the state after the epoch that it ends.
+        Callbacks of the model run first, so that checkpoints include their updates.
         """
         added = self.training_callbacks()
         if not isinstance(callbacks, keras.callbacks.CallbackList):

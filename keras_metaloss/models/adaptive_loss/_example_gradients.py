@@ -25,7 +25,7 @@ def parameter_statistics(
     chunk_size: int,
     with_cosines: bool,
 ) -> GradientStatistics:
-    """Computes norms of per-example gradients by `variables`, in chunks.
+    """Computes norms of per-example gradients with respect to weights, in chunks.
 
     Args:
         network: Computes predictions from x; called in inference mode.
@@ -33,7 +33,7 @@ def parameter_statistics(
         loss: `(y_true, y_pred) -> values [N, ...]`; averaged over all axes but N.
         x: Inputs, `[N, ...]`, or a structure of them.
         y: Targets, `[N, ...]`.
-        chunk_size: Number of examples whose gradients are in memory at a time.
+        chunk_size: Number of examples whose gradients are in memory at the same time.
         with_cosines: Whether to compute cosines with the mean gradient.
 
     Raises:
@@ -41,8 +41,8 @@ def parameter_statistics(
     """
     _check_unrolled(network)
     # Read variables here: inside a loop, a replica cannot find its local copy.
-    every = network.variables
-    values = {id(v): tf.convert_to_tensor(v.value) for v in every}
+    all_variables = network.variables
+    values = {id(v): tf.convert_to_tensor(v.value) for v in all_variables}
     count = tf.shape(keras.tree.flatten(x)[0])[0]
     if not variables:
         zeros = tf.zeros([count])
@@ -52,11 +52,11 @@ def parameter_statistics(
     def gradients(inputs: Any, targets: Any) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(trained)
-            with keras.StatelessScope([(v, values[id(v)]) for v in every]):
+            with keras.StatelessScope([(v, values[id(v)]) for v in all_variables]):
                 outputs = network(inputs, training=False)
             value = tf.reduce_sum(_example_means(loss, targets, outputs))
-        found = tape.gradient(value, trained)
-        return [tf.convert_to_tensor(g) for g in found if g is not None]
+        by_variable = tape.gradient(value, trained)
+        return [tf.convert_to_tensor(g) for g in by_variable if g is not None]
 
     mean = None
     if with_cosines:
@@ -64,11 +64,11 @@ def parameter_statistics(
 
     def one_example(example: Any) -> tuple[tf.Tensor, tf.Tensor]:
         single = keras.tree.map_structure(lambda t: t[tf.newaxis], example)
-        found = gradients(*single)
-        square = tf.add_n([tf.reduce_sum(tf.square(g)) for g in found])
+        by_variable = gradients(*single)
+        square = tf.add_n([tf.reduce_sum(tf.square(g)) for g in by_variable])
         if mean is None:
             return square, tf.zeros_like(square)
-        pairs = zip(found, mean, strict=True)
+        pairs = zip(by_variable, mean, strict=True)
         return square, tf.add_n([tf.reduce_sum(g * m) for g, m in pairs])
 
     def one_chunk(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -96,10 +96,11 @@ def last_layer_statistics(
     *,
     with_cosines: bool,
 ) -> GradientStatistics:
-    """Computes norms of per-example gradients by the last layer, a `Dense` layer.
+    """Computes norms of per-example gradients with respect to the last layer.
 
-    For one feature vector h per example, the gradient by the kernel is `h (dL/dz)^T`,
-    with norm `||h|| ||dL/dz||`. The bias is treated as a feature equal to 1.
+    The last layer must be a `Dense` layer. For one feature vector h per example, the
+    gradient with respect to the kernel is `h (dL/dz)^T`, with norm `||h|| ||dL/dz||`.
+    The bias is treated as a feature equal to 1.
 
     Args:
         network: Computes predictions from x; called in inference mode.

@@ -23,12 +23,15 @@ class AdaptiveLossModel(TrainableLossMixin, keras.Model):
 
     Args:
         model: Any Keras model: Functional, Sequential or subclassed.
-        name: Optional name of the model. Defaults to `None`.
+        name: Name of the model; `None` generates one. Defaults to `None`.
 
     Call arguments:
         inputs: Inputs of the wrapped model.
         training: Whether to run in training mode. Defaults to `None`, which uses the
             mode of the calling method.
+
+    Output shape:
+        The outputs of the wrapped model.
 
     Raises:
         ValueError: If `model` is not a Keras model.
@@ -54,8 +57,8 @@ class AdaptiveLossModel(TrainableLossMixin, keras.Model):
                 f"Received: model={model!r}"
             )
         self.model = model
-        # Without this, saving a model after `fit` only would drop the state of the
-        # optimizer.
+        # Otherwise, Keras would save a model that was only trained without the state of
+        # its optimizer.
         self.built = model.built
 
     @property

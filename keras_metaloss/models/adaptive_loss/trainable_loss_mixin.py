@@ -66,12 +66,12 @@ class TrainableLossMixin(TrainingMixin):
     @property
     def trainable_weights(self) -> list[keras.Variable]:
         """Trainable weights of the model, followed by the parameters of the loss."""
-        return _joined(super().trainable_weights, self._loss_parameters())
+        return _concatenate(super().trainable_weights, self._loss_parameters())
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
         """Same as `trainable_weights`; Keras builds the optimizer with these."""
-        return _joined(super().trainable_variables, self._loss_parameters())
+        return _concatenate(super().trainable_variables, self._loss_parameters())
 
     def compute_loss(
         self,
@@ -91,31 +91,31 @@ class TrainableLossMixin(TrainingMixin):
             y_pred: Predictions. Defaults to `None`.
             sample_weight: Optional sample weights. Defaults to `None`.
             training: Whether the loss is computed for training. Defaults to `True`.
-            context: What the losses need beyond targets and predictions; see
-                `kml.losses.LossContext`. Gradients of examples are added here. Defaults
-                to `None`.
+            context: A `kml.losses.LossContext` with additional inputs of the losses.
+                Per-example gradients are added here. Defaults to `None`.
 
         Returns:
             Scalar loss.
         """
         _check_scope(self.distribute_strategy, self._loss_parameters())
         context = (context or LossContext())._replace(trains_parameters=True)
-        kept: Any = contextlib.nullcontext()
+        losses_context: Any = contextlib.nullcontext()
         if "example_gradients" in required_context(self.loss):
             context = context._replace(
                 example_gradients=self._example_gradients(x, y, y_pred)
             )
-            # Computing them runs the network a second time.
-            kept = _compat.added_losses_kept(self)
-        with kept:
+            # The gradients require a second forward pass, which would clear the losses
+            # that layers added.
+            losses_context = _compat.added_losses_kept(self)
+        with losses_context:
             return super().compute_loss(
                 x, y, y_pred, sample_weight, training, context=context
             )
 
     def get_weights(self) -> list[np.ndarray]:
         """Returns the values of `weights`, followed by the parameters of the loss."""
-        own = [np.asarray(v) for v in self._loss_parameters(trainable=True)]
-        return super().get_weights() + own
+        parameters = [np.asarray(v) for v in self._loss_parameters(trainable=True)]
+        return super().get_weights() + parameters
 
     def set_weights(self, weights: list[np.ndarray]) -> None:
         """Sets weights from `get_weights`, with or without those of the loss.
@@ -141,13 +141,13 @@ class TrainableLossMixin(TrainingMixin):
         for variable, value in zip(parameters, weights[count:], strict=True):
             variable.assign(value)
 
-    # Not a property: Keras would follow a property that returns the model forever.
+    # Not a property: Keras would follow a property that returns the model without end.
     def _network(self) -> keras.Model:
         """Returns the model that computes the predictions."""
         return self
 
     def _example_gradients(self, x: Any, y: Any, y_pred: Any) -> ExampleGradients:
-        """Returns the function that a loss calls for gradients of the examples."""
+        """Returns the function with which a loss computes per-example gradients."""
         network, variables = self._network(), super().trainable_variables
         outputs = len(keras.tree.flatten(y_pred))
 
@@ -205,8 +205,9 @@ def _check_scope(
             )
 
 
-def _joined(
+def _concatenate(
     first: list[keras.Variable], second: list[keras.Variable]
 ) -> list[keras.Variable]:
+    """Concatenates two lists of variables, without duplicates."""
     known = {id(v) for v in first}
     return first + [v for v in second if id(v) not in known]

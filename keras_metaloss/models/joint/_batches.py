@@ -1,4 +1,4 @@
-"""Validation of the first examples that a `JointModel` is fitted to."""
+"""Validation of the first examples passed to `JointModel.fit`."""
 
 from __future__ import annotations
 

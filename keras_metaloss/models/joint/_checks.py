@@ -12,10 +12,11 @@ __all__ = ["check_epochs", "check_networks", "standardize_joint_loss"]
 
 
 def check_networks(model_a: Any, model_b: Any) -> dict[str, keras.Model]:
-    """Returns the networks by name.
+    """Validates the networks and returns them by name.
 
     Raises:
-        ValueError: If they are not two or more built models with one output each.
+        ValueError: If there are fewer than two networks, or if a network is not a
+            built model with one output.
     """
     if isinstance(model_a, dict):
         networks = dict(model_a)
@@ -30,14 +31,14 @@ def check_networks(model_a: Any, model_b: Any) -> dict[str, keras.Model]:
     for name, network in networks.items():
         if not isinstance(network, keras.Model) or not network.built:
             raise ValueError(
-                f"Expected the network of task {name!r} to be a built Keras model. "
-                "Start it with `keras.Input`, or call it on a batch of inputs first. "
+                f"Invalid network of task {name!r}. Expected a built Keras model. "
+                "Start it with `keras.Input`, or call it once on a batch of inputs. "
                 f"Received: {network!r}"
             )
         if len(getattr(network, "outputs", None) or [None]) != 1:
             raise ValueError(
-                f"Expected the network of task {name!r} to have one output. Received: "
-                f"{len(network.outputs)} outputs"
+                f"Invalid network of task {name!r}. Expected a model with one output. "
+                f"Received: {len(network.outputs)} outputs"
             )
     return networks
 
@@ -53,14 +54,15 @@ def check_epochs(value: Any) -> int:
 
 
 def standardize_joint_loss(loss: Any, tasks: tuple[str, ...]) -> MutualInformationLoss:
-    """Returns the loss of all tasks.
+    """Converts the `loss` argument of `compile` to a `MutualInformationLoss`.
 
     Args:
         loss: Argument `loss` of `compile`.
         tasks: Names of the tasks.
 
     Raises:
-        ValueError: If it is not the loss of these tasks, nor one loss per task.
+        ValueError: If `loss` is neither a `MutualInformationLoss` of these tasks nor
+            one loss per task.
     """
     if isinstance(loss, (list, tuple)) and len(loss) == len(tasks):
         loss = dict(zip(tasks, loss, strict=True))

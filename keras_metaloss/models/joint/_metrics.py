@@ -23,7 +23,7 @@ class JointMetrics:
 
     The metrics are `loss_<task>`, `mutual_information` (the sum over pairs),
     `mutual_information_<a>_<b>` if there is more than one pair, and `entropy_<task>`.
-    Losses are averaged over labels, all others over examples.
+    Losses are averaged over labels, the other metrics over examples.
 
     Args:
         loss: The compiled loss.
@@ -43,7 +43,7 @@ class JointMetrics:
         return list(self._means.values())
 
     def update(self, terms: JointLossTerms) -> None:
-        """Updates the metrics with a batch and returns their results."""
+        """Updates the metrics with the terms of one batch."""
         for task, loss in terms.losses.items():
             self._means[f"loss_{task}"].update_state(loss.mean, loss.count)
         rows = tf.shape(terms.values)[0]
@@ -81,8 +81,8 @@ def mask_missing_labels(
         y[name], missing = missing_labels(task_loss, tf.convert_to_tensor(y[name]))
         y_pred[name] = tf.identity(y_pred[name])
         # As in the loss, a vector with a missing entry is missing.
-        first = max(1, y_pred[name].shape.rank - 1)
-        axes = list(range(first, missing.shape.rank))
+        first_axis = max(1, y_pred[name].shape.rank - 1)
+        axes = list(range(first_axis, missing.shape.rank))
         present[name] = ~tf.reduce_any(missing, axis=axes)
         _compat.set_keras_mask(y_pred[name], present[name])
     if sample_weight is None:

@@ -1,4 +1,4 @@
-"""Optimizer that updates each network with an optimizer of that network."""
+"""Optimizer that updates each network with its own optimizer."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ class NetworkOptimizers(keras.optimizers.Optimizer):
         pairs = zip(grads, trainable_variables or (), strict=True)
         by_variable = {id(variable): gradient for gradient, variable in pairs}
         for name, group in self._untracked.groups.items():
-            given = [v for v in group if id(v) in by_variable]
-            gradients = [by_variable[id(variable)] for variable in given]
-            self.optimizers[name].apply(gradients, given)
+            variables = [v for v in group if id(v) in by_variable]
+            gradients = [by_variable[id(v)] for v in variables]
+            self.optimizers[name].apply(gradients, variables)
         self.iterations.assign_add(1)
         return self.iterations
 

@@ -36,8 +36,8 @@ class JointModel(TrainingMixin, keras.Model):
     still contribute to the losses of the other tasks and to `I(A;B)`.
 
     Logs: `loss`, `loss_<task>`, `mutual_information` (the sum over pairs, and
-    `mutual_information_<a>_<b>` if there is more than one pair) and `entropy_<task>`,
-    information in nats, and the compiled metrics.
+    `mutual_information_<a>_<b>` if there is more than one pair), `entropy_<task>` and
+    the compiled metrics. Mutual information and entropies are in nats.
 
     Args:
         model_a: A built Keras model with one output, or a dictionary of at least two
@@ -47,13 +47,13 @@ class JointModel(TrainingMixin, keras.Model):
         warmup_epochs: Number of epochs, over all calls of `fit`, that are trained
             without the mutual information. `train_on_batch` does not count epochs.
             Defaults to `0`.
-        name: Name of the model. Defaults to `None`, a name assigned by Keras.
+        name: Name of the model; `None` generates one. Defaults to `None`.
 
     Call arguments:
         inputs: Inputs of all networks, or a dictionary of the inputs of each network,
             by name: `{"a": ..., "b": ...}`.
-        training: Whether to run in training mode. Defaults to `None`, the default of
-            the networks.
+        training: Whether to run in training mode. Defaults to `None`, which uses the
+            default of the networks.
 
     Output shape:
         A dictionary of the outputs of the networks, by name. Targets have the same
@@ -110,8 +110,8 @@ class JointModel(TrainingMixin, keras.Model):
         )
         self._untracked.metrics = None
         self._untracked.inputs = None
-        # Built here, not in the first call: otherwise a model that was only trained
-        # would be saved without the state of the optimizer.
+        # If the model were built in the first call, Keras would save a model that was
+        # only trained without the state of its optimizer.
         self.built = True
 
     @property
@@ -121,9 +121,9 @@ class JointModel(TrainingMixin, keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, tf.Tensor]:
         """Computes the outputs of all networks, by name."""
-        each = isinstance(inputs, dict) and set(inputs) == set(self.tasks)
+        by_network = isinstance(inputs, dict) and set(inputs) == set(self.tasks)
         return {
-            name: network(inputs[name] if each else inputs, training=training)
+            name: network(inputs[name] if by_network else inputs, training=training)
             for name, network in self.networks.items()
         }
 
@@ -183,22 +183,22 @@ class JointModel(TrainingMixin, keras.Model):
         callbacks: Any = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """Validates the first examples, then trains as `keras.Model.fit`.
+        """Validates the first examples, then trains.
 
         Args:
             x: Inputs, or a dataset of batches of inputs, targets and optionally sample
                 weights. Defaults to `None`.
             y: Targets of the tasks, by name or in order. Must be `None` if `x` is a
                 dataset. Defaults to `None`.
-            batch_size: Number of examples per batch. Defaults to `None`, the default of
-                Keras.
+            batch_size: Number of examples per batch. Defaults to `None`, which uses 32.
             epochs: Number of epochs. Defaults to `1`.
-            verbose: Verbosity mode of `keras.Model.fit`. Defaults to `"auto"`.
+            verbose: `"auto"`, `0` (silent), `1` (progress bar) or `2` (one line per
+                epoch). Defaults to `"auto"`.
             callbacks: List of Keras callbacks. Defaults to `None`.
             **kwargs: Other arguments of `keras.Model.fit`.
 
         Returns:
-            `keras.callbacks.History`.
+            A `keras.callbacks.History`.
 
         Raises:
             ValueError: If the first inputs, targets or predictions are invalid.
@@ -237,12 +237,12 @@ class JointModel(TrainingMixin, keras.Model):
 
         Args:
             x: Not used. Defaults to `None`.
-            y: Targets of the tasks, by name or in order.
-            y_pred: Outputs of the networks, by name or in order.
+            y: Targets of the tasks, by name or in order. Defaults to `None`.
+            y_pred: Outputs of the networks, by name or in order. Defaults to `None`.
             sample_weight: Weights `[N]`, or one entry per task. Defaults to `None`.
             training: Not used. Defaults to `True`.
-            context: What the losses of the tasks need beyond targets and predictions;
-                see `kml.losses.LossContext`. Defaults to `None`.
+            context: A `kml.losses.LossContext` with additional inputs of the losses.
+                Defaults to `None`.
 
         Returns:
             A scalar.
@@ -273,8 +273,8 @@ class JointModel(TrainingMixin, keras.Model):
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """Loss, compiled metrics and terms of the loss."""
-        own = [] if self._untracked.metrics is None else self._untracked.metrics.metrics
-        return super().metrics + own
+        terms = self._untracked.metrics
+        return super().metrics + ([] if terms is None else terms.metrics)
 
     def _record_inputs(self, data: Any) -> None:
         """Records shapes and dtypes of the inputs, for `export`."""
@@ -298,15 +298,15 @@ class JointModel(TrainingMixin, keras.Model):
         Args:
             filepath: Path of the artifact.
             format: Format of `keras.Model.export`. Defaults to `"tf_saved_model"`.
-            verbose: Whether to print a message. Defaults to `None`, the default of
-                Keras.
-            input_signature: Specification of the inputs. Defaults to `None`, the
-                structure, shapes and dtypes of the latest inputs.
+            verbose: Whether to print a message. Defaults to `None`, which uses the
+                default of Keras.
+            input_signature: Specification of the inputs. Defaults to `None`, which uses
+                the structure, shapes and dtypes of the latest inputs.
             **kwargs: Other arguments of `keras.Model.export`.
 
         Raises:
-            ValueError: If the model has not been used by `fit`, `evaluate` or
-                `predict`, and `input_signature` is `None`.
+            ValueError: If `input_signature` is `None` and the model has not seen inputs
+                in `fit`, `evaluate` or `predict`.
         """
         if input_signature is None:
             if self._untracked.inputs is None:

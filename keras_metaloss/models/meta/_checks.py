@@ -89,9 +89,9 @@ def check_episodes(episode: dict[str, Any], query_y: Any) -> None:
     support = keras.tree.flatten(episode["support_x"])
     targets = keras.tree.flatten(episode["support_y"])
     queries = keras.tree.flatten(episode["query_x"])
-    answers = [] if query_y is None else keras.tree.flatten(query_y)
+    query_targets = [] if query_y is None else keras.tree.flatten(query_y)
     _check_leading("support_y", targets, "support_x", support[0])
-    _check_leading("query_y", answers, "query_x", queries[0])
+    _check_leading("query_y", query_targets, "query_x", queries[0])
     _check_leading(
         "query_x", [q[:, :1] for q in queries], "support_x", support[0][:, :1]
     )
@@ -101,7 +101,7 @@ def check_episodes(episode: dict[str, Any], query_y: Any) -> None:
         ("support_x", support),
         ("support_y", targets),
         ("query_x", queries),
-        ("query_y", answers),
+        ("query_y", query_targets),
     ):
         for tensor in tensors:
             _check_finite(name, tensor)
@@ -135,7 +135,7 @@ def check_losses(
 
     Args:
         learner: The learner.
-        model: A model of episodes, for methods whose outputs depend on the task.
+        model: The `MetaModel`, for methods whose outputs depend on the task.
         support_loss: The inner loss, or `None` for methods without one.
         query_loss: The outer loss of one task, or `None`.
         episode: A batch of episodes.
@@ -164,8 +164,8 @@ def _predict_first(model: keras.Model, x: Any) -> Any:
     # Out-of-range labels raise an error on CPUs but silently give NaN on GPUs.
     with tf.device("CPU:0"):
         if isinstance(x, dict) and "support_x" in x:
-            one = keras.tree.map_structure(lambda t: t[:1], task_tensors(x))
-            outputs = model(one, training=False)
+            episode = keras.tree.map_structure(lambda t: t[:1], task_tensors(x))
+            outputs = model(episode, training=False)
             return keras.tree.map_structure(lambda t: t[0], outputs)
         first = keras.tree.map_structure(lambda t: as_tensor(t)[0], x)
         return model(first, training=False)
@@ -191,15 +191,15 @@ def _check_loss(loss: InnerLoss, outputs: Any, y: Any, name: str) -> None:
     with tf.device("CPU:0"):
         try:
             loss(y, outputs, None, [])
-            for one, _, target, output in loss.pairs(y, outputs):
-                if traits_of(one).elementwise:
+            for output_loss, _, target, output in loss.pairs(y, outputs):
+                if traits_of(output_loss).elementwise:
                     _check_same_shape(*require_same_rank(target, output))
         except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
             raise ValueError(
-                f"Invalid value for `{name}`. Expected targets that match the loss and "
-                f"the output of the learner. Received: {name} with {_describe(y)}; "
-                f"learner output with {_describe(outputs)}. Error from the loss: "
-                f"{_first_line(error)}"
+                f"Invalid value for argument `{name}`. Expected targets that match the "
+                f"loss and the output of the learner. Received: {name} with "
+                f"{_describe(y)}; learner output with {_describe(outputs)}. Error from "
+                f"the loss: {_first_line(error)}"
             ) from error
 
 
@@ -212,6 +212,7 @@ def _check_same_shape(y_true: tf.Tensor, y_pred: tf.Tensor) -> None:
 
 
 def _describe(structure: Any) -> str:
+    """Returns the shapes and ranges of values of all tensors, for error messages."""
     return ", ".join(
         f"shape {tuple(t.shape)} and values from {np.min(t):.4g} to {np.max(t):.4g}"
         for t in keras.tree.flatten(structure)
@@ -219,6 +220,7 @@ def _describe(structure: Any) -> str:
 
 
 def _first_line(error: Exception) -> str:
+    """Returns the first lines of an error message, joined to one."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:3])
 
@@ -229,8 +231,9 @@ def _check_leading(
     for tensor in tensors:
         if tuple(tensor.shape[:2]) != tuple(other.shape[:2]):
             raise ValueError(
-                f"Expected `{name}` and `{other_name}` to have the same first two axes "
-                "(tasks and examples). Received: "
+                f"Invalid value for argument `{name}`. Expected `{name}` and "
+                f"`{other_name}` to have the same first two axes (tasks and examples). "
+                "Received: "
                 f"{name}.shape={tuple(tensor.shape)}, "
                 f"{other_name}.shape={tuple(other.shape)}"
             )
@@ -241,23 +244,23 @@ def _check_mask(name: str, mask: Any, other_name: str, other: tf.Tensor) -> None
         return
     if tuple(mask.shape) != tuple(other.shape[:2]):
         raise ValueError(
-            f"Expected the shape of `{name}` to be the first two axes of "
-            f"`{other_name}` (tasks and examples). Received: "
+            f"Invalid value for argument `{name}`. Expected the first two axes of "
+            f"`{other_name}` (tasks and examples) as its shape. Received: "
             f"{name}.shape={tuple(mask.shape)}, "
             f"{other_name}.shape={tuple(other.shape)}"
         )
     if not np.asarray(mask).any(axis=1).all():
         raise ValueError(
-            f"Expected `{name}` to keep at least 1 example per task. Received: a task "
-            "with 0 examples"
+            f"Invalid value for argument `{name}`. Expected at least 1 example per "
+            "task to be `True`. Received: a task with 0 examples"
         )
 
 
 def _check_finite(name: str, tensor: tf.Tensor) -> None:
     array = np.asarray(tensor)
     if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        bad = int((~np.isfinite(array)).sum())
+        count = int((~np.isfinite(array)).sum())
         raise ValueError(
-            f"Expected finite values in `{name}`. Received: {name} with {bad} NaN or "
-            "infinite values"
+            f"Invalid value for argument `{name}`. Expected finite values. Received: "
+            f"{name} with {count} NaN or infinite values"
         )

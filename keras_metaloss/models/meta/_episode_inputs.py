@@ -1,4 +1,4 @@
-"""Validation of what `fit`, `evaluate` and `predict` of a `MetaModel` receive."""
+"""Validation of the inputs of `fit`, `evaluate` and `predict` of a `MetaModel`."""
 
 from __future__ import annotations
 

@@ -44,10 +44,10 @@ class EpisodeLossesMixin(ModelMixin):
 
         Args:
             optimizer: The outer optimizer or its name. Defaults to `"rmsprop"`.
-            loss: The outer loss, and the inner loss of an adaptation without one: any
-                loss that `keras.Model.compile` accepts. Defaults to `None`.
+            loss: The outer loss: any loss that `keras.Model.compile` accepts. It is
+                also the inner loss if the adaptation has no `loss`. Defaults to `None`.
             loss_weights: Weights of the outputs. Defaults to `None`.
-            metrics: Metrics of the queries. Defaults to `None`.
+            metrics: Metrics computed on the queries. Defaults to `None`.
             weighted_metrics: Metrics that use sample weights. Defaults to `None`.
             **kwargs: Other arguments of `keras.Model.compile`.
 
@@ -69,20 +69,20 @@ class EpisodeLossesMixin(ModelMixin):
         *,
         context: LossContext | None = None,
     ) -> tf.Tensor:
-        """Computes the compiled loss of the queries, without masked ones.
+        """Computes the compiled loss of the queries; masked queries are ignored.
 
-        Training follows the gradient of this value. An override may leave `context`
-        out, unless the compiled loss compares tasks by their gradients.
+        Training minimizes this value. An override may omit `context`, unless the
+        compiled loss compares tasks by their gradients.
 
         Args:
-            x: The episodes.
-            y: Query targets, `[T, Q, ...]`.
-            y_pred: Predictions of the queries, `[T, Q, ...]`.
+            x: The episodes. Defaults to `None`.
+            y: Query targets, `[T, Q, ...]`. Defaults to `None`.
+            y_pred: Predictions of the queries, `[T, Q, ...]`. Defaults to `None`.
             sample_weight: Weights of tasks, `[T]`, or queries, `[T, Q]`. Defaults to
                 `None`.
             training: Whether the model is being trained. Defaults to `True`.
-            context: Gradients of the tasks, if the loss needs them; see
-                `kml.losses.LossContext`. Defaults to `None`.
+            context: A `kml.losses.LossContext` with the gradients of the tasks, if the
+                loss requires them. Defaults to `None`.
 
         Returns:
             A scalar.
@@ -103,9 +103,9 @@ class EpisodeLossesMixin(ModelMixin):
             return InnerLoss(self.adaptation.loss, output_names=self.output_names)
         if not self.compiled or self.loss is None:
             raise ValueError(
-                "Expected an inner loss. Call `compile(loss=...)` first, or pass "
-                "`loss` to the adaptation. Received: adaptation.loss=None and no "
-                "compiled loss"
+                "Invalid value for argument `loss`. Expected an inner loss: call "
+                "`compile(loss=...)` first, or pass `loss` to the adaptation. "
+                "Received: adaptation.loss=None and no compiled loss"
             )
         return self._compiled_as_inner_loss()
 

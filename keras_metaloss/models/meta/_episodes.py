@@ -38,15 +38,16 @@ def task_tensors(episode: dict[str, Any]) -> dict[str, Any]:
     """
     if not isinstance(episode, dict):
         raise ValueError(
-            "Expected an episode, which is a dictionary with the keys "
-            f"{REQUIRED_KEYS}. Received: a value of type {type(episode).__name__}"
+            "Invalid value for argument `x`. Expected an episode, a dictionary with "
+            f"the keys {REQUIRED_KEYS}. Received: x of type {type(episode).__name__}"
         )
     missing = [key for key in REQUIRED_KEYS if key not in episode]
     unknown = [key for key in episode if key not in REQUIRED_KEYS + _OPTIONAL_KEYS]
     if missing or unknown:
         raise ValueError(
-            f"Expected an episode with the keys {REQUIRED_KEYS} and, optionally, "
-            f"{_OPTIONAL_KEYS}. Received: keys={tuple(episode)}"
+            "Invalid value for argument `x`. Expected an episode with the keys "
+            f"{REQUIRED_KEYS} and, optionally, {_OPTIONAL_KEYS}. Received: x with the "
+            f"keys {tuple(episode)}"
         )
     return {
         key: keras.tree.map_structure(as_tensor, value)

@@ -75,7 +75,7 @@ def _write(
     so on if there are several inputs or targets.
 
     Args:
-        model: A built model of episodes.
+        model: A built `MetaModel`.
         path: Folder to write to.
         example: Specs of one batch of episodes, `[T, N, ...]`.
         verbose: Whether to print the signatures.
@@ -114,9 +114,9 @@ def _endpoint(
     def adapt_and_predict(*tensors: tf.Tensor) -> Any:
         if not batched:
             tensors = tuple(tensor[tf.newaxis] for tensor in tensors)
-        left = iter(tensors)
+        remaining = iter(tensors)
         episode = {
-            key: keras.tree.map_structure(lambda _: next(left), example[key])
+            key: keras.tree.map_structure(lambda _: next(remaining), example[key])
             for key in REQUIRED_KEYS
         }
         outputs = model(episode, training=False)

@@ -34,20 +34,21 @@ class JitChecksMixin(ModelMixin):
     def jit_compile(self, value: bool) -> None:
         if value and not self.adaptation.supports_jit:
             raise ValueError(
-                "Invalid value for argument `jit_compile`. XLA needs the number of "
-                f"classes. Pass `{type(self.adaptation).__name__}(classes=...)`. "
-                "Received: jit_compile=True, classes=None"
+                "Invalid value for argument `jit_compile`. Expected `False`, because "
+                "XLA requires a known number of classes. To use XLA, pass "
+                f"`{type(self.adaptation).__name__}(classes=...)`. Received: "
+                "jit_compile=True, classes=None"
             )
         keras.Model.jit_compile.fset(self, value)
 
     def make_train_function(self, force: bool = False) -> Any:
         """Builds the training step; warns if XLA would compute wrong gradients."""
         if self.jit_compile and not self.run_eagerly:
-            _warn_of_max_pooling(self.learner, self.adaptation)
+            _warn_about_max_pooling(self.learner, self.adaptation)
         return super().make_train_function(force)
 
 
-def _warn_of_max_pooling(learner: keras.Model, adaptation: Adaptation) -> None:
+def _warn_about_max_pooling(learner: keras.Model, adaptation: Adaptation) -> None:
     names = sorted(
         layer.name
         for layer in _compat.flatten_layers(learner)

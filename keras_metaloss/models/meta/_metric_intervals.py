@@ -38,7 +38,7 @@ class MetricIntervals:
                 or `None`.
             y_true: Targets, `[T, Q, ...]`.
             y_pred: Predictions, `[T, Q, ...]`.
-            mask: `[T, Q]`, true for real queries, or `None`.
+            mask: `[T, Q]`, `True` for real queries, or `None`.
 
         Returns:
             The current intervals, by name (`<metric>_ci95`).

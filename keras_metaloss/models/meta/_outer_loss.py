@@ -26,8 +26,8 @@ def is_separable(loss: Any) -> bool:
     if not (isinstance(loss, str) or callable(loss)):
         return False
     loss = standardize_loss("loss", loss)
-    # Ignored examples change the divisor of the batch, not the one of their task.
-    ignores = any(traits_of(one).ignores_labels for one in nested_losses(loss))
+    # Ignored labels change the divisor of the mean over the batch.
+    ignores = any(traits_of(x).ignores_labels for x in nested_losses(loss))
     mean = loss.reduction in _MEANS and not ignores
     return mean and traits_of(loss).per_example
 
@@ -36,7 +36,7 @@ def query_shares(mask: Any) -> tf.Tensor:
     """Returns equal weights of the real queries of each task, with sum 1.
 
     Args:
-        mask: `[T, Q]`, true for real queries.
+        mask: `[T, Q]`, `True` for real queries.
 
     Returns:
         Weights, `[T, Q]`, zero for padded queries.
@@ -51,7 +51,7 @@ def query_weights(mask: Any, sample_weight: Any, y_pred: Any) -> Any:
     `w[t, q] = sample_weight[t, q] * mask[t, q] * Q / sum_q mask[t, q]`
 
     Args:
-        mask: `[T, Q]`, true for real queries, or `None`.
+        mask: `[T, Q]`, `True` for real queries, or `None`.
         sample_weight: `[T]` or `[T, Q]`, a structure of them, or `None`.
         y_pred: Predictions, `[T, Q, ..., C]`, or a structure of them.
 
@@ -66,8 +66,8 @@ def query_weights(mask: Any, sample_weight: Any, y_pred: Any) -> Any:
         share = query_shares(mask) * tf.cast(tf.shape(mask)[1], tf.float32)
     weight = share_weights(share, sample_weight)
     if not keras.tree.is_nested(weight):
-        return keras.tree.map_structure(lambda y: _for_values_of(y, weight), y_pred)
-    return keras.tree.map_structure(lambda y, w: _for_values_of(y, w), y_pred, weight)
+        return keras.tree.map_structure(lambda y: _expand(y, weight), y_pred)
+    return keras.tree.map_structure(lambda y, w: _expand(y, w), y_pred, weight)
 
 
 def share_weights(share: Any, sample_weight: Any) -> Any:
@@ -85,7 +85,7 @@ def share_weights(share: Any, sample_weight: Any) -> Any:
     return keras.tree.map_structure(lambda w: _per_query(w) * share, sample_weight)
 
 
-def _for_values_of(y_pred: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+def _expand(y_pred: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     """Appends axes of length 1 to broadcast to losses of shape `[T, Q, ...]`."""
     return append_axes(weight, y_pred.shape.rank - 1)
 

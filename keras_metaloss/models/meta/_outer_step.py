@@ -1,4 +1,4 @@
-"""Outer steps: how the gradient for the outer optimizer is computed."""
+"""Outer steps, which compute the gradient for the outer optimizer."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class OuterGradient(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class OuterStep(abc.ABC):
-    """Computes outer loss and outer gradient of a batch of tasks. Base class.
+    """Base class that computes the outer loss and gradient of a batch of tasks.
 
     Args:
         adaptation: Method of adaptation.
@@ -102,9 +102,10 @@ class JointStep(OuterStep):
 
 
 class PerTaskStep(OuterStep):
-    """Averages the gradients of the tasks: holds the activations of few at a time.
+    """Averages the gradients of the tasks, which saves memory.
 
-    For outer losses that are the mean of the losses of the tasks.
+    Only the activations of a few tasks are in memory at the same time. The outer loss
+    must be the mean of the losses of the tasks.
     """
 
     def __call__(
@@ -114,16 +115,19 @@ class PerTaskStep(OuterStep):
         if sample_weight is not None:
             batch["sample_weight"] = sample_weight
 
-        def one_task(one: dict[str, Any]) -> Any:
+        def one_task(elements: dict[str, Any]) -> Any:
             with tf.GradientTape() as tape:
                 result = self.adaptation.run_task(
-                    Task(**one["x"]), self.inner_loss, training=True
+                    Task(**elements["x"]), self.inner_loss, training=True
                 )
-                only = keras.tree.map_structure(
-                    lambda t: t[tf.newaxis], {**one, "result": result}
+                single = keras.tree.map_structure(
+                    lambda t: t[tf.newaxis], {**elements, "result": result}
                 )
                 loss = self.outer_loss(
-                    only["x"], only["y"], only["result"], only.get("sample_weight")
+                    single["x"],
+                    single["y"],
+                    single["result"],
+                    single.get("sample_weight"),
                 )
                 scaled = self.scale_loss(loss)
             return result, loss, self._gradients(tape, scaled)
@@ -144,8 +148,8 @@ class WeightDifferenceStep(OuterStep):
     def __call__(
         self, tensors: dict[str, Any], y: Any, sample_weight: Any
     ) -> OuterGradient:
-        def one_task(one: dict[str, Any]) -> Any:
-            task = Task(**one)
+        def one_task(entries: dict[str, Any]) -> Any:
+            task = Task(**entries)
             adapted = self.adaptation.adapt(task, self.inner_loss, training=True)
             output = self.adaptation.predict(adapted, task, training=True)
             state = self.adaptation.state_values(adapted.state)
@@ -171,7 +175,7 @@ class WeightDifferenceStep(OuterStep):
 def outer_step_for(
     adaptation: Adaptation, execution: TaskExecution, loss: Any
 ) -> type[OuterStep]:
-    """Selects how the outer gradient is computed.
+    """Returns the class of the outer step for an adaptation and a loss.
 
     Args:
         adaptation: Method of adaptation.

@@ -17,11 +17,11 @@ __all__ = ["TASK_EXECUTIONS", "TaskExecution", "choose_task_execution"]
 
 TASK_EXECUTIONS = ("auto", "map", "vectorized", "unrolled")
 
-# This many parallel tasks keep two cores busy; more would only take memory.
+# Four parallel tasks keep two cores busy. More tasks would only use more memory.
 _PARALLEL_TASKS = 4
 
-# `tf.vectorized_map` turns these into one batched operation even if each task has its
-# own weights. It would turn a convolution into a slow loop.
+# Layers that `tf.vectorized_map` turns into one batched operation, even if each task
+# has its own weights. It would turn a convolution into a slow loop.
 _VECTORIZABLE = (
     keras.layers.InputLayer,
     keras.layers.Dense,

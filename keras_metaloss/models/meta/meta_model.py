@@ -64,12 +64,12 @@ class MetaModel(
             operations for each task. `"auto"` chooses `"vectorized"` if the adaptation
             and all layers of the learner support it efficiently, otherwise `"map"`. The
             results do not depend on this argument. Defaults to `"auto"`.
-        name: Optional name of the model. Defaults to `None`.
+        name: Name of the model; `None` generates one. Defaults to `None`.
 
     Call arguments:
         episode: A dictionary with the entries `support_x` and `support_y`
             (`[T, S, ...]`), `query_x` (`[T, Q, ...]`) and, optionally, `support_mask`
-            (`[T, S]`) and `query_mask` (`[T, Q]`), which are true for real examples.
+            (`[T, S]`) and `query_mask` (`[T, Q]`), which are `True` for real examples.
             Inputs and targets may be structures of tensors.
         training: Whether the learner is run in training mode. Defaults to `None`,
             which is the same as `False`.
@@ -115,8 +115,8 @@ class MetaModel(
         self._execution = choose_task_execution(task_execution, learner, adaptation)
         self._untracked.intervals = MetricIntervals()
         self._untracked.episode_spec = None
-        # Built here, not at the first call: a model that was only trained would be
-        # saved without the optimizer's moments.
+        # If the model were built in the first call, Keras would save a model that was
+        # only trained without the state of its optimizer.
         self.built = True
 
     # Prediction
@@ -164,11 +164,11 @@ class MetaModel(
     # Training and evaluation
 
     def training_callbacks(self) -> list[keras.callbacks.Callback]:
-        """Returns a callback for adaptations that change while they are trained."""
+        """Returns a callback for adaptations whose training step changes over time."""
         return [RetracingCallback()] if self.adaptation.depends_on_updates else []
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Updates the initialization and the parameters of the adaptation once."""
+        """Takes one outer step, which updates all meta-parameters."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         tensors = self.record_episode(batch_tensors(x))
         loss, gradients, result = self._outer_step()(tensors, y, sample_weight)
@@ -182,7 +182,7 @@ class MetaModel(
         return self.compute_metrics(x, y, result.y_pred, sample_weight)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Adapts, predicts, and updates loss, metrics and their intervals."""
+        """Adapts, predicts, and updates the loss, the metrics and their intervals."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         result = self._run(self.record_episode(batch_tensors(x)), training=False)
         loss = self._loss_of(x, y, result.y_pred, sample_weight, result, training=False)
@@ -256,7 +256,7 @@ class MetaModel(
     def _outer_loss(
         self, x: Any, y: Any, result: TaskResult, sample_weight: Any
     ) -> tf.Tensor:
-        """Computes the loss over all learners that the adaptation shows."""
+        """Computes the outer loss, a weighted sum over the learners of `outer_path`."""
         losses = [
             self._loss_of(x, y, y_pred, sample_weight, result, training=True)
             for y_pred in [*result.earlier, result.y_pred]

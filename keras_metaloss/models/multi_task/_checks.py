@@ -65,7 +65,7 @@ def checked_losses(loss: Any, model: keras.Model) -> dict[str, keras.losses.Loss
     if not isinstance(loss, dict) or any(isinstance(v, dict) for v in loss.values()):
         raise ValueError(
             "Invalid value for argument `loss`. Expected a dictionary of losses by "
-            + "output name"
+            "output name"
             + ("" if names is None else f", with names from {names}")
             + f". Received: loss={loss!r}"
         )
@@ -96,28 +96,28 @@ def checked_shared(model: keras.Model, shared: Any) -> list[str | keras.Variable
     shared = list(shared)
     layers = {layer.name for layer in _compat.flatten_layers(model)}
     weights = {id(v) for v in model.weights}
-    for one in shared:
-        if isinstance(one, str):
-            if one not in layers:
+    for entry in shared:
+        if isinstance(entry, str):
+            if entry not in layers:
                 raise ValueError(
                     "Invalid value for argument `shared`. Expected names of the "
-                    f"layers {sorted(layers)}. Received: {one!r}"
+                    f"layers {sorted(layers)}. Received: shared with {entry!r}"
                 )
-        elif id(one) not in weights:
+        elif id(entry) not in weights:
             raise ValueError(
                 "Invalid value for argument `shared`. Expected names of layers, or "
-                f"variables of the model. Received: {one!r}"
+                f"variables of the model. Received: shared with {entry!r}"
             )
     return shared
 
 
-def check_entries(argument: str, given: dict[str, Any], tasks: Iterable[str]) -> None:
+def check_entries(argument: str, entries: dict[str, Any], tasks: Iterable[str]) -> None:
     """Raises a `ValueError` unless there is an entry for each task."""
-    missing = sorted(set(tasks) - set(given))
+    missing = sorted(set(tasks) - set(entries))
     if missing:
         raise ValueError(
             f"Invalid value for argument `{argument}`. Expected one entry for each "
-            f"task in `loss`. Received: {argument} with the names {sorted(given)}, "
+            f"task in `loss`. Received: {argument} with the names {sorted(entries)}, "
             f"without {missing}"
         )
 
@@ -134,8 +134,8 @@ def candidates(
     variables = model.trainable_weights
     if shared is None:
         return variables
-    layers = {one for one in shared if isinstance(one, str)}
-    ids = {id(one) for one in shared if not isinstance(one, str)}
+    layers = {x for x in shared if isinstance(x, str)}
+    ids = {id(x) for x in shared if not isinstance(x, str)}
     for layer in _compat.flatten_layers(model):
         if layer.name in layers:
             ids.update(id(v) for v in layer.weights)
@@ -150,7 +150,7 @@ def shared_to_config(
         return None
     # Loading may change the paths of variables, but not their order.
     order = {id(v): index for index, v in enumerate(model.weights)}
-    return [one if isinstance(one, str) else order[id(one)] for one in shared]
+    return [x if isinstance(x, str) else order[id(x)] for x in shared]
 
 
 def shared_from_config(
@@ -160,4 +160,4 @@ def shared_from_config(
     if config is None:
         return None
     weights = model.weights
-    return [one if isinstance(one, str) else weights[one] for one in config]
+    return [x if isinstance(x, str) else weights[x] for x in config]

@@ -32,7 +32,7 @@ def shared_gradients(
     *,
     named: bool,
 ) -> tuple[list[keras.Variable], list[list[tf.Tensor]]]:
-    """Finds the shared parameters and computes each task's gradients of them.
+    """Finds the shared parameters and computes their gradients for each task.
 
     Args:
         tape: A persistent tape that has recorded the losses.
@@ -52,15 +52,16 @@ def shared_gradients(
     by_task = [
         tape.gradient(loss, variables, output_gradients=scale) for loss in losses
     ]
-    least = 1 if named else 2
+    min_tasks = 1 if named else 2
     shared, columns = [], []
     for variable, column in zip(variables, zip(*by_task, strict=True), strict=True):
-        if sum(gradient is not None for gradient in column) >= least:
+        if sum(gradient is not None for gradient in column) >= min_tasks:
             shared.append(variable)
             columns.append([_dense(g, variable) for g in column])
     if not shared:
         raise ValueError(
-            "Expected trainable parameters "
+            f"Invalid value for argument `{'shared' if named else 'model'}`. Expected "
+            "trainable parameters "
             + (
                 "with a gradient from at least one task"
                 if named
@@ -110,8 +111,8 @@ def combined_gradients(
             [tf.cast(w, g.dtype) * g for w, g in zip(tasks, column, strict=True)]
         )
     if penalty is not None:
-        of_penalty = tape.gradient(penalty, shared, output_gradients=scale)
-        for variable, gradient in zip(shared, of_penalty, strict=True):
+        penalty_gradients = tape.gradient(penalty, shared, output_gradients=scale)
+        for variable, gradient in zip(shared, penalty_gradients, strict=True):
             if gradient is not None:
                 result[id(variable)] += gradient
     return result
@@ -152,7 +153,7 @@ def unscaled_products(
     """Computes inner products of the gradients of tasks, `[K, K]`, without scaling.
 
     Args:
-        by_task: Gradients of each task by the shared variables, of one replica.
+        by_task: Gradients of each task for the shared variables, of one replica.
         scale: Factor that the gradients are multiplied by.
         dtype: Dtype of the products.
     """
@@ -188,6 +189,7 @@ def sum_over_replicas(tensors: Any) -> Any:
 
 
 def _dense(gradient: Any, variable: keras.Variable) -> tf.Tensor:
+    """Converts a gradient to a dense tensor; `None` becomes zeros."""
     if gradient is None:
         return tf.zeros(variable.shape, variable.dtype)
     return tf.convert_to_tensor(gradient)

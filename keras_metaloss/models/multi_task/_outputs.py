@@ -42,7 +42,7 @@ def by_name(argument: str, value: Any, model: keras.Model) -> dict[str, Any]:
         return dict(zip(names, value, strict=True))
     structure = keras.tree.map_structure(lambda _: "*", value)
     raise ValueError(
-        f"Expected `{argument}` to be a dictionary by output name"
+        f"Invalid value for argument `{argument}`. Expected a dictionary by output name"
         + (f", or a list in the order {names}" if names else "")
         + f". Received: {argument} with the structure {structure}"
     )

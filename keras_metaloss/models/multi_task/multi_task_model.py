@@ -52,21 +52,21 @@ class MultiTaskModel(TrainingMixin, keras.Model):
     `weighting.objective` of the task losses, for most methods their sum, plus the
     regularization of the model. It is comparable between epochs and in evaluation.
 
-    A missing label is marked by the sample weight 0 and any finite target. With the
-    reduction `"mean_with_sample_weight"` the loss of a task is the mean over the labels
-    that are present. With the default reduction of Keras it is divided by the batch
-    size.
+    To mark a missing label, set its sample weight to 0 and its target to any finite
+    value. With the reduction `"mean_with_sample_weight"`, the loss of a task is the
+    mean over the labels that are present. With the default reduction of Keras, the sum
+    over these labels is divided by the batch size.
 
     Args:
         model: A built Keras model with several named outputs: a dictionary, or the list
             of a Functional model, whose outputs have the names of their layers.
-        weighting: A method of `kml.losses.weighting`. `None` is the plain sum of the
+        weighting: A method of `kml.losses.weighting`. `None` uses the sum of the
             losses. Defaults to `None`.
         shared: The parameters whose gradients the weighting compares: names of layers,
             or variables of `model`. `None` uses all parameters with a gradient from
             more than one task. All other parameters are task-specific. Defaults to
             `None`.
-        name: Name of the model. Defaults to `None`, a name assigned by Keras.
+        name: Name of the model; `None` generates one. Defaults to `None`.
 
     Call arguments:
         inputs: Inputs of `model`.
@@ -77,8 +77,8 @@ class MultiTaskModel(TrainingMixin, keras.Model):
 
     Raises:
         ValueError: If `model` is not built or has fewer than two outputs, if
-            `weighting` is not a new `TaskWeighting`, or if `shared` names something
-            else than layers or variables of `model`.
+            `weighting` is not a new `TaskWeighting`, or if `shared` contains
+            anything other than names of layers or variables of `model`.
 
     Example:
 
@@ -117,8 +117,8 @@ class MultiTaskModel(TrainingMixin, keras.Model):
             self._untracked.shared = checked_shared(model, shared)
         self._untracked.losses = {}
         self._untracked.metrics = MultiTaskMetrics()
-        # Built here, not at the first call: a model that was only trained would be
-        # saved without the optimizer's moments.
+        # If the model were built in the first call, Keras would save a model that was
+        # only trained without the state of its optimizer.
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class MultiTaskModel(TrainingMixin, keras.Model):
     # Training and evaluation
 
     def training_callbacks(self) -> list[keras.callbacks.Callback]:
-        """Returns the callback that ends the epochs of the weighting."""
+        """Returns the callback that calls `end_epoch` of the weighting."""
         return [_EndOfEpoch(self.weighting)]
 
     def train_step(self, data: Any) -> dict[str, Any]:
@@ -175,7 +175,7 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         with tf.GradientTape(persistent=needs_gradients) as tape:
             y_pred = self(x, training=True)
             losses = self.compute_task_losses(y, y_pred, sample_weight)
-            rest = self._rest(x, y, y_pred, sample_weight, losses)
+            added = self._added_terms(x, y, y_pred, sample_weight, losses)
         scale = self.optimizer.scale_loss(tf.ones((), losses[0].dtype))
         # Keras divides losses by the number of replicas.
         total = sum_over_replicas(tf.stack(losses))
@@ -191,12 +191,12 @@ class MultiTaskModel(TrainingMixin, keras.Model):
             products = unscaled_products(by_task, scale, total.dtype)
             weights = self.weighting.compute_weights(total, products)
             gradients = combined_gradients(
-                tape, losses, rest, variables, weights, shared, by_task, scale
+                tape, losses, added, variables, weights, shared, by_task, scale
             )
         else:
             weights = self.weighting.compute_weights(total)
             gradients = weighted_gradients(
-                tape, losses, rest, variables, weights.shared, scale
+                tape, losses, added, variables, weights.shared, scale
             )
         gradients.update(parameter_gradients(self.weighting, total, scale))
         pairs = [(gradients[id(v)], v) for v in self.trainable_weights]
@@ -205,7 +205,7 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         self.weighting.update(total, products)
         self._untracked.metrics.update_weights(weights.shared)
         loss = self._objective(losses)
-        loss = loss if rest is None else loss + rest
+        loss = loss if added is None else loss + added
         return self._track(x, y, y_pred, sample_weight, losses, loss)
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -232,18 +232,19 @@ class MultiTaskModel(TrainingMixin, keras.Model):
     ) -> tf.Tensor:
         """Computes the objective of the weighting plus the losses of layers, a scalar.
 
-        The gradient of a training step is that of this value, with the gradients of the
-        tasks weighted by `weighting`. An override that adds a term adds its gradient.
+        A training step follows the gradient of this value, with the gradients of the
+        tasks weighted by `weighting`. If an override adds a term, the step also follows
+        the gradient of that term.
 
         Args:
             x: Inputs. Not used. Defaults to `None`.
-            y: Targets, by output name or in order.
-            y_pred: Predictions, by output name or in order.
+            y: Targets, by output name or in order. Defaults to `None`.
+            y_pred: Predictions, by output name or in order. Defaults to `None`.
             sample_weight: Weights, by output name, in order, or one for all outputs.
                 Defaults to `None`.
             training: Not used. Defaults to `True`.
-            context: What the losses of the tasks need beyond targets and predictions;
-                see `kml.losses.LossContext`. Defaults to `None`.
+            context: A `kml.losses.LossContext` with additional inputs of the losses.
+                Defaults to `None`.
         """
         losses = self.compute_task_losses(
             self._by_name("y", y),
@@ -269,8 +270,8 @@ class MultiTaskModel(TrainingMixin, keras.Model):
             y: Targets, by output name.
             y_pred: Predictions, by output name.
             sample_weight: Weights, by output name; outputs may be missing.
-            context: What the losses need beyond targets and predictions; see
-                `kml.losses.LossContext`. Defaults to `None`.
+            context: A `kml.losses.LossContext` with additional inputs of the losses.
+                Defaults to `None`.
 
         Raises:
             ValueError: If the target or prediction of a task is missing, or a loss does
@@ -315,10 +316,10 @@ class MultiTaskModel(TrainingMixin, keras.Model):
             return {task: value for task in self._untracked.losses}
         return by_name(argument, value, self.model)
 
-    def _rest(
+    def _added_terms(
         self, x: Any, y: dict, y_pred: dict, sample_weight: dict, losses: list
     ) -> tf.Tensor | None:
-        """Returns what `compute_loss` adds to the objective, or `None`."""
+        """Returns the terms that `compute_loss` adds to the objective, or `None`."""
         if type(self).compute_loss is MultiTaskModel.compute_loss:
             return self._penalty()
         loss = self.compute_loss(

@@ -84,7 +84,7 @@ def test_invalid_first_batch_raises():
     with pytest.raises(ValueError, match="`y`.*each task.*without.*'sign'"):
         y_less = {k: v for k, v in y.items() if k != "sign"}
         compiled(losses()).train_on_batch(x, y_less)
-    with pytest.raises(ValueError, match="`y` to be a dictionary by output name"):
+    with pytest.raises(ValueError, match="`y`. Expected a dictionary by output name"):
         compiled(losses()).train_on_batch(x, [y["kind"], y["size"], y["sign"]])
     net = TwoHeads()
     net(x)
