@@ -20,6 +20,7 @@ __all__ = [
     "axis_of_loss",
     "calls_replaced",
     "compiled_loss_weights",
+    "compute_loss_arguments",
     "compiled_metrics",
     "exact_moments",
     "flatten_layers",
@@ -38,6 +39,7 @@ __all__ = [
     "trusted_layers",
     "unscale_loss_for_distribution",
     "update_metrics",
+    "uses_compute_loss_of_keras",
 ]
 
 
@@ -125,15 +127,30 @@ def is_recording() -> bool:
     return record.could_possibly_record()
 
 
-def replace_compiled_loss(model: keras.Model, cls: type[CompileLoss]) -> None:
-    """Rebuilds the compiled loss of a model as an object of another class."""
+def replace_compiled_loss(model: keras.Model, make: Callable[..., CompileLoss]) -> None:
+    """Replaces the compiled loss of a model by `make(loss, loss_weights, names)`."""
     compiled = model._compile_loss
     if compiled is not None:
-        model._compile_loss = cls(
-            compiled._user_loss,
-            compiled._user_loss_weights,
-            output_names=compiled.output_names,
+        model._compile_loss = make(
+            compiled._user_loss, compiled._user_loss_weights, compiled.output_names
         )
+
+
+def compute_loss_arguments(model: keras.Model, training: bool) -> dict[str, bool]:
+    """Returns the argument `training`, if `compute_loss` of the model takes it."""
+    return {"training": training} if model._compute_loss_has_training_arg else {}
+
+
+def uses_compute_loss_of_keras(cls: type, after: type) -> bool:
+    """Returns whether no class of a user overrides `compute_loss` behind a mix-in.
+
+    Args:
+        cls: Class of a model.
+        after: The mix-in, among the bases of `cls`.
+    """
+    bases = cls.__mro__[cls.__mro__.index(after) + 1 :]
+    first = next(base for base in bases if "compute_loss" in vars(base))
+    return first.__module__.startswith("keras.src.")
 
 
 def map_compiled_losses(compiled: CompileLoss, function: Callable) -> None:

@@ -17,7 +17,7 @@ from keras_metaloss.losses._core.meta_loss import (
     required_context,
 )
 from keras_metaloss.losses._core.standardize import standardize_loss
-from keras_metaloss.losses._core.traits import traits_of
+from keras_metaloss.losses._core.traits import takes_integers
 
 __all__ = ["InnerLoss"]
 
@@ -34,6 +34,8 @@ class InnerLoss:
             to `None`.
         output_names: Names of the outputs in order, for a learner that returns a list
             while `loss` is a dictionary. Defaults to `None`.
+        context: Step of losses with a schedule; see `kml.losses.LossContext`. Defaults
+            to an empty context.
     """
 
     def __init__(
@@ -41,7 +43,9 @@ class InnerLoss:
         loss: Any,
         loss_weights: Any = None,
         output_names: list[str] | None = None,
+        context: LossContext | None = None,
     ) -> None:
+        self._context = context or LossContext()
         self._losses = keras.tree.map_structure(_resolve, loss)
         self._weights = loss_weights
         self._output_names = output_names
@@ -62,7 +66,7 @@ class InnerLoss:
             penalties: Scalars to add, such as weight regularization losses.
         """
         terms = [
-            weight * _mean_loss(loss, target, output, mask)
+            weight * _mean_loss(loss, target, output, mask, self._context)
             for loss, weight, target, output in self.pairs(y_true, y_pred)
         ]
         total = tf.add_n(terms)
@@ -126,8 +130,9 @@ def _mean_loss(
     y_true: tf.Tensor,
     y_pred: tf.Tensor,
     mask: tf.Tensor | None,
+    context: LossContext,
 ) -> tf.Tensor:
-    values = _values(loss, y_true, y_pred)
+    values = _values(loss, y_true, y_pred, context)
     # The mask is `False` for labels equal to `ignore_class`.
     not_ignored = _compat.keras_mask(values)
     if mask is None and not_ignored is None:
@@ -145,14 +150,16 @@ def _mean_loss(
     )
 
 
-def _values(loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+def _values(
+    loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor, context: LossContext
+) -> tf.Tensor:
     """Computes unreduced losses `[N, ...]` in float32 or float64."""
     dtype = wide_dtype(y_pred.dtype)
-    if not traits_of(loss).integer_targets:
+    if not takes_integers(loss):
         y_true = tf.cast(y_true, dtype)
     elif not y_true.dtype.is_integer:
         y_true = tf.cast(y_true, tf.int64)
-    values = loss_values(loss, y_true, tf.cast(y_pred, dtype), LossContext())
+    values = loss_values(loss, y_true, tf.cast(y_pred, dtype), context)
     if values.shape.rank == 0:
         raise ValueError(
             "Invalid value for argument `loss`. Expected a loss whose `call` returns "

@@ -94,8 +94,8 @@ class MetaLoss(keras.losses.Loss):
     ...         weight = keras.ops.exp(-keras.ops.cast(context.step, y_pred.dtype))
     ...         return weight * keras.losses.mean_absolute_error(y_true, y_pred)
     >>> loss = FadingError()
-    >>> context = kml.losses.LossContext(step=1)
-    >>> round(float(loss([[0.0]], [[2.0]], context=context)), 4)        # 2 / e
+    >>> loss.set_step(1)                        # models do this after each update
+    >>> round(float(loss([[0.0]], [[2.0]])), 4)                         # 2 / e
     0.7358
     """
 
@@ -164,8 +164,8 @@ class MetaLoss(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
         """Computes the values before reduction, for callers without a context."""
-        context = self.complete(LossContext(trains_parameters=True))
-        return self.values(y_true, y_pred, context)
+        context = self.prepare_context(None, y_pred)
+        return self.values(self.nested_targets(y_true, y_pred), y_pred, context)
 
     def convert_targets(self, y_true: Any) -> tf.Tensor:
         """Converts targets to the dtype of the loss, or to integers."""
@@ -173,6 +173,14 @@ class MetaLoss(keras.losses.Loss):
             return keras.ops.convert_to_tensor(y_true, dtype=self.dtype)
         labels = keras.ops.convert_to_tensor(y_true)
         return labels if labels.dtype.is_integer else tf.cast(labels, tf.int64)
+
+    def nested_targets(self, y_true: Any, y_pred: Any) -> tf.Tensor:
+        """Converts targets for a caller that computes in the dtype of `y_pred`."""
+        y_true = tf.convert_to_tensor(y_true)
+        if self.integer_targets:
+            return self.convert_targets(y_true)
+        dtype = tf.convert_to_tensor(y_pred).dtype
+        return tf.cast(y_true, dtype) if y_true.dtype.is_integer else y_true
 
     def prepare_context(self, context: LossContext | None, y_pred: Any) -> LossContext:
         """Returns the context of a call, with the Keras mask of the predictions.
@@ -195,7 +203,7 @@ class MetaLoss(keras.losses.Loss):
         Raises:
             ValueError: If a required entry is missing.
         """
-        if context.step is None and self.step is not None:
+        if self.step is not None:
             context = context._replace(step=tf.convert_to_tensor(self.step))
         missing = sorted(n for n in self.requires if getattr(context, n) is None)
         if missing:
@@ -213,7 +221,8 @@ class MetaLoss(keras.losses.Loss):
         """Adds a step counter, for losses that depend on the training step.
 
         Models of this package and `kml.callbacks.LossSchedule` set it after each
-        update. It is saved with the model. `values` reads it from `context.step`.
+        update. It is saved with the model. `values` reads it from `context.step`, where
+        it replaces the step of the caller.
 
         Args:
             name: Name of the counter in saved files. Defaults to `"step"`.
@@ -241,7 +250,11 @@ class MetaLoss(keras.losses.Loss):
             self.step.assign(store[self.step.name])
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "dtype": self.dtype}
+        config = super().get_config()
+        # Subclasses without an argument `dtype` are restored with the default.
+        if self.dtype != keras.config.floatx():
+            config["dtype"] = self.dtype
+        return config
 
 
 def loss_values(
@@ -249,7 +262,8 @@ def loss_values(
 ) -> tf.Tensor:
     """Computes the values of any Keras loss before reduction."""
     if isinstance(loss, MetaLoss):
-        return loss.values(y_true, y_pred, loss.complete(context))
+        targets = loss.nested_targets(y_true, y_pred)
+        return loss.values(targets, y_pred, loss.complete(context))
     return loss.call(y_true, y_pred)
 
 

@@ -101,7 +101,9 @@ class TrainableLoss(MetaLoss):
                 "loss, or add `kml.models.TrainableLossMixin` as the first base class "
                 "of the model. A custom training loop that trains them calls "
                 "`loss(y_true, y_pred, context=kml.losses.LossContext("
-                "trains_parameters=True))`. Received: a model without "
+                "trains_parameters=True))`. A loss that wraps it inherits from "
+                "`kml.losses.MetaLoss` and passes on its context. Received: a model "
+                "without "
                 "`kml.models.TrainableLossMixin` and a loss with parameters "
                 f"{sorted(self._parameters)}"
             )
@@ -129,11 +131,15 @@ def loss_parameters(loss: Any) -> list[keras.Variable]:
     """Returns the trainable parameters of a compiled loss, without duplicates.
 
     Args:
-        loss: Argument `loss` of `compile`. Losses nested in losses are included.
+        loss: Argument `loss` of `compile`. Losses nested in losses are included, and
+            losses of users that have `trainable_variables`.
     """
-    trainable = (x for x in nested_losses(loss) if isinstance(x, TrainableLoss))
-    variables = (v for x in trainable for v in x.trainable_variables)
-    return list({id(v): v for v in variables}.values())
+    variables = (
+        variable
+        for one in nested_losses(loss)
+        for variable in getattr(one, "trainable_variables", ())
+    )
+    return list({id(variable): variable for variable in variables}.values())
 
 
 def check_no_parameters(loss: Any, model: keras.Model) -> None:

@@ -15,6 +15,7 @@ __all__ = [
     "OUTPUT_KINDS",
     "LossTraits",
     "keras_function",
+    "takes_integers",
     "traits_of",
 ]
 
@@ -129,6 +130,16 @@ def traits_of(loss: keras.losses.Loss) -> LossTraits:
                 ignores_labels=getattr(loss, "ignore_class", None) is not None,
             )
     return LossTraits()
+
+
+def takes_integers(loss: keras.losses.Loss) -> bool:
+    """Returns whether targets reach a loss as integers.
+
+    Keras converts them to floats for other losses, on which a subclass may rely.
+    """
+    if isinstance(loss, MetaLoss):
+        return loss.integer_targets
+    return keras_function(loss) is keras.losses.sparse_categorical_crossentropy
 
 
 def _output_kind(outputs: str | None, loss: Any) -> str | None:

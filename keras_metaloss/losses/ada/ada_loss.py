@@ -18,8 +18,7 @@ from keras_metaloss._utils.xla import sum_last_axis
 from keras_metaloss.losses._core.loss_context import GradientStatistics, LossContext
 from keras_metaloss.losses._core.meta_loss import MetaLoss, OutputKind, loss_values
 from keras_metaloss.losses._core.standardize import standardize_loss
-from keras_metaloss.losses._core.trainable_loss import loss_parameters
-from keras_metaloss.losses._core.traits import traits_of
+from keras_metaloss.losses._core.traits import keras_function, traits_of
 from keras_metaloss.losses.ada._gradient_norms import values_and_gradient_norms
 
 __all__ = ["AdaLoss", "ada_loss"]
@@ -230,8 +229,9 @@ class AdaLoss(MetaLoss):
 
         def values(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
             dtype = tf.float64 if self.dtype == "float64" else tf.float32
-            y_true, y_pred = tf.cast(y_true, dtype), tf.cast(y_pred, dtype)
-            return loss_values(self.loss, y_true, y_pred, context)
+            y_true, y_pred = self._cast_targets(y_true, dtype), tf.cast(y_pred, dtype)
+            # The mask belongs to the batch, not to single examples.
+            return loss_values(self.loss, y_true, y_pred, context._replace(mask=None))
 
         example_gradients: Any = context.example_gradients  # Listed in `requires`.
         return example_gradients(
@@ -241,13 +241,17 @@ class AdaLoss(MetaLoss):
             with_cosines=self.alpha == "cosine",
         )
 
+    def _cast_targets(self, y_true: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+        keeps_integers = isinstance(self.loss, MetaLoss) and self.loss.integer_targets
+        return y_true if keeps_integers else tf.cast(y_true, dtype)
+
     def _values_and_statistics(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, context: LossContext
     ) -> tuple[tf.Tensor, GradientStatistics]:
         """Computes losses and statistics of gradients with respect to predictions."""
         wide = wide_dtype(y_pred.dtype)
         y_true, y_pred = expand_to_same_rank(
-            tf.cast(y_true, wide), tf.cast(y_pred, wide)
+            self._cast_targets(y_true, wide), tf.cast(y_pred, wide)
         )
         if self.alpha != "cosine":
             closed_form = values_and_gradient_norms(self.loss, y_true, y_pred)
@@ -299,18 +303,22 @@ def _value_and_gradient(
     # With `ignore_class`, Keras attaches a mask to the values, which a custom gradient
     # would drop.
     ignores = getattr(loss, "ignore_class", None) is not None
-    per_example = traits_of(loss).per_example and axis == -1
-    # A custom gradient would also drop the gradients of the loss parameters.
-    simple = per_example and not ignores and not loss_parameters(loss)
-    if simple and is_direct:
-        values, gradient = _in_one_pass(loss, y_true, y_pred, context)
+    averages_last_axis = keras_function(loss) is not None and axis == -1
+    if averages_last_axis and is_direct and not ignores:
+        values, gradient = _in_one_pass(loss, y_true, y_pred)
         return values, tf.stop_gradient(gradient)
-    values = loss_values(loss, y_true, y_pred, context)
-    constant = tf.stop_gradient(y_pred)
-    with tf.GradientTape() as tape:
-        tape.watch(constant)
-        repeated = loss_values(loss, y_true, constant, context)
-    gradient = tape.gradient(repeated, constant)
+    if is_direct:
+        with tf.GradientTape() as tape:
+            tape.watch(y_pred)
+            values = loss_values(loss, y_true, y_pred, context)
+        gradient = tf.stop_gradient(tape.gradient(values, y_pred))
+    else:
+        values = loss_values(loss, y_true, y_pred, context)
+        constant = tf.stop_gradient(y_pred)
+        with tf.GradientTape() as tape:
+            tape.watch(constant)
+            repeated = loss_values(loss, y_true, constant, context)
+        gradient = tape.gradient(repeated, constant)
     rank, extra = y_pred.shape.rank, y_pred.shape.rank - values.shape.rank
     is_one_axis = extra == 1 and isinstance(axis, numbers.Integral)
     axes = [int(axis) % rank] if is_one_axis else list(range(rank - extra, rank))
@@ -320,7 +328,7 @@ def _value_and_gradient(
 
 
 def _in_one_pass(
-    loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor, context: LossContext
+    loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Computes values and gradients in one pass, for losses with independent rows."""
 
@@ -328,7 +336,7 @@ def _in_one_pass(
     def compute(y_true: tf.Tensor, y_pred: tf.Tensor) -> tuple[Any, Callable[..., Any]]:
         with tf.GradientTape(persistent=True) as tape:
             tape.watch([y_true, y_pred])
-            values = loss_values(loss, y_true, y_pred, context)
+            values = loss.call(y_true, y_pred)
         by_pred = tape.gradient(values, y_pred)
 
         def gradient(upstream: tf.Tensor, _: Any) -> tuple[tf.Tensor, tf.Tensor]:

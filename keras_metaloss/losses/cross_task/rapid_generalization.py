@@ -20,7 +20,11 @@ from keras_metaloss.losses._core.scheduled_weight import (
     scheduled_value,
 )
 from keras_metaloss.losses._core.standardize import standardize_loss
-from keras_metaloss.losses._core.traits import LossTraits, traits_of
+from keras_metaloss.losses._core.traits import (
+    LossTraits,
+    takes_integers,
+    traits_of,
+)
 from keras_metaloss.losses.cross_task.inter_task_loss import InterTaskLoss
 
 __all__ = ["RapidGeneralizationLoss"]
@@ -134,7 +138,7 @@ class RapidGeneralizationLoss(MetaLoss):
 
     @property
     def integer_targets(self) -> bool:
-        return self._intra_traits.integer_targets
+        return takes_integers(self.intra_task_loss)
 
     @property
     def output_kind(self) -> OutputKind | None:
@@ -143,7 +147,9 @@ class RapidGeneralizationLoss(MetaLoss):
     @property
     def requires(self) -> frozenset[str]:
         term = self.inter_task_loss
-        return term.requires if isinstance(term, InterTaskLoss) else frozenset()
+        if not self.looks_across_tasks or not isinstance(term, InterTaskLoss):
+            return frozenset()
+        return term.requires
 
     def task_loss(self) -> keras.losses.Loss:
         return self.intra_task_loss

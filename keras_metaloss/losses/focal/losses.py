@@ -88,7 +88,8 @@ class _FocalLoss(TrainableLoss):
 
     @property
     def per_example(self) -> bool:
-        return self.axis != 0
+        # Other axes may be those of examples, counted from the front.
+        return self.axis == -1
 
     def values(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, context: LossContext

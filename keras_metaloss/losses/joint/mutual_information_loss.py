@@ -184,6 +184,9 @@ class MutualInformationLoss(MetaLoss):
             terms = self.compute_terms(y_true, y_pred, sample_weight, context=context)
             return self.reduce(terms.values)
 
+    def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
+        return self.compute_terms(y_true, y_pred).values
+
     def values(self, y_true: Any, y_pred: Any, context: LossContext) -> tf.Tensor:
         return self.compute_terms(y_true, y_pred, context=context).values
 

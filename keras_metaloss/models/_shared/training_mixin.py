@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from typing import Any
 
@@ -46,16 +47,24 @@ class TrainingMixin(SingleTraceMixin):
         loss_weights: Any = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
+        *args: Any,
         **kwargs: Any,
     ) -> None:
         """Configures the model for training, as `keras.Model.compile`."""
         super().compile(
-            optimizer, loss, loss_weights, metrics, weighted_metrics, **kwargs
+            optimizer, loss, loss_weights, metrics, weighted_metrics, *args, **kwargs
         )
-        _compat.replace_compiled_loss(self, ContextualCompileLoss)
+        make = functools.partial(
+            ContextualCompileLoss, default_context=self.loss_context
+        )
+        _compat.replace_compiled_loss(self, make)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles the model as it was when it was saved."""
+        if not type(self).compile.__module__.startswith("keras_metaloss."):
+            # Keras explains what a custom `compile` needs.
+            super().compile_from_config(config)
+            return
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
@@ -68,14 +77,17 @@ class TrainingMixin(SingleTraceMixin):
         epochs: int = 1,
         verbose: str | int = "auto",
         callbacks: Any = None,
+        *args: Any,
         **kwargs: Any,
     ) -> keras.callbacks.History:
         """Trains the model, as `keras.Model.fit`."""
-        if isinstance(x, tf.data.Dataset):
+        if isinstance(x, tf.data.Dataset) and not args:
             # Keras warns about its default `shuffle=True` if `x` is a dataset.
             kwargs.setdefault("shuffle", False)
         callbacks = self._with_training_callbacks(callbacks)
-        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+        return super().fit(
+            x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs
+        )
 
     def evaluate(
         self,
@@ -83,12 +95,13 @@ class TrainingMixin(SingleTraceMixin):
         y: Any = None,
         batch_size: int | None = None,
         verbose: str | int = "auto",
+        *args: Any,
         **kwargs: Any,
     ) -> Any:
         """Evaluates the model, as `keras.Model.evaluate`."""
         self._untracked.evaluating = True
         try:
-            return super().evaluate(x, y, batch_size, verbose, **kwargs)
+            return super().evaluate(x, y, batch_size, verbose, *args, **kwargs)
         finally:
             self._untracked.evaluating = False
 
@@ -119,15 +132,44 @@ class TrainingMixin(SingleTraceMixin):
             context: A `kml.losses.LossContext` with additional inputs of the losses.
                 The step is added here. Defaults to `None`.
         """
+        if context is None or not _compat.uses_compute_loss_of_keras(
+            type(self), TrainingMixin
+        ):
+            # The compiled loss asks for `loss_context` itself.
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
         weights = WeightsAndContext(sample_weight, self.with_step(context))
         return super().compute_loss(x, y, y_pred, weights, training)
 
+    def call_compute_loss(
+        self,
+        x: Any,
+        y: Any,
+        y_pred: Any,
+        sample_weight: Any,
+        training: bool,
+        **kwargs: Any,
+    ) -> tf.Tensor:
+        """Calls `compute_loss`, which may be an override without `training`."""
+        kwargs.update(_compat.compute_loss_arguments(self, training))
+        return self.compute_loss(
+            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, **kwargs
+        )
+
+    def loss_context(self) -> LossContext:
+        """Returns the part of the context that does not depend on the batch."""
+        if self.optimizer is None:
+            return LossContext()
+        return LossContext(step=tf.convert_to_tensor(self.optimizer.iterations))
+
     def with_step(self, context: LossContext | None) -> LossContext:
-        """Returns the context with the number of updates made by the optimizer."""
-        context = context or LossContext()
-        if context.step is not None or self.optimizer is None:
-            return context
-        return context._replace(step=tf.convert_to_tensor(self.optimizer.iterations))
+        """Returns the context with the entries of `loss_context` that it lacks."""
+        own = self.loss_context()
+        if context is None:
+            return own
+        return context._replace(
+            step=own.step if context.step is None else context.step,
+            trains_parameters=context.trains_parameters or own.trains_parameters,
+        )
 
     def _with_training_callbacks(self, callbacks: Any) -> Any:
         """Returns the callbacks of `fit`, preceded by those of the model.
@@ -140,5 +182,8 @@ class TrainingMixin(SingleTraceMixin):
         for callback in added:
             callback.set_params(callbacks.params)
             callback.set_model(self)
-        callbacks.callbacks[:0] = added
+        # A list that is used again has those of the previous call.
+        kinds = {type(callback) for callback in added}
+        others = [c for c in callbacks.callbacks if type(c) not in kinds]
+        callbacks.callbacks[:] = [*added, *others]
         return callbacks

@@ -98,10 +98,9 @@ class TrainableLossMixin(TrainingMixin):
             Scalar loss.
         """
         _check_scope(self.distribute_strategy, self._loss_parameters())
-        context = (context or LossContext())._replace(trains_parameters=True)
         losses_context: Any = contextlib.nullcontext()
         if "example_gradients" in required_context(self.loss):
-            context = context._replace(
+            context = (context or LossContext())._replace(
                 example_gradients=self._example_gradients(x, y, y_pred)
             )
             # The gradients require a second forward pass, which would clear the losses
@@ -111,6 +110,10 @@ class TrainableLossMixin(TrainingMixin):
             return super().compute_loss(
                 x, y, y_pred, sample_weight, training, context=context
             )
+
+    def loss_context(self) -> LossContext:
+        """Returns a context for losses whose parameters are trained."""
+        return super().loss_context()._replace(trains_parameters=True)
 
     def get_weights(self) -> list[np.ndarray]:
         """Returns the values of `weights`, followed by the parameters of the loss."""

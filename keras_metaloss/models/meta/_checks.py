@@ -144,7 +144,7 @@ def check_losses(
     Raises:
         ValueError: If a loss raises an error or would broadcast the targets.
     """
-    if support_loss is not None:
+    if support_loss is not None and not support_loss.requires:
         outputs = _predict_first(learner, episode["support_x"])
         _check_loss(support_loss, outputs, episode["support_y"], "support_y")
     # A loss that needs more than targets and predictions cannot be evaluated here.

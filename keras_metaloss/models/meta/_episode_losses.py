@@ -100,7 +100,11 @@ class EpisodeLossesMixin(ModelMixin):
         if not self.adaptation.uses_inner_loss:
             return None
         if self.adaptation.loss is not None:
-            return InnerLoss(self.adaptation.loss, output_names=self.output_names)
+            return InnerLoss(
+                self.adaptation.loss,
+                output_names=self.output_names,
+                context=self.loss_context(),
+            )
         if not self.compiled or self.loss is None:
             raise ValueError(
                 "Invalid value for argument `loss`. Expected an inner loss: call "
@@ -111,7 +115,8 @@ class EpisodeLossesMixin(ModelMixin):
 
     def _compiled_as_inner_loss(self) -> InnerLoss:
         weights = _compat.compiled_loss_weights(self)
-        return InnerLoss(self.loss, weights, self.output_names)
+        context = self.loss_context()
+        return InnerLoss(self.loss, weights, self.output_names, context)
 
     def _needs_task_gradients(self) -> bool:
         needed = "task_gradients" in required_context(self.loss)

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_metaloss._utils.shapes import append_axes
-from keras_metaloss.losses._core.meta_loss import nested_losses
+from keras_metaloss.losses._core.meta_loss import nested_losses, required_context
 from keras_metaloss.losses._core.standardize import standardize_loss
 from keras_metaloss.losses._core.traits import traits_of
 
@@ -28,7 +28,9 @@ def is_separable(loss: Any) -> bool:
     loss = standardize_loss("loss", loss)
     # Ignored labels change the divisor of the mean over the batch.
     ignores = any(traits_of(x).ignores_labels for x in nested_losses(loss))
-    mean = loss.reduction in _MEANS and not ignores
+    # The gradients of all tasks are needed before the loss of the first one.
+    compares = "task_gradients" in required_context(loss)
+    mean = loss.reduction in _MEANS and not ignores and not compares
     return mean and traits_of(loss).per_example
 
 

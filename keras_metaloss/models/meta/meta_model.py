@@ -279,13 +279,10 @@ class MetaModel(
         arguments: dict[str, Any] = {}
         if self._needs_task_gradients():
             arguments["context"] = LossContext(task_gradients=result.gradient)
-        return self.compute_loss(
-            x=x,
-            y=y,
-            y_pred=y_pred,
-            sample_weight=sample_weight,
-            training=training,
-            **arguments,
+        # The random streams of the tasks are no part of the episodes.
+        episodes = {key: value for key, value in x.items() if key != "stream"}
+        return self.call_compute_loss(
+            episodes, y, y_pred, sample_weight, training, **arguments
         )
 
     def _track_loss(self, loss: tf.Tensor, x: Any) -> None:

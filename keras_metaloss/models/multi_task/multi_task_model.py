@@ -175,7 +175,7 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         with tf.GradientTape(persistent=needs_gradients) as tape:
             y_pred = self(x, training=True)
             losses = self.compute_task_losses(y, y_pred, sample_weight)
-            added = self._added_terms(x, y, y_pred, sample_weight, losses)
+            added = self._added_terms(x, y, y_pred, sample_weight, losses, True)
         scale = self.optimizer.scale_loss(tf.ones((), losses[0].dtype))
         # Keras divides losses by the number of replicas.
         total = sum_over_replicas(tf.stack(losses))
@@ -213,9 +213,9 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         x, y, sample_weight = self._unpack(data)
         y_pred = self(x, training=False)
         losses = self.compute_task_losses(y, y_pred, sample_weight)
-        loss = self.compute_loss(
-            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=False
-        )
+        added = self._added_terms(x, y, y_pred, sample_weight, losses, False)
+        loss = self._objective(losses)
+        loss = loss if added is None else loss + added
         return self._untracked.metrics.without_weights(
             self._track(x, y, y_pred, sample_weight, losses, loss)
         )
@@ -317,14 +317,18 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         return by_name(argument, value, self.model)
 
     def _added_terms(
-        self, x: Any, y: dict, y_pred: dict, sample_weight: dict, losses: list
+        self,
+        x: Any,
+        y: dict,
+        y_pred: dict,
+        sample_weight: dict,
+        losses: list,
+        training: bool,
     ) -> tf.Tensor | None:
         """Returns the terms that `compute_loss` adds to the objective, or `None`."""
         if type(self).compute_loss is MultiTaskModel.compute_loss:
             return self._penalty()
-        loss = self.compute_loss(
-            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True
-        )
+        loss = self.call_compute_loss(x, y, y_pred, sample_weight, training)
         return tf.cast(loss, losses[0].dtype) - self._objective(losses)
 
     def _objective(self, losses: list[tf.Tensor]) -> tf.Tensor:

@@ -146,8 +146,9 @@ def test_step_comes_from_the_counter_without_a_model():
     loss.set_step(4)
     assert float(loss([[0.0]], [[2.0]])) == pytest.approx(2.0)
     assert float(loss.call(tf.zeros((1, 1)), 2 * tf.ones((1, 1)))[0]) == 2.0
+    # The counter of the loss replaces the step of a caller.
     context = kml.losses.LossContext(step=8)
-    assert float(loss([[0.0]], [[2.0]], context=context)) == pytest.approx(4.0)
+    assert float(loss([[0.0]], [[2.0]], context=context)) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
@@ -218,11 +219,18 @@ def test_output_kind_is_used_by_joint_models():
 
 
 def test_context_is_passed_to_nested_losses():
-    inner = RampedError()
-    loss = kml.losses.RapidGeneralizationLoss(inner, None, 0.0)
+    class StepReader(kml.losses.MetaLoss):
+        def values(self, y_true, y_pred, context):
+            return tf.cast(context.step, y_pred.dtype) * tf.reduce_mean(y_pred, -1)
+
+    loss = kml.losses.RapidGeneralizationLoss(StepReader(), None, 0.0)
     y_true, y_pred = np.zeros((2, 3, 1)), np.ones((2, 3, 1))
     context = kml.losses.LossContext(step=4)
-    assert float(loss(y_true, y_pred, context=context)) == pytest.approx(0.5)
+    assert float(loss(y_true, y_pred, context=context)) == pytest.approx(4.0)
+    # The inner loop of a `MetaModel` supplies the step too.
+    model, x, y, _ = meta(StepReader())
+    model.adaptation.loss = None
+    assert np.isfinite(model.fit(x, y, epochs=2, verbose=0).history["loss"]).all()
 
 
 def test_meta_model_rejects_losses_with_parameters():

@@ -217,3 +217,65 @@ def test_compile_takes_the_arguments_of_keras_by_position(name):
     model.compile("sgd", loss(), None, ["mae"], ["mse"])
     logs = model.evaluate(*data(), verbose=0, return_dict=True)
     assert {"loss", "mae", "mse"} <= set(logs)
+
+
+@pytest.mark.parametrize("name", ["adaptive", "multi_task", "meta"])
+def test_override_of_compute_loss_may_leave_training_out(name):
+    base, make, loss, data = MODELS[name]
+
+    class Short(base):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
+            return super().compute_loss(x, y, y_pred, sample_weight)
+
+    model = make(Short)
+    model.compile("sgd", loss())
+    assert np.isfinite(model.fit(*data(), verbose=0).history["loss"]).all()
+    assert np.isfinite(model.evaluate(*data(), verbose=0, return_dict=True)["loss"])
+
+
+def test_arguments_of_keras_by_position():
+    model = kml.AdaptiveLossModel(network())
+    model.compile("sgd", "mse", None, None, None, True)
+    assert model.run_eagerly
+    x, y = batch()
+    model.fit(x, y, 4, 1, 0, None, 0.5)
+    assert np.isfinite(model.evaluate(x, y, 8, 0, np.ones(8)))
+
+
+def test_callback_list_is_used_again():
+    _, make, loss, data = MODELS["joint"]
+    model = make(kml.JointModel)
+    model.compile("sgd", loss())
+    callbacks = keras.callbacks.CallbackList(model=model, epochs=1, add_history=True)
+    for _ in range(3):
+        model.fit(*data(), callbacks=callbacks, verbose=0)
+    assert int(model.epochs_done) == 3
+
+
+def test_evaluation_computes_each_task_loss_once():
+    calls = []
+
+    def counted(y_true, y_pred):
+        calls.append(1)
+        return keras.losses.mean_squared_error(y_true, y_pred)
+
+    model = kml.MultiTaskModel(two_outputs())
+    model.compile("sgd", {"a": counted, "b": "mse"}, run_eagerly=True)
+    model.evaluate(*by_name(), verbose=0)
+    assert len(calls) == 1
+
+
+def test_recompiled_model_evaluates_at_the_step_of_the_loss():
+    ramp = keras.optimizers.schedules.PolynomialDecay(0.0, 4, 1.0)
+    rapid = kml.losses.RapidGeneralizationLoss("mse", kml.losses.TaskLossVariance())
+    rapid = type(rapid)("mse", kml.losses.TaskLossVariance(), lambda_weight=ramp)
+    _, make, _, _ = MODELS["meta"]
+    model = make(kml.MetaModel)
+    model.compile(keras.optimizers.SGD(0.01), rapid)
+    random = np.random.default_rng(0)
+    x, y = (random.normal(size=(3, 8, n)).astype("float32") for n in (2, 1))
+    episode = {"support_x": x, "support_y": y, "query_x": x}
+    model.fit(episode, y, epochs=3, verbose=0)
+    before = model.evaluate(episode, y, verbose=0)
+    model.compile("sgd", rapid)
+    assert model.evaluate(episode, y, verbose=0) == pytest.approx(before, rel=1e-6)
