@@ -39,9 +39,9 @@ class TaskSimilarityLoss(InterTaskLoss):
         task_losses: Loss of each task, `[T]`. Not used.
         y_true: Targets, `[T, N, ...]`. Not used.
         y_pred: Predictions, `[T, N, ...]`.
-        context: A `kml.losses.LossContext`. `task_gradients` or, if present,
-            `task_representations` are the vectors `r_t`; `task_similarity` replaces the
-            matrix of the constructor.
+        context: A `kml.losses.LossContext`. The vectors `r_t` are `task_gradients` for
+            `"gradient"`, and `task_representations`, if present, for `"prediction"`.
+            `task_similarity` replaces the matrix of the constructor.
 
     Returns:
         A scalar.
