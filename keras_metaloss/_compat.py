@@ -142,7 +142,7 @@ def compute_loss_arguments(model: keras.Model, training: bool) -> dict[str, bool
 
 
 def uses_compute_loss_of_keras(cls: type, after: type) -> bool:
-    """Returns whether no class of a user overrides `compute_loss` behind a mix-in.
+    """Returns whether no base class after a mix-in overrides `compute_loss`.
 
     Args:
         cls: Class of a model.

@@ -11,11 +11,8 @@ import tensorflow as tf
 
 from keras_metaloss.information.predicted._batch import PredictedBatch
 from keras_metaloss.information.predicted._methods import (
-    METHODS,
-    check_options,
     information_and_entropies,
 )
-from keras_metaloss.information.predicted._options import Options
 from keras_metaloss.losses._core.loss_context import LossContext
 from keras_metaloss.losses._core.meta_loss import MetaLoss, OutputKind
 from keras_metaloss.losses._core.reduction import reduce_weighted
@@ -24,17 +21,19 @@ from keras_metaloss.losses._core.scheduled_weight import (
     check_scheduled_weight,
     scheduled_value,
 )
-from keras_metaloss.losses._core.standardize import standardize_loss
-from keras_metaloss.losses._core.traits import OUTPUT_KINDS
+from keras_metaloss.losses.joint._arguments import (
+    Pair,
+    checked_pairs,
+    losses_by_task,
+    options_of,
+    output_kinds_by_task,
+)
 from keras_metaloss.losses.joint._missing_labels import LabeledLoss, labeled_loss
 from keras_metaloss.losses.joint._output_distribution import (
     output_distribution,
-    output_kind_of,
 )
 
 __all__ = ["JointLossTerms", "MutualInformationLoss"]
-
-Pair = tuple[str, str]
 
 
 class JointLossTerms(NamedTuple):
@@ -148,11 +147,11 @@ class MutualInformationLoss(MetaLoss):
         dtype: Any = None,
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.losses = _losses(loss_a, loss_b)
-        self.output_kinds = _output_kinds(self.losses, output_kinds)
-        self.pairs = _pairs(self.losses, pairs)
+        self.losses = losses_by_task(loss_a, loss_b)
+        self.output_kinds = output_kinds_by_task(self.losses, output_kinds)
+        self.pairs = checked_pairs(self.losses, pairs)
         self.estimator = estimator
-        self.options = _options(estimator)
+        self.options = options_of(estimator)
         self.beta = beta
         highest = check_scheduled_weight("beta", beta)
         if isinstance(beta, Schedule):
@@ -336,69 +335,3 @@ class MutualInformationLoss(MetaLoss):
             # The warning was issued when the loss was created.
             warnings.filterwarnings("ignore", "With `beta` greater than 1")
             return cls(config.pop("losses"), **config)
-
-
-def _losses(loss_a: Any, loss_b: Any) -> dict[str, keras.losses.Loss]:
-    """Validates the losses and returns them by task name."""
-    if isinstance(loss_a, dict):
-        if loss_b is not None or len(loss_a) < 2:
-            raise ValueError(
-                "Invalid value for argument `loss_a`. Expected a dictionary of at "
-                "least two losses without `loss_b`, or two losses. Received: "
-                f"loss_a={loss_a!r}, loss_b={loss_b!r}"
-            )
-        return {name: standardize_loss(name, loss) for name, loss in loss_a.items()}
-    return {
-        "a": standardize_loss("loss_a", loss_a),
-        "b": standardize_loss("loss_b", loss_b),
-    }
-
-
-def _output_kinds(
-    losses: dict[str, keras.losses.Loss], output_kinds: dict[str, OutputKind] | None
-) -> dict[str, OutputKind]:
-    """Returns the kind of output of each task; infers missing ones from the losses."""
-    output_kinds = dict(output_kinds or {})
-    for name, kind in output_kinds.items():
-        if name not in losses or not (kind in OUTPUT_KINDS or callable(kind)):
-            raise ValueError(
-                "Invalid value for argument `output_kinds`. Expected a dictionary from "
-                f"task names, of {tuple(losses)}, to one of {OUTPUT_KINDS} or a "
-                f"function. Received: output_kinds={output_kinds!r}"
-            )
-    return {
-        name: output_kinds[name] if name in output_kinds else output_kind_of(name, loss)
-        for name, loss in losses.items()
-    }
-
-
-def _pairs(
-    losses: dict[str, keras.losses.Loss], pairs: Sequence[Pair] | None
-) -> tuple[Pair, ...]:
-    """Validates the pairs of tasks; `None` returns all pairs."""
-    names = list(losses)
-    if pairs is None:
-        return tuple((a, b) for i, a in enumerate(names) for b in names[i + 1 :])
-    checked_pairs: Any = tuple(tuple(pair) for pair in pairs)
-    for pair in checked_pairs:
-        if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(names):
-            raise ValueError(
-                "Invalid value for argument `pairs`. Expected pairs of different task "
-                f"names, of {tuple(names)}. Received: pairs={checked_pairs!r}"
-            )
-    return checked_pairs
-
-
-def _options(estimator: Any) -> Options | None:
-    """Returns the options of an estimator, or `None` for a function."""
-    if callable(estimator):
-        return None
-    if isinstance(estimator, str):
-        estimator = {"method": estimator}
-    if not isinstance(estimator, dict) or not set(estimator) <= set(Options._fields):
-        raise ValueError(
-            "Invalid value for argument `estimator`. Expected one of "
-            f"{METHODS}, a dictionary with keys of {Options._fields}, or a function. "
-            f"Received: estimator={estimator!r}"
-        )
-    return check_options(Options(**estimator))

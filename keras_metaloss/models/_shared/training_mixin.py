@@ -157,7 +157,7 @@ class TrainingMixin(SingleTraceMixin):
 
     def loss_context(self) -> LossContext:
         """Returns the part of the context that does not depend on the batch."""
-        if self.optimizer is None:
+        if not self.compiled or self.optimizer is None:
             return LossContext()
         return LossContext(step=tf.convert_to_tensor(self.optimizer.iterations))
 

@@ -15,6 +15,7 @@ from keras_metaloss.losses._core.trainable_loss import check_no_parameters
 from keras_metaloss.losses.weighting import FixedWeighting, TaskWeighting
 from keras_metaloss.models._shared.apply_gradients import apply_gradients
 from keras_metaloss.models._shared.training_mixin import TrainingMixin
+from keras_metaloss.models.multi_task._callback import EndOfEpoch
 from keras_metaloss.models.multi_task._checks import (
     candidates,
     check_entries,
@@ -166,7 +167,7 @@ class MultiTaskModel(TrainingMixin, keras.Model):
 
     def training_callbacks(self) -> list[keras.callbacks.Callback]:
         """Returns the callback that calls `end_epoch` of the weighting."""
-        return [_EndOfEpoch(self.weighting)]
+        return [EndOfEpoch(self.weighting)]
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Updates the model and the weighting with one batch; returns the logs."""
@@ -391,14 +392,3 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         if tasks is not None:
             model.weighting.build_for(tasks)
         return model
-
-
-class _EndOfEpoch(keras.callbacks.Callback):
-    """Calls `end_epoch` of a weighting after each epoch of training."""
-
-    def __init__(self, weighting: TaskWeighting) -> None:
-        super().__init__()
-        self._weighting = weighting
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._weighting.end_epoch()
