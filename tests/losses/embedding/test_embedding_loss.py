@@ -115,7 +115,7 @@ def hits(embeddings, labels):
         ),
         (
             lambda: kml.losses.ContrastiveLoss()([1, 0], np.zeros((2, 1))),
-            "not their distance.*\\(2, 1\\)",
+            "Do not pass distances: the loss computes.*\\(2, 1\\)",
         ),
         (
             lambda: kml.losses.TripletLoss()(np.eye(4), np.zeros((4, 2))),
