@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_metaloss._utils.checks import check_positive_integer, check_seed
-from keras_metaloss.tasks._pipeline import batches_dataset
+from keras_metaloss.tasks._batched_tasks import BatchedTasks
 from keras_metaloss.tasks._sources import (
     ArraySource,
     CallableSource,
@@ -23,7 +23,7 @@ from keras_metaloss.tasks._structures import pad_to, stack
 __all__ = ["EpisodeSampler"]
 
 
-class EpisodeSampler:
+class EpisodeSampler(BatchedTasks):
     """Draws few-shot classification episodes.
 
     An episode has a support set and a query set of a few classes. Classes and examples
@@ -235,31 +235,6 @@ class EpisodeSampler:
         """
         first = index * tasks_per_batch
         return stack([self.episode(first + task) for task in range(tasks_per_batch)])
-
-    def dataset(
-        self, tasks_per_batch: int, *, batches: int | None = None, first_batch: int = 0
-    ) -> tf.data.Dataset:
-        """Returns batches as a `tf.data.Dataset` for `fit`, `evaluate` and `predict`.
-
-        Args:
-            tasks_per_batch: Number of tasks per batch.
-            batches: Number of batches. `None` means an infinite dataset, for which
-                `fit` requires `steps_per_epoch`. Defaults to `None`.
-            first_batch: Index of the first batch. Set it to resume an interrupted
-                training. Defaults to `0`.
-
-        Returns:
-            A dataset of `(x, y)` with a leading task axis and static shapes.
-
-        Raises:
-            ValueError: If `tasks_per_batch` or `batches` is not a positive integer.
-        """
-        check_positive_integer("tasks_per_batch", tasks_per_batch)
-        if batches is not None:
-            check_positive_integer("batches", batches)
-        return batches_dataset(
-            lambda index: self.batch(index, tasks_per_batch), batches, first_batch
-        )
 
     def _padded(
         self, x: dict[str, Any], y: np.ndarray

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from keras_metaloss._utils.checks import (
     check_choice,
@@ -14,7 +13,7 @@ from keras_metaloss._utils.checks import (
     check_positive_integer,
     check_seed,
 )
-from keras_metaloss.tasks._pipeline import batches_dataset
+from keras_metaloss.tasks._batched_tasks import BatchedTasks
 
 __all__ = ["FunctionTasks", "sinusoid"]
 
@@ -22,7 +21,7 @@ Sampler = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 Distribution = tuple[float, float] | Sampler
 
 
-class FunctionTasks:
+class FunctionTasks(BatchedTasks):
     """Draws regression tasks `y = function(x, **parameters) + noise`.
 
     The parameters and inputs of each task are drawn at random. Batch `i` depends only
@@ -119,31 +118,6 @@ class FunctionTasks:
             "query_x": x[:, shots:],
         }
         return episode, y[:, shots:]
-
-    def dataset(
-        self, tasks_per_batch: int, *, batches: int | None = None, first_batch: int = 0
-    ) -> tf.data.Dataset:
-        """Returns batches as a `tf.data.Dataset` for `fit`, `evaluate` and `predict`.
-
-        Args:
-            tasks_per_batch: Number of tasks per batch.
-            batches: Number of batches. `None` means an infinite dataset, for which
-                `fit` requires `steps_per_epoch`. Defaults to `None`.
-            first_batch: Index of the first batch. Set it to resume an interrupted
-                training. Defaults to `0`.
-
-        Returns:
-            A dataset of `(x, y)` with a leading task axis and static shapes.
-
-        Raises:
-            ValueError: If `tasks_per_batch` or `batches` is not a positive integer.
-        """
-        check_positive_integer("tasks_per_batch", tasks_per_batch)
-        if batches is not None:
-            check_positive_integer("batches", batches)
-        return batches_dataset(
-            lambda index: self.batch(index, tasks_per_batch), batches, first_batch
-        )
 
     def _random(self, index: int) -> np.random.Generator:
         return np.random.Generator(np.random.Philox(key=[self._seed, index]))

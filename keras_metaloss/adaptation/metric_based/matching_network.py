@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -80,9 +81,7 @@ class MatchingNetwork(MetricAdaptation):
     def build_head(self, embedding_shape: tuple[int, ...]) -> None:
         build_distance(self.distance, embedding_shape)
         if self.full_context:
-            size = 1
-            for axis in embedding_shape:
-                size *= axis
+            size = math.prod(embedding_shape)
             # Without a seed, Keras draws one, which saved models would not restore.
             dtype = keras.config.floatx()
             settings = {"seed": 0, "dtype": dtype}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -310,10 +311,8 @@ def flattened(embeddings: tf.Tensor) -> tf.Tensor:
     rank = embeddings.shape.rank
     if rank == 3:
         return embeddings
-    size = 1
-    for axis in embeddings.shape[2:]:
-        size *= axis
     shape = tf.shape(embeddings)
+    size = math.prod(embeddings.shape[2:])
     return tf.reshape(embeddings, [shape[0], shape[1], size])
 
 

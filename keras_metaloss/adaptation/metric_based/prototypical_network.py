@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -94,8 +95,6 @@ def class_means(embeddings: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
 
 def build_distance(distance: keras.layers.Layer, embedding_shape: tuple) -> None:
     """Creates the variables of a distance outside of any scope or loop."""
-    size = 1
-    for axis in embedding_shape:
-        size *= axis
+    size = math.prod(embedding_shape)
     if not distance.built:
         distance(tf.zeros([1, 1, size]), tf.zeros([1, 1, size]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -79,9 +80,7 @@ class SiameseNetwork(MetricAdaptation):
         if self.distance is not None:
             build_distance(self.distance, embedding_shape)
             return
-        size = 1
-        for axis in embedding_shape:
-            size *= axis
+        size = math.prod(embedding_shape)
         start = keras.initializers.Constant(1.0 / size**0.5)
         self.weight = self.add_weight(name="weight", shape=(size,), initializer=start)
         self.bias = self.add_weight(name="bias", shape=(), initializer="zeros")

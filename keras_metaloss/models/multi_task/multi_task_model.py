@@ -205,8 +205,7 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         set_loss_steps(self.loss, self.optimizer.iterations)
         self.weighting.update(total, products)
         self._untracked.metrics.update_weights(weights.shared)
-        loss = self._objective(losses)
-        loss = loss if added is None else loss + added
+        loss = self._objective(losses, added)
         return self._track(x, y, y_pred, sample_weight, losses, loss)
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -215,8 +214,7 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         y_pred = self(x, training=False)
         losses = self.compute_task_losses(y, y_pred, sample_weight)
         added = self._added_terms(x, y, y_pred, sample_weight, losses, False)
-        loss = self._objective(losses)
-        loss = loss if added is None else loss + added
+        loss = self._objective(losses, added)
         return self._untracked.metrics.without_weights(
             self._track(x, y, y_pred, sample_weight, losses, loss)
         )
@@ -253,9 +251,7 @@ class MultiTaskModel(TrainingMixin, keras.Model):
             self._by_name("sample_weight", sample_weight),
             context=context,
         )
-        penalty = self._penalty()
-        loss = self._objective(losses)
-        return loss if penalty is None else loss + penalty
+        return self._objective(losses, self._penalty())
 
     def compute_task_losses(
         self,
@@ -332,10 +328,13 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         loss = self.call_compute_loss(x, y, y_pred, sample_weight, training)
         return tf.cast(loss, losses[0].dtype) - self._objective(losses)
 
-    def _objective(self, losses: list[tf.Tensor]) -> tf.Tensor:
-        """Returns the share of this replica in the objective of the weighting."""
+    def _objective(
+        self, losses: list[tf.Tensor], added: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Returns the share of this replica in the objective, plus added terms."""
         total = self.weighting.objective(sum_over_replicas(tf.stack(losses)))
-        return total / tf.distribute.get_strategy().num_replicas_in_sync
+        share = total / tf.distribute.get_strategy().num_replicas_in_sync
+        return share if added is None else share + added
 
     def _penalty(self) -> tf.Tensor | None:
         """Returns the share of this replica in the losses of layers, or `None`."""
