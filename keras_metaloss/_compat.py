@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,24 +17,26 @@ from tensorflow.python.ops import control_flow_util
 __all__ = [
     "add_keras_mask",
     "added_losses_kept",
+    "apply_group_normalization",
     "CompileLoss",
     "axis_of_loss",
-    "calls_replaced",
     "compiled_loss_weights",
     "compute_loss_arguments",
+    "current_stateless_scope",
     "compiled_metrics",
-    "exact_moments",
     "flatten_layers",
     "is_compiled_by_xla",
     "is_injective",
     "is_made_of_logits",
     "keras_mask",
     "is_recording",
+    "layer_normalization_functions",
+    "operation_modules",
     "map_compiled_losses",
     "loss_tracker",
+    "no_autocast",
     "outside_of_the_graph",
     "own_weights",
-    "plain_bias_of_images",
     "replace_compiled_loss",
     "set_keras_mask",
     "trusted_layers",
@@ -224,61 +227,6 @@ def added_losses_kept(model: keras.Model) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def exact_moments() -> Iterator[None]:
-    """Context in which `keras.ops.moments` has correct derivatives of any order.
-
-    `tf.nn.moments` treats the mean inside the variance as a constant. First derivatives
-    are correct, second derivatives are not. Batch, layer and group normalization use
-    this function.
-    """
-    with _replaced(keras.src.backend.nn, "moments", _moments):
-        yield
-
-
-@contextlib.contextmanager
-def plain_bias_of_images() -> Iterator[None]:
-    """Context in which `keras.ops.add` adds biases to images without `BiasAdd`.
-
-    The second derivative of `BiasAdd` can fail on a CPU ("nodes in a cycle"):
-    TensorFlow fuses the gradient of the bias with a gradient of the kernel that may
-    depend on it.
-    """
-    original = keras.src.backend.numpy.add
-
-    def add(x1: Any, x2: Any) -> tf.Tensor:
-        same_dtype = tf.is_tensor(x1) and tf.is_tensor(x2) and x1.dtype == x2.dtype
-        is_image = same_dtype and x1.shape.rank == 4
-        return tf.add(x1, x2) if is_image else original(x1, x2)
-
-    with _replaced(keras.src.backend.numpy, "add", add):
-        yield
-
-
-@contextlib.contextmanager
-def _replaced(module: Any, name: str, function: Callable) -> Iterator[None]:
-    """Context in which `function` replaces an attribute of a module."""
-    original = getattr(module, name)
-    setattr(module, name, function)
-    try:
-        yield
-    finally:
-        setattr(module, name, original)
-
-
-def _moments(
-    x: tf.Tensor, axes: Any, keepdims: bool = False, synchronized: bool = False
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Computes mean and variance with the interface of `keras.ops.moments`."""
-    dtype = x.dtype
-    # Sums of squares lose too many digits in half precision.
-    x = tf.cast(x, keras.backend.result_type(dtype.name, "float32"))
-    mean = tf.reduce_mean(x, axes, keepdims=True)
-    variance = tf.reduce_mean(tf.square(x - mean), axes, keepdims=keepdims)
-    mean = mean if keepdims else tf.squeeze(mean, axes)
-    return tf.cast(mean, dtype), tf.cast(variance, dtype)
-
-
-@contextlib.contextmanager
 def outside_of_the_graph() -> Iterator[None]:
     """Context in which variables are created outside of the graph being traced.
 
@@ -296,26 +244,44 @@ def _create_outside_graph(next_creator: Callable, **arguments: Any) -> tf.Variab
     return next_creator(**{**arguments, "experimental_enable_variable_lifting": False})
 
 
-@contextlib.contextmanager
-def calls_replaced(layers: list[keras.layers.Layer], call: Callable) -> Iterator[None]:
-    """Context in which `call(layer, inputs, training)` replaces each layer's `call`.
+def no_autocast() -> contextlib.AbstractContextManager:
+    """Context in which variables keep their precision, until a layer is called.
 
-    Keras looks up `call` on the instance, so an instance attribute shadows the method
-    of the class. Arguments and variables of the layer are still used.
+    Keras reads variables in half precision in every `call` of a layer with a mixed
+    policy, whatever its argument `autocast`.
     """
-    for layer in layers:
-        vars(layer)["call"] = _shadow(layer, call)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            vars(layer).pop("call", None)
+    return keras.src.backend.AutocastScope(None)
 
 
-def _shadow(layer: keras.layers.Layer, call: Callable) -> Callable:
-    """Returns `call` with the signature of `layer.call`."""
+def current_stateless_scope() -> keras.StatelessScope | None:
+    """Returns the innermost stateless scope of this thread."""
+    return keras.src.backend.common.stateless_scope.get_stateless_scope()
 
-    def shadow(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        return call(layer, inputs, training)
 
-    return shadow
+def operation_modules() -> tuple[types.ModuleType, types.ModuleType]:
+    """Returns the modules of `keras.ops`, for users and for the code of Keras."""
+    return keras.ops, keras.src.ops
+
+
+def layer_normalization_functions() -> tuple[Callable, Callable]:
+    """Returns `keras.ops.layer_normalization` and the function that it calls."""
+    module = keras.src.ops.nn
+    return module.layer_normalization, module._layer_normalization
+
+
+def apply_group_normalization(
+    layer: keras.layers.GroupNormalization,
+    inputs: tf.Tensor,
+    convert: Callable[[Callable], Callable],
+) -> tf.Tensor:
+    """Computes the outputs of a layer.
+
+    Args:
+        layer: The layer.
+        inputs: Its inputs.
+        convert: Converts the method of the layer that computes moments.
+    """
+    normalize = convert(type(layer)._apply_normalization)
+    groups = layer._reshape_into_groups(inputs)
+    outputs = tf.reshape(normalize(layer, groups, inputs.shape), tf.shape(inputs))
+    return tf.cast(outputs, layer.compute_dtype)

@@ -366,10 +366,22 @@ class Adaptation(MethodTraits, keras.layers.Layer):
         """Runs the learner on the support set, for the inner loss."""
         from_batch = self.normalization != "moving"
         moments = BatchMoments(mask=task.support_mask, from_batch=from_batch)
-        return self._run(task.support_x, adapted, moments, training=training)
+        return self._run(
+            task.support_x,
+            adapted,
+            moments,
+            training=training,
+            plain_bias=training and self.differentiates_twice,
+        )
 
     def _run(
-        self, x: Any, adapted: Adapted, moments: BatchMoments, *, training: bool
+        self,
+        x: Any,
+        adapted: Adapted,
+        moments: BatchMoments,
+        *,
+        training: bool,
+        plain_bias: bool = False,
     ) -> LearnerOutput:
         per_step = self._per_step
         return self._functional(
@@ -380,6 +392,7 @@ class Adaptation(MethodTraits, keras.layers.Layer):
             moments=moments,
             pass_number=adapted.steps,
             overrides=None if per_step is None else per_step.overrides(adapted.steps),
+            plain_bias=plain_bias,
         )
 
     def get_config(self) -> dict[str, Any]:

@@ -86,6 +86,7 @@ class FunctionalLearner:
         moments: BatchMoments,
         pass_number: int | tf.Tensor = 0,
         overrides: list[tuple[keras.Variable, tf.Tensor]] | None = None,
+        plain_bias: bool = False,
     ) -> LearnerOutput:
         """Runs the learner on `x` with the given weights and state.
 
@@ -99,6 +100,8 @@ class FunctionalLearner:
                 use different dropout masks. Defaults to `0`.
             overrides: Pairs of variables and values that take precedence over the
                 values above. Defaults to `None`.
+            plain_bias: Whether biases are added to images without `BiasAdd`, for
+                second derivatives. Defaults to `False`.
 
         Returns:
             A `LearnerOutput`.
@@ -116,11 +119,9 @@ class FunctionalLearner:
             ),
             *(overrides or []),
         ]
-        with (
-            keras.StatelessScope(mapping, collect_losses=True) as scope,
-            moments.applied_to(self.learner),
-            _compat.exact_moments(),
-        ):
+        with moments.scope(
+            self.learner, mapping, plain_bias=plain_bias, collect_losses=True
+        ) as scope:
             outputs = self.learner(x, training=training)
             penalties = list(self.learner.losses)
         if scope.losses:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_metaloss import _compat
+from keras_metaloss._utils.exact_operations import moments
+from keras_metaloss._utils.pass_scope import PassScope
 
 __all__ = ["BatchMoments", "NORMALIZATIONS", "batch_normalizations"]
 
@@ -50,11 +52,21 @@ class BatchMoments:
         self.from_batch = from_batch
         self.collected: dict[int, tuple[tf.Tensor, tf.Tensor]] = {}
 
-    @contextlib.contextmanager
-    def applied_to(self, learner: keras.Model) -> Iterator[None]:
-        """Makes the batch normalization layers of `learner` use these statistics."""
-        with _compat.calls_replaced(batch_normalizations(learner), self._call):
-            yield
+    def scope(
+        self,
+        learner: keras.Model,
+        mapping: Sequence[tuple[keras.Variable, tf.Tensor]] = (),
+        **options: Any,
+    ) -> PassScope:
+        """Returns a scope in which `learner` normalizes with these statistics.
+
+        Args:
+            learner: Model that is called in the scope.
+            mapping: Pairs of variables and values. Defaults to `()`.
+            **options: Other arguments of the scope.
+        """
+        calls = {keras.layers.BatchNormalization: self._call}
+        return PassScope(learner, mapping, calls=calls, **options)
 
     def install(self, learner: keras.Model, copy: keras.Model) -> None:
         """Assigns the statistics of `learner` to the moving averages of a copy."""
@@ -68,16 +80,21 @@ class BatchMoments:
                 copied.moving_variance.assign(variance)
 
     def _call(
-        self, layer: keras.layers.Layer, inputs: tf.Tensor, training: bool
+        self,
+        layer: keras.layers.BatchNormalization,
+        inputs: tf.Tensor,
+        training: bool | None = None,
+        mask: tf.Tensor | None = None,
     ) -> tf.Tensor:
         if not (layer.trainable and (self.from_batch or training)):
-            return type(layer).call(layer, inputs, training=False)
+            return type(layer).call(layer, inputs, training=False, mask=mask)
+        _check_no_renorm(layer)
         dtype = keras.backend.result_type(inputs.dtype, "float32")
         inputs = tf.cast(inputs, dtype)
-        if self._fits_fused_operation(layer, inputs):
+        if mask is None and self._fits_fused_operation(layer, inputs):
             outputs, mean, variance = _fused(layer, inputs)
         else:
-            mean, variance = self._moments(layer, inputs)
+            mean, variance = self._moments(layer, inputs, mask)
             outputs = _normalize(layer, inputs, mean, variance)
         self.collected[id(layer)] = (mean, variance)
         if training:
@@ -94,20 +111,57 @@ class BatchMoments:
         return whole_batch and images and plain
 
     def _moments(
-        self, layer: keras.layers.Layer, inputs: tf.Tensor
+        self, layer: keras.layers.Layer, inputs: tf.Tensor, mask: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         rank = len(inputs.shape)
         axes = [axis for axis in range(rank) if axis != layer.axis % rank]
         if self.rows is not None:
             inputs = inputs[: self.rows]
-        if self.mask is None:
-            return keras.ops.moments(inputs, axes)
-        weights = tf.cast(self.mask, inputs.dtype)
-        weights = tf.reshape(weights, [-1] + [1] * (rank - 1))
-        weights = weights / tf.reduce_mean(weights)
-        mean = tf.reduce_mean(weights * inputs, axes, keepdims=True)
-        variance = tf.reduce_mean(weights * tf.square(inputs - mean), axes)
+            mask = None if mask is None else mask[: self.rows]
+        weights = self._weights(layer, inputs, mask)
+        if weights is None:
+            return moments(inputs, axes)
+        weights = tf.math.divide_no_nan(weights, tf.reduce_sum(weights))
+        mean = tf.reduce_sum(weights * inputs, axes, keepdims=True)
+        variance = tf.reduce_sum(weights * tf.square(inputs - mean), axes)
         return tf.reshape(mean, tf.shape(variance)), variance
+
+    def _weights(
+        self, layer: keras.layers.Layer, inputs: tf.Tensor, mask: tf.Tensor | None
+    ) -> tf.Tensor | None:
+        """Returns 1 for values to include, 0 for others; 1 on the normalized axis.
+
+        Args:
+            layer: The layer.
+            inputs: Inputs of the selected rows, `[N, ..., C]`.
+            mask: Keras mask of these inputs, `[N, ...]`, or `None`.
+        """
+        rank = len(inputs.shape)
+        shape = tf.shape(inputs)
+        weights = None
+        if self.mask is not None:
+            rows = tf.reshape(tf.cast(self.mask, inputs.dtype), [-1] + [1] * (rank - 1))
+            weights = rows
+        if mask is not None:
+            # The mask lacks the last axis of the inputs, as in Keras.
+            steps = tf.cast(mask, inputs.dtype)[..., tf.newaxis]
+            weights = steps if weights is None else weights * steps
+        if weights is None:
+            return None
+        # All axes but the normalized one have their full length, for the sum.
+        ones = tf.one_hot(layer.axis % rank, rank, on_value=0, off_value=1)
+        full = tf.where(tf.cast(ones, bool), shape, tf.ones_like(shape))
+        return tf.broadcast_to(weights, tf.maximum(full, tf.shape(weights)))
+
+
+def _check_no_renorm(layer: keras.layers.BatchNormalization) -> None:
+    if getattr(layer, "renorm", False):
+        raise ValueError(
+            "Invalid value for argument `learner`. Expected batch normalization with "
+            "`renorm=False`: the corrections of renormalization belong to moving "
+            "averages, which do not match the statistics of a single task. Received: "
+            f"layer {layer.name!r} with renorm=True"
+        )
 
 
 def _fused(

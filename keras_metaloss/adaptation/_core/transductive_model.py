@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_metaloss import _compat
 from keras_metaloss.adaptation._core.normalization import BatchMoments
 
 __all__ = ["TransductiveModel"]
@@ -33,7 +34,8 @@ class TransductiveModel(keras.Model):
         self.built = True
 
     def call(self, inputs: Any) -> Any:
-        with BatchMoments(from_batch=True).applied_to(self.learner):
+        moments = BatchMoments(from_batch=True)
+        with _compat.no_autocast(), moments.scope(self.learner):
             return self.learner(inputs, training=False)
 
     def get_config(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -179,14 +178,9 @@ class GradientAdaptation(Adaptation):
                 f"{type(self).__name__} minimizes. Received: inner_loss=None"
             )
         adapting = self.select_adapted(adapted.weights)
-        second_order = training and self.differentiates_twice
-        bias_context: Any = contextlib.nullcontext()
-        if second_order:
-            bias_context = _compat.plain_bias_of_images()
         with tf.GradientTape() as tape:
             tape.watch(adapting)
-            with bias_context:
-                output = self.support_pass(task, adapted, training=training)
+            output = self.support_pass(task, adapted, training=training)
             loss = inner_loss(
                 task.support_y, output.outputs, task.support_mask, output.penalties
             )

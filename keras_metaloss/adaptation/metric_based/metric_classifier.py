@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_metaloss import _compat
 from keras_metaloss.adaptation._core.normalization import BatchMoments
 
 __all__ = ["MetricClassifier"]
@@ -60,9 +61,10 @@ class MetricClassifier(keras.Model):
 
     def call(self, inputs: Any) -> tf.Tensor:
         moments = BatchMoments(from_batch=self.adaptation.normalization == "batch")
-        with moments.applied_to(self.learner):
-            embeddings = self.learner(inputs, training=False)
-        return self.adaptation.classify(embeddings, self.memory, training=False)
+        with _compat.no_autocast():
+            with moments.scope(self.learner):
+                embeddings = self.learner(inputs, training=False)
+            return self.adaptation.classify(embeddings, self.memory, training=False)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_metaloss import _compat
 from keras_metaloss._utils.masks import combine_masks, masked_mean
+from keras_metaloss._utils.pass_scope import PassScope
 from keras_metaloss.losses._core.loss_context import GradientStatistics
 
 __all__ = ["last_layer_statistics", "parameter_statistics"]
@@ -112,7 +113,7 @@ def last_layer_statistics(
     calls: list[tuple[keras.layers.Layer, tf.Tensor, tf.Tensor]] = []
 
     def dense(
-        layer: keras.layers.Layer, inputs: tf.Tensor, training: bool | None
+        layer: keras.layers.Dense, inputs: tf.Tensor, training: bool | None = None
     ) -> tf.Tensor:
         features = tf.cast(inputs, layer.compute_dtype)
         logits = keras.ops.matmul(features, layer.kernel)
@@ -122,13 +123,8 @@ def last_layer_statistics(
         calls.append((layer, features, logits))
         return logits if layer.activation is None else layer.activation(logits)
 
-    layers = [
-        layer
-        for layer in _compat.flatten_layers(network)
-        if isinstance(layer, keras.layers.Dense)
-    ]
     with tf.GradientTape() as tape:
-        with keras.StatelessScope(), _compat.calls_replaced(layers, dense):
+        with PassScope(network, calls={keras.layers.Dense: dense}):
             outputs = network(x, training=False)
         value = tf.reduce_sum(_example_means(loss, y, outputs))
     _check_last(network, calls)

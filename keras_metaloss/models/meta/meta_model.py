@@ -123,7 +123,9 @@ class MetaModel(
 
     def call(self, episode: dict[str, Any], training: bool | None = None) -> Any:
         """Adapts to each support set and predicts the queries, `[T, Q, ...]`."""
-        return self._run(batch_tensors(episode), bool(training)).y_pred
+        # Adaptation computes in the precision of the variables under every policy.
+        with _compat.no_autocast():
+            return self._run(batch_tensors(episode), bool(training)).y_pred
 
     def adapt(
         self, support_x: Any, support_y: Any, *, support_mask: Any = None
