@@ -201,11 +201,14 @@ class MultiTaskModel(TrainingMixin, keras.Model):
             )
         gradients.update(parameter_gradients(self.weighting, total, scale))
         pairs = [(gradients[id(v)], v) for v in self.trainable_weights]
-        apply_gradients(self.optimizer, pairs)
-        set_loss_steps(self.loss, self.optimizer.iterations)
-        self.weighting.update(total, products)
-        self._untracked.metrics.update_weights(weights.shared)
         loss = self._objective(losses, added)
+        # TensorFlow's graph optimization may drop the order of reads and updates of
+        # the weighting's variables.
+        with tf.control_dependencies([loss, *weights]):
+            apply_gradients(self.optimizer, pairs)
+            self.weighting.update(total, products)
+        set_loss_steps(self.loss, self.optimizer.iterations)
+        self._untracked.metrics.update_weights(weights.shared)
         return self._track(x, y, y_pred, sample_weight, losses, loss)
 
     def test_step(self, data: Any) -> dict[str, Any]:

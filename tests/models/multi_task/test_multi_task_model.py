@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_metaloss as kml
+from tests.helpers.graphs import unordered_accesses
 from tests.helpers.multi_task_models import (
     TASKS,
     all_variables,
@@ -42,6 +43,30 @@ def test_equal_weights_match_keras_training():
     mine = model.evaluate(x, y, verbose=0, return_dict=True)
     for name, value in plain.evaluate(x, y, verbose=0, return_dict=True).items():
         assert mine[name] == pytest.approx(value, rel=1e-5), name
+
+
+@pytest.mark.parametrize("method", some_slow("uncertainty", "imtl", "gradnorm"))
+def test_weights_are_read_before_their_update(method):
+    x, y = batch()
+    model = multi_task_model(method)
+    assert unordered_accesses(lambda: model.train_on_batch(x, y)) == []
+
+
+def test_logged_loss_has_the_weights_of_the_step():
+    x, y = batch()
+    model = multi_task_model("uncertainty", keras.optimizers.SGD(0.5))
+    for _ in range(2):
+        # Kind and sign are classification tasks.
+        s = model.weighting.log_variance.numpy()
+        model.reset_metrics()
+        logs = model.train_on_batch(x, y, return_dict=True)
+        weights = np.array([1.0, 1.0, 0.5]) * np.exp(-s)
+        np.testing.assert_allclose(
+            [logs[f"{task}_weight"] for task in TASKS], weights, rtol=1e-5
+        )
+        task_losses = [logs[f"{task}_loss"] for task in TASKS]
+        expected = np.sum(weights * task_losses + 0.5 * s)
+        assert logs["loss"] == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("method", WEIGHTINGS)
