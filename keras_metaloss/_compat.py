@@ -33,6 +33,7 @@ __all__ = [
     "layer_normalization_functions",
     "operation_modules",
     "map_compiled_losses",
+    "metrics_by_output",
     "loss_tracker",
     "no_autocast",
     "outside_of_the_graph",
@@ -43,6 +44,7 @@ __all__ = [
     "unscale_loss_for_distribution",
     "update_metrics",
     "uses_compute_loss_of_keras",
+    "with_keras_mask",
 ]
 
 
@@ -111,6 +113,16 @@ def unscale_loss_for_distribution(loss: tf.Tensor) -> tf.Tensor:
 def set_keras_mask(tensor: tf.Tensor, mask: tf.Tensor) -> None:
     """Sets the mask of a prediction, which losses and metrics apply."""
     tensor._keras_mask = mask
+
+
+def with_keras_mask(tensor: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Returns the predictions with another mask; those given keep theirs."""
+    result = tf.identity(tensor)
+    if hasattr(tensor, "_keras_logits"):
+        # Keras's losses compute with the logits of a softmax or sigmoid.
+        result._keras_logits = tensor._keras_logits
+    set_keras_mask(result, mask)
+    return result
 
 
 def add_keras_mask(tensor: tf.Tensor, mask: tf.Tensor | None) -> None:
@@ -196,6 +208,30 @@ def update_metrics(
             plain.update_state(target, output, weight)
         if weighted:
             weighted.update_state(target, output, w)
+
+
+def metrics_by_output(
+    metrics: keras.metrics.Metric, *structures: Any
+) -> Iterator[tuple[Any, ...]]:
+    """Yields the metrics of each output and the entries of structures for it.
+
+    Args:
+        metrics: Built result of `compiled_metrics`.
+        *structures: Structures with one entry per output.
+
+    Yields:
+        Metrics of `compile(metrics=...)`, metrics of `compile(weighted_metrics=...)`,
+        and one entry of each structure.
+    """
+    flat = [metrics._flatten_y(structure) for structure in structures]
+    for plain, weighted, *entries in zip(
+        metrics._flat_metrics, metrics._flat_weighted_metrics, *flat, strict=True
+    ):
+        yield (
+            plain.metrics if plain else [],
+            weighted.metrics if weighted else [],
+            *entries,
+        )
 
 
 def compiled_loss_weights(model: keras.Model) -> Any:

@@ -26,6 +26,8 @@ class EmbeddingLoss(MetaLoss):
     """
 
     integer_targets = True
+    #: Replaces missing labels: negative labels are ignored, 0 would be a class.
+    missing_label = -1
 
 
 def over_anchors(

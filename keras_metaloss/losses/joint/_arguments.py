@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_metaloss.information.predicted._methods import METHODS, check_options
 from keras_metaloss.information.predicted._options import Options
@@ -16,6 +17,7 @@ from keras_metaloss.losses.joint._output_distribution import output_kind_of
 
 __all__ = [
     "Pair",
+    "checked_estimate",
     "checked_pairs",
     "losses_by_task",
     "options_of",
@@ -89,3 +91,14 @@ def options_of(estimator: Any) -> Options | None:
             f"Received: estimator={estimator!r}"
         )
     return check_options(Options(**estimator))
+
+
+def checked_estimate(value: Any) -> tf.Tensor:
+    """Returns the result of a function `estimator`; raises unless it is a scalar."""
+    value = tf.convert_to_tensor(value)
+    if value.shape.rank not in (0, None):
+        raise ValueError(
+            "Invalid value for argument `estimator`. Expected a function that returns "
+            f"a scalar. Received: a result of shape {tuple(value.shape)}"
+        )
+    return value

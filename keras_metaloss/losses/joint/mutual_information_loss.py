@@ -23,14 +23,20 @@ from keras_metaloss.losses._core.scheduled_weight import (
 )
 from keras_metaloss.losses.joint._arguments import (
     Pair,
+    checked_estimate,
     checked_pairs,
     losses_by_task,
     options_of,
     output_kinds_by_task,
 )
-from keras_metaloss.losses.joint._missing_labels import LabeledLoss, labeled_loss
+from keras_metaloss.losses.joint._labeled_loss import LabeledLoss, labeled_loss
 from keras_metaloss.losses.joint._output_distribution import (
     output_distribution,
+)
+from keras_metaloss.losses.joint._predictions import (
+    cast_predictions,
+    included_predictions,
+    row_weights,
 )
 
 __all__ = ["JointLossTerms", "MutualInformationLoss"]
@@ -69,8 +75,11 @@ class MutualInformationLoss(MetaLoss):
     specify it with `output_kinds`. Predicted values are smoothed with normal noise
     whose standard deviation follows Silverman's rule.
 
-    NaN targets and negative integer labels are missing. The loss of a task is the mean
-    over the targets that are present.
+    NaN targets and negative integer labels are missing; a vector with a missing entry
+    is missing. The loss of a task is the mean over the targets that are present.
+    Targets of predictions that a Keras mask excludes, such as padded time steps, do
+    not count either. For the mutual information, a masked time step is replaced by the
+    mean prediction of that step, and an example without any unmasked step has weight 0.
 
     In distributed training, each replica computes `I(A;B)` over its part of the batch.
 
@@ -98,8 +107,9 @@ class MutualInformationLoss(MetaLoss):
             or a function from outputs to a TFP distribution with batch shape `[N]` (or
             `[N * M]`, M consecutive rows per example). Defaults to `None`, which infers
             all kinds from the losses.
-        pairs: Pairs of task names whose mutual information is computed. Defaults to
-            `None`, which uses all pairs.
+        pairs: Pairs of task names whose mutual information is computed. An empty list
+            computes none, which saves time if the networks are trained independently.
+            Defaults to `None`, which uses all pairs.
         name: Name of the loss. Defaults to `"mutual_information_loss"`.
         reduction: Type of reduction to apply to the loss: `"sum_over_batch_size"`,
             `"sum"`, `"mean"`, `"mean_with_sample_weight"` or `None`. Defaults to
@@ -114,7 +124,8 @@ class MutualInformationLoss(MetaLoss):
             of the tasks; each `[N, ...]`.
         sample_weight: Weights `[N]` of the examples in the losses of all tasks and in
             `I(A;B)`, or a dictionary or tuple of weights of the tasks, which affect
-            their losses only.
+            their losses only. Weights `[N, T]` of time steps are averaged over the
+            steps for `I(A;B)`, and steps of weight 0 are masked.
 
     Raises:
         ValueError: If an argument is invalid, or if the loss is called without the
@@ -215,7 +226,7 @@ class MutualInformationLoss(MetaLoss):
         """
         context = self.prepare_context(context, None)
         y_true, y_pred = self.by_task("y_true", y_true), self.by_task("y_pred", y_pred)
-        y_pred = {name: tf.cast(y, self.dtype) for name, y in y_pred.items()}
+        y_pred = cast_predictions(y_pred, self.dtype)
         shared = None
         if sample_weight is None or not keras.tree.is_nested(sample_weight):
             shared = sample_weight
@@ -228,13 +239,14 @@ class MutualInformationLoss(MetaLoss):
             for name, loss in self.losses.items()
         }
         values = sum(tf.cast(loss.rows, self.dtype) for loss in losses.values())
+        y_pred, weights = included_predictions(y_pred, shared)
         if self.step is None and self.beta == 0:
             # The information is computed for the logs only. The objective is the sum
             # of the losses.
             y_pred = {name: tf.stop_gradient(y) for name, y in y_pred.items()}
-            information, entropies = self._information(y_pred, shared)
+            information, entropies = self._information(y_pred, weights)
             return JointLossTerms(values, losses, information, entropies)
-        information, entropies = self._information(y_pred, shared)
+        information, entropies = self._information(y_pred, weights)
         weight = scheduled_value(self.beta, context.step, self.dtype)
         if information_scale is not None:
             weight = weight * tf.cast(information_scale, self.dtype)
@@ -254,25 +266,22 @@ class MutualInformationLoss(MetaLoss):
         return reduce_weighted(values, reduction=self.reduction, dtype=self.dtype)
 
     def _information(
-        self, y_pred: dict[str, Any], sample_weight: Any
+        self, y_pred: dict[str, Any], weights: Any
     ) -> tuple[dict[Pair, tf.Tensor], dict[str, tf.Tensor]]:
         distributions = self.distributions(y_pred)
         if self.options is None:
             estimator: Any = self.estimator  # Functions have no options.
             pairwise = {
-                (a, b): tf.convert_to_tensor(
-                    estimator(distributions[a], distributions[b])
-                )
+                (a, b): checked_estimate(estimator(distributions[a], distributions[b]))
                 for a, b in self.pairs
             }
             return pairwise, {}
-        if sample_weight is not None:
-            rows = next(iter(distributions.values())).batch_shape_tensor()[0]
-            sample_weight = tf.reshape(tf.cast(sample_weight, self.dtype), [-1])
+        if weights is not None:
             # A function in `output_kinds` may return several rows per example.
-            sample_weight = tf.repeat(sample_weight, rows // tf.size(sample_weight))
+            rows = next(iter(distributions.values())).batch_shape_tensor()[0]
+            weights = row_weights(tf.cast(weights, self.dtype), rows)
         batch = PredictedBatch.from_distributions(
-            distributions, sample_weight, self.options.bandwidth
+            distributions, weights, self.options.bandwidth
         )
         information, entropies = information_and_entropies(
             batch, self.options, self.pairs, self.tasks

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_metaloss.losses._core.loss_context import LossContext
 from keras_metaloss.losses._core.trainable_loss import check_no_parameters
+from keras_metaloss.models._shared.masked_metrics import update_masked_metrics
 from keras_metaloss.models._shared.training_mixin import TrainingMixin
 from keras_metaloss.models.joint._batches import check_joint_batch, first_rows
 from keras_metaloss.models.joint._checks import (
@@ -16,7 +17,11 @@ from keras_metaloss.models.joint._checks import (
     check_networks,
     standardize_joint_loss,
 )
-from keras_metaloss.models.joint._metrics import JointMetrics, mask_missing_labels
+from keras_metaloss.models.joint._metrics import (
+    JointMetrics,
+    labels_by_task,
+    weights_by_task,
+)
 from keras_metaloss.models.joint._network_optimizers import NetworkOptimizers
 
 __all__ = ["JointModel"]
@@ -216,7 +221,8 @@ class JointModel(TrainingMixin, keras.Model):
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Evaluates one batch and returns the logs."""
         self._record_inputs(data)
-        return super().test_step(data)
+        super().test_step(data)
+        return self._results(evaluating=True)
 
     def predict_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Computes the outputs of all networks, by name."""
@@ -264,17 +270,39 @@ class JointModel(TrainingMixin, keras.Model):
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, tf.Tensor]:
-        """Computes the compiled metrics over the labels that are present."""
-        y, y_pred, sample_weight = mask_missing_labels(
-            self.loss, y, y_pred, sample_weight
-        )
-        return super().compute_metrics(x, y, y_pred, sample_weight)
+        """Computes the compiled metrics over the labels that are present.
+
+        Args:
+            x: Not used.
+            y: Targets of the tasks, by name or in order.
+            y_pred: Outputs of the networks, by name.
+            sample_weight: Weights `[N]`, or one entry per task, for the metrics in
+                `compile(weighted_metrics=...)`. Defaults to `None`.
+
+        Returns:
+            The results of all metrics.
+        """
+        labels = labels_by_task(self.loss, y, y_pred)
+        weights = weights_by_task(self.loss, sample_weight)
+        update_masked_metrics(self, labels, y_pred, weights)
+        return self.get_metrics_result()
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """Loss, compiled metrics and terms of the loss."""
         terms = self._untracked.metrics
         return super().metrics + ([] if terms is None else terms.metrics)
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Returns the results of all metrics."""
+        return self._results(evaluating=self._untracked.evaluating)
+
+    def _results(self, *, evaluating: bool) -> dict[str, Any]:
+        results = super().get_metrics_result()
+        terms = self._untracked.metrics
+        return (
+            results if terms is None else terms.logged(results, evaluating=evaluating)
+        )
 
     def _record_inputs(self, data: Any) -> None:
         """Records shapes and dtypes of the inputs, for `export`."""

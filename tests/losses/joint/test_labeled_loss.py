@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import keras_metaloss as kml
 from keras_metaloss.losses._core.standardize import standardize_loss
-from keras_metaloss.losses.joint._missing_labels import labeled_loss
+from keras_metaloss.losses.joint._labeled_loss import labeled_loss
 from tests.helpers.joint_losses import batch, information, reference_losses
 from tests.helpers.joint_models import CROSS_ENTROPY
 
@@ -65,6 +65,39 @@ def test_missing_labels_of_time_steps(mse):
     assert float(part.count) == 11
     expected = np.nanmean((y_true - y_pred) ** 2)
     assert float(part.mean) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [
+        np.arange(2.0),
+        np.arange(2.0)[:, None],
+        np.arange(8.0).reshape(2, 4),
+        np.arange(8.0).reshape(2, 4, 1),
+    ],
+)
+def test_weights_of_examples_and_of_time_steps(weight):
+    y_true, y_pred = np.random.default_rng(0).normal(size=(2, 2, 4, 1))
+    y_true[1, 2] = np.nan
+    mse = standardize_loss("loss", "mse")
+    part = labeled_loss(mse, y_true, tf.constant(y_pred, "float32"), weight)
+    weight = weight.reshape(2, -1)
+    expected = np.nansum((y_true - y_pred)[..., 0] ** 2 * weight) / 7
+    assert float(part.mean) == pytest.approx(expected, rel=1e-5)
+
+
+def test_weights_that_do_not_match_raise():
+    mse = standardize_loss("loss", "mse")
+    for shape in ((3,), (2, 3), (2, 4, 2)):
+        with pytest.raises(ValueError, match="`sample_weight`.*per value of the loss"):
+            labeled_loss(mse, np.ones((2, 4, 2)), tf.ones((2, 4, 2)), np.ones(shape))
+
+
+def test_targets_that_would_be_broadcast_raise():
+    mse = standardize_loss("loss", "mse")
+    for shape in ((2, 3), (3, 1), (3,)):
+        with pytest.raises(ValueError, match="`y`. Expected targets of the shape"):
+            labeled_loss(mse, np.ones(shape), tf.ones((2, 1)))
 
 
 def test_loss_without_any_label_is_zero():
