@@ -12,6 +12,7 @@ import numpy as np
 
 __all__ = [
     "check_choice",
+    "check_names",
     "check_non_negative",
     "check_positive_integer",
     "check_seed",
@@ -38,6 +39,20 @@ def check_positive_integer(name: str, value: Any) -> int:
             f"Received: {name}={value!r}"
         )
     return int(value)
+
+
+def check_names(argument: str, names: Iterable) -> None:
+    """Raises a `ValueError` unless all names are strings.
+
+    Saved files store other names as strings, under which they are not found again.
+    """
+    names = tuple(names)
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            f"Invalid value for argument `{argument}`. Expected names that are strings "
+            f"(saved files store names as strings). Received: {argument} with the "
+            f"names {names}"
+        )
 
 
 def check_non_negative(name: str, value: Any) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_metaloss._utils.checks import check_names
 from keras_metaloss.information.predicted._methods import METHODS, check_options
 from keras_metaloss.information.predicted._options import Options
 from keras_metaloss.losses._core.meta_loss import OutputKind
@@ -36,6 +37,7 @@ def losses_by_task(loss_a: Any, loss_b: Any) -> dict[str, keras.losses.Loss]:
                 "least two losses without `loss_b`, or two losses. Received: "
                 f"loss_a={loss_a!r}, loss_b={loss_b!r}"
             )
+        check_names("loss_a", loss_a)
         return {name: standardize_loss(name, loss) for name, loss in loss_a.items()}
     return {
         "a": standardize_loss("loss_a", loss_a),

@@ -16,6 +16,7 @@ from keras_metaloss.models._shared.compiled_loss import (
     ContextualCompileLoss,
     WeightsAndContext,
 )
+from keras_metaloss.models._shared.first_rows import first_rows
 from keras_metaloss.models._shared.single_trace import SingleTraceMixin
 
 __all__ = ["TrainingMixin"]
@@ -84,10 +85,24 @@ class TrainingMixin(SingleTraceMixin):
         if isinstance(x, tf.data.Dataset) and not args:
             # Keras warns about its default `shuffle=True` if `x` is a dataset.
             kwargs.setdefault("shuffle", False)
+        if type(self).check_first_rows is not TrainingMixin.check_first_rows:
+            rows = first_rows(x, y) if self.compiled and self.built else None
+            if rows is not None:
+                self.check_first_rows(*rows)
         callbacks = self._with_training_callbacks(callbacks)
         return super().fit(
             x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs
         )
+
+    def check_first_rows(self, x: Any, y: Any) -> None:
+        """Validates the first examples of `fit`, if they are available.
+
+        Does nothing by default.
+
+        Args:
+            x: Inputs of a few examples.
+            y: Targets of these examples.
+        """
 
     def evaluate(
         self,

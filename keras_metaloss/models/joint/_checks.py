@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_metaloss._utils.checks import check_names
 from keras_metaloss.losses import MutualInformationLoss
 
 __all__ = ["check_epochs", "check_networks", "standardize_joint_loss"]
@@ -28,6 +29,8 @@ def check_networks(model_a: Any, model_b: Any) -> dict[str, keras.Model]:
             )
     else:
         networks = {"a": model_a, "b": model_b}
+    check_names("model_a", networks)
+    check_names("model_a", networks)
     for name, network in networks.items():
         if not isinstance(network, keras.Model) or not network.built:
             raise ValueError(

@@ -11,7 +11,7 @@ from keras_metaloss.losses._core.loss_context import LossContext
 from keras_metaloss.losses._core.trainable_loss import check_no_parameters
 from keras_metaloss.models._shared.masked_metrics import update_masked_metrics
 from keras_metaloss.models._shared.training_mixin import TrainingMixin
-from keras_metaloss.models.joint._batches import check_joint_batch, first_rows
+from keras_metaloss.models.joint._batches import check_joint_batch
 from keras_metaloss.models.joint._checks import (
     check_epochs,
     check_networks,
@@ -208,10 +208,11 @@ class JointModel(TrainingMixin, keras.Model):
         Raises:
             ValueError: If the first inputs, targets or predictions are invalid.
         """
-        rows = first_rows(x, y) if self.compiled else None
-        if rows is not None:
-            check_joint_batch(self, self.loss, *rows)
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+
+    def check_first_rows(self, x: Any, y: Any) -> None:
+        """Validates the first inputs, targets and predicted distributions."""
+        check_joint_batch(self, self.loss, x, y)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Updates all networks with one batch and returns the logs."""

@@ -8,13 +8,16 @@ from typing import Any
 import keras
 
 from keras_metaloss import _compat
+from keras_metaloss._utils.checks import check_names
 from keras_metaloss.losses._core.standardize import standardize_loss
 from keras_metaloss.losses.weighting import TaskWeighting
 from keras_metaloss.models.multi_task._outputs import output_names
 
 __all__ = [
+    "are_frozen",
     "candidates",
     "check_entries",
+    "check_outputs_exist",
     "check_parts",
     "checked_losses",
     "checked_shared",
@@ -32,6 +35,15 @@ def check_parts(model: keras.Model, weighting: TaskWeighting) -> None:
             f"model={model!r}"
         )
     names = ["output"] if isinstance(model, keras.Sequential) else output_names(model)
+    check_names("model", names or ())
+    if names is not None and len(set(names)) < len(names):
+        raise ValueError(
+            "Invalid value for argument `model`. Expected different names of the "
+            "outputs. Outputs in a list have the names of their layers; name outputs "
+            "of the same layer with a dictionary: `keras.Model(model.inputs, {'first': "
+            "model.outputs[0], 'second': model.outputs[1]})`. Received: a model with "
+            f"the outputs {names}"
+        )
     if names is not None and len(names) < 2:
         raise ValueError(
             "Invalid value for argument `model`. Expected a model with several named "
@@ -122,6 +134,19 @@ def check_entries(argument: str, entries: dict[str, Any], tasks: Iterable[str]) 
         )
 
 
+def check_outputs_exist(
+    argument: str, entries: dict[str, Any], outputs: Iterable[str]
+) -> None:
+    """Raises a `ValueError` if an entry belongs to no output of the model."""
+    unknown = sorted(set(entries) - set(outputs))
+    if unknown:
+        raise ValueError(
+            f"Invalid value for argument `{argument}`. Expected names of the model's "
+            f"outputs {list(outputs)}. Received: {argument} with the unknown names "
+            f"{unknown}"
+        )
+
+
 def candidates(
     model: keras.Model, shared: Sequence[str | keras.Variable] | None
 ) -> list[keras.Variable]:
@@ -131,7 +156,29 @@ def candidates(
         model: The model with several outputs.
         shared: Names of layers and variables, or `None` for all.
     """
-    variables = model.trainable_weights
+    return _named(model, shared, model.trainable_weights)
+
+
+def are_frozen(
+    model: keras.Model, shared: Sequence[str | keras.Variable] | None
+) -> bool:
+    """Returns whether a parameter that tasks may share is frozen.
+
+    Args:
+        model: The model with several outputs.
+        shared: Names of layers and variables, or `None` for all.
+    """
+    trainable = {id(v) for v in model.trainable_weights}
+    variables = _named(model, shared, _compat.own_weights(model))
+    return any(id(v) not in trainable for v in variables)
+
+
+def _named(
+    model: keras.Model,
+    shared: Sequence[str | keras.Variable] | None,
+    variables: list[keras.Variable],
+) -> list[keras.Variable]:
+    """Returns the variables that `shared` names; all of them if it is `None`."""
     if shared is None:
         return variables
     layers = {x for x in shared if isinstance(x, str)}

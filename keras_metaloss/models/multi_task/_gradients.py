@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -15,13 +15,87 @@ from keras_metaloss.losses.weighting import (
 )
 
 __all__ = [
+    "StepGradients",
     "combined_gradients",
     "parameter_gradients",
+    "replica_penalty",
     "shared_gradients",
+    "step_gradients",
     "sum_over_replicas",
     "unscaled_products",
     "weighted_gradients",
 ]
+
+
+class StepGradients(NamedTuple):
+    """Gradients of one training step.
+
+    Attributes:
+        gradients: Gradients of all variables, by `id(variable)`.
+        weights: Weights of the tasks.
+        total: Losses of the tasks, summed over replicas, `[K]`.
+        products: Inner products of the gradients of the tasks, `[K, K]`, or `None`.
+    """
+
+    gradients: dict[int, Any]
+    weights: TaskWeights
+    total: tf.Tensor
+    products: tf.Tensor | None
+
+
+def step_gradients(
+    tape: tf.GradientTape,
+    losses: Sequence[tf.Tensor],
+    penalty: tf.Tensor | None,
+    variables: Sequence[keras.Variable],
+    weighting: TaskWeighting,
+    candidates: Sequence[keras.Variable],
+    frozen: bool,
+    scale: tf.Tensor,
+    *,
+    named: bool,
+) -> StepGradients:
+    """Computes the gradients of one step with the weights of a weighting.
+
+    Args:
+        tape: A tape that has recorded the losses; persistent if the weighting needs
+            gradients.
+        losses: K scalars.
+        penalty: Loss that belongs to no task and has weight 1, or `None`.
+        variables: All trainable variables of the network.
+        weighting: The weighting.
+        candidates: Trainable variables that tasks may share.
+        frozen: Whether other variables that tasks may share are frozen.
+        scale: Factor by which gradients are multiplied.
+        named: Whether the user passed the candidates.
+
+    Raises:
+        ValueError: If the weighting needs gradients, and no parameters are shared,
+            trainable or frozen.
+    """
+    # Keras divides losses by the number of replicas.
+    total = sum_over_replicas(tf.stack(losses))
+    products = None
+    if weighting.needs_gradients:
+        shared, by_task = shared_gradients(tape, losses, candidates, scale, named=named)
+        if shared:
+            products = unscaled_products(by_task, scale, total.dtype)
+        elif frozen:
+            # The task-specific parameters are trained alone.
+            products = tf.zeros([len(losses)] * 2, total.dtype)
+        else:
+            raise_nothing_shared(len(candidates), named=named)
+        weights = weighting.compute_weights(total, products)
+        gradients = combined_gradients(
+            tape, losses, penalty, variables, weights, shared, by_task, scale
+        )
+    else:
+        weights = weighting.compute_weights(total)
+        gradients = weighted_gradients(
+            tape, losses, penalty, variables, weights.shared, scale
+        )
+    gradients.update(parameter_gradients(weighting, total, scale))
+    return StepGradients(gradients, weights, total, products)
 
 
 def shared_gradients(
@@ -45,9 +119,6 @@ def shared_gradients(
     Returns:
         The shared variables and, for each task, its gradients of them, zero where a
         task has no gradient.
-
-    Raises:
-        ValueError: If no parameters are shared.
     """
     by_task = [
         tape.gradient(loss, variables, output_gradients=scale) for loss in losses
@@ -58,19 +129,29 @@ def shared_gradients(
         if sum(gradient is not None for gradient in column) >= min_tasks:
             shared.append(variable)
             columns.append([_dense(g, variable) for g in column])
-    if not shared:
-        raise ValueError(
-            f"Invalid value for argument `{'shared' if named else 'model'}`. Expected "
-            "trainable parameters "
-            + (
-                "with a gradient from at least one task"
-                if named
-                else "that at least two tasks share"
-            )
-            + f". Received: none among {len(variables)} trainable parameters"
-            + (" named in `shared`" if named else "")
+    rows = zip(*columns, strict=True) if columns else ([] for _ in losses)
+    return shared, [list(row) for row in rows]
+
+
+def raise_nothing_shared(count: int, *, named: bool) -> None:
+    """Raises a `ValueError`: there are no gradients to compare.
+
+    Args:
+        count: Number of trainable variables.
+        named: Whether the user passed the variables.
+    """
+    raise ValueError(
+        f"Invalid value for argument `{'shared' if named else 'model'}`. Expected "
+        "trainable parameters "
+        + (
+            "with a gradient from at least one task"
+            if named
+            else "that at least two tasks share, because the weighting compares their "
+            "gradients; use one that does not, such as `FixedWeighting`"
         )
-    return shared, [list(row) for row in zip(*columns, strict=True)]
+        + f". Received: none among {count} trainable parameters"
+        + (" named in `shared`" if named else "")
+    )
 
 
 def combined_gradients(
@@ -177,6 +258,16 @@ def parameter_gradients(
     gradients = weighting.parameter_gradients(total)
     pairs = zip(weighting.trainable_weights, gradients, strict=True)
     return {id(v): g * scale / replicas for v, g in pairs}
+
+
+def replica_penalty(
+    penalties: Sequence[tf.Tensor], dtype: tf.DType
+) -> tf.Tensor | None:
+    """Returns the share of this replica in the losses of layers, or `None`."""
+    if not penalties:
+        return None
+    penalty = tf.add_n([tf.cast(tf.reduce_sum(p), dtype) for p in penalties])
+    return penalty / tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def sum_over_replicas(tensors: Any) -> Any:

@@ -10,15 +10,18 @@ import tensorflow as tf
 
 from keras_metaloss import _compat
 from keras_metaloss.losses._core.loss_context import LossContext
-from keras_metaloss.losses._core.meta_loss import call_loss, set_loss_steps
+from keras_metaloss.losses._core.meta_loss import set_loss_steps
+from keras_metaloss.losses._core.missing_labels import Labels
 from keras_metaloss.losses._core.trainable_loss import check_no_parameters
 from keras_metaloss.losses.weighting import FixedWeighting, TaskWeighting
 from keras_metaloss.models._shared.apply_gradients import apply_gradients
+from keras_metaloss.models._shared.first_rows import check_outputs
+from keras_metaloss.models._shared.masked_metrics import update_masked_metrics
 from keras_metaloss.models._shared.training_mixin import TrainingMixin
 from keras_metaloss.models.multi_task._callback import EndOfEpoch
 from keras_metaloss.models.multi_task._checks import (
+    are_frozen,
     candidates,
-    check_entries,
     check_parts,
     checked_losses,
     checked_shared,
@@ -26,12 +29,15 @@ from keras_metaloss.models.multi_task._checks import (
     shared_to_config,
 )
 from keras_metaloss.models.multi_task._gradients import (
-    combined_gradients,
-    parameter_gradients,
-    shared_gradients,
+    replica_penalty,
+    step_gradients,
     sum_over_replicas,
-    unscaled_products,
-    weighted_gradients,
+)
+from keras_metaloss.models.multi_task._labels import (
+    check_first_labels,
+    labeled_losses,
+    labels_by_task,
+    numbers_of_labels,
 )
 from keras_metaloss.models.multi_task._metrics import MultiTaskMetrics
 from keras_metaloss.models.multi_task._outputs import by_name
@@ -53,10 +59,15 @@ class MultiTaskModel(TrainingMixin, keras.Model):
     `weighting.objective` of the task losses, for most methods their sum, plus the
     regularization of the model. It is comparable between epochs and in evaluation.
 
-    To mark a missing label, set its sample weight to 0 and its target to any finite
-    value. With the reduction `"mean_with_sample_weight"`, the loss of a task is the
-    mean over the labels that are present. With the default reduction of Keras, the sum
-    over these labels is divided by the batch size.
+    NaN targets and negative integer labels are missing, as are targets of predictions
+    that a Keras mask excludes. The loss of a task is the mean over the labels that are
+    present, and metrics use these labels only. Evaluation averages losses over labels,
+    so that they do not depend on the batch size. A label with sample weight 0 counts in
+    the divisor, as in Keras, except with the reduction `"mean_with_sample_weight"`.
+
+    Standardize targets of regression tasks to unit variance. Methods that compare
+    losses, or train weights from a common initial value, assume losses of similar
+    scale.
 
     Args:
         model: A built Keras model with several named outputs: a dictionary, or the list
@@ -65,8 +76,8 @@ class MultiTaskModel(TrainingMixin, keras.Model):
             losses. Defaults to `None`.
         shared: The parameters whose gradients the weighting compares: names of layers,
             or variables of `model`. `None` uses all parameters with a gradient from
-            more than one task. All other parameters are task-specific. Defaults to
-            `None`.
+            more than one task. All other parameters are task-specific; if the shared
+            ones are frozen, they are trained alone. Defaults to `None`.
         name: Name of the model; `None` generates one. Defaults to `None`.
 
     Call arguments:
@@ -139,7 +150,7 @@ class MultiTaskModel(TrainingMixin, keras.Model):
 
         Args:
             optimizer: A Keras optimizer or its name. Defaults to `"rmsprop"`.
-            loss: A dictionary of the losses of the tasks, by output name. Required.
+            loss: Dictionary of the losses of the tasks, by output name. Required.
             loss_weights: Must be `None`; use `weighting`. Defaults to `None`.
             metrics: Metrics by output name. Defaults to `None`.
             weighted_metrics: Metrics that use sample weights. Defaults to `None`.
@@ -169,46 +180,39 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         """Returns the callback that calls `end_epoch` of the weighting."""
         return [EndOfEpoch(self.weighting)]
 
+    def check_first_rows(self, x: Any, y: Any) -> None:
+        """Validates the first targets and predictions."""
+        y_pred = self(x, training=False)
+        check_first_labels(self._untracked.losses, self._by_name("y", y), y_pred)
+        check_outputs(x, y_pred)
+
     def train_step(self, data: Any) -> dict[str, Any]:
         """Updates the model and the weighting with one batch; returns the logs."""
         x, y, sample_weight = self._unpack(data)
-        needs_gradients = self.weighting.needs_gradients
-        with tf.GradientTape(persistent=needs_gradients) as tape:
+        with tf.GradientTape(persistent=self.weighting.needs_gradients) as tape:
             y_pred = self(x, training=True)
             losses = self.compute_task_losses(y, y_pred, sample_weight)
             added = self._added_terms(x, y, y_pred, sample_weight, losses, True)
-        scale = self.optimizer.scale_loss(tf.ones((), losses[0].dtype))
-        # Keras divides losses by the number of replicas.
-        total = sum_over_replicas(tf.stack(losses))
-        variables, products = self.model.trainable_weights, None
-        if needs_gradients:
-            shared, by_task = shared_gradients(
-                tape,
-                losses,
-                candidates(self.model, self._untracked.shared),
-                scale,
-                named=self._untracked.shared is not None,
-            )
-            products = unscaled_products(by_task, scale, total.dtype)
-            weights = self.weighting.compute_weights(total, products)
-            gradients = combined_gradients(
-                tape, losses, added, variables, weights, shared, by_task, scale
-            )
-        else:
-            weights = self.weighting.compute_weights(total)
-            gradients = weighted_gradients(
-                tape, losses, added, variables, weights.shared, scale
-            )
-        gradients.update(parameter_gradients(self.weighting, total, scale))
-        pairs = [(gradients[id(v)], v) for v in self.trainable_weights]
+        step = step_gradients(
+            tape,
+            losses,
+            added,
+            self.model.trainable_weights,
+            self.weighting,
+            candidates(self.model, self._untracked.shared),
+            are_frozen(self.model, self._untracked.shared),
+            self.optimizer.scale_loss(tf.ones((), losses[0].dtype)),
+            named=self._untracked.shared is not None,
+        )
+        pairs = [(step.gradients[id(v)], v) for v in self.trainable_weights]
         loss = self._objective(losses, added)
         # TensorFlow's graph optimization may drop the order of reads and updates of
         # the weighting's variables.
-        with tf.control_dependencies([loss, *weights]):
+        with tf.control_dependencies([loss, *step.weights]):
             apply_gradients(self.optimizer, pairs)
-            self.weighting.update(total, products)
+            self.weighting.update(step.total, step.products)
         set_loss_steps(self.loss, self.optimizer.iterations)
-        self._untracked.metrics.update_weights(weights.shared)
+        self._untracked.metrics.update_weights(step.weights.shared)
         return self._track(x, y, y_pred, sample_weight, losses, loss)
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -218,9 +222,8 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         losses = self.compute_task_losses(y, y_pred, sample_weight)
         added = self._added_terms(x, y, y_pred, sample_weight, losses, False)
         loss = self._objective(losses, added)
-        return self._untracked.metrics.without_weights(
-            self._track(x, y, y_pred, sample_weight, losses, loss)
-        )
+        self._track(x, y, y_pred, sample_weight, losses, loss)
+        return self._results(evaluating=True)
 
     def compute_loss(
         self,
@@ -277,23 +280,24 @@ class MultiTaskModel(TrainingMixin, keras.Model):
             ValueError: If the target or prediction of a task is missing, or a loss does
                 not return a scalar.
         """
-        context = self.with_step(context)
-        check_entries("outputs", y_pred, self._untracked.losses)
-        check_entries("y", y, self._untracked.losses)
-        losses = []
-        for task, loss in self._untracked.losses.items():
-            value = call_loss(
-                loss, y[task], y_pred[task], sample_weight.get(task), context
-            )
-            if value.shape.rank != 0:
-                raise ValueError(
-                    "Invalid value for argument `loss`. Expected a loss that returns a "
-                    f"scalar for task {task!r}. Received: "
-                    f"loss.reduction={loss.reduction!r}, which returns the shape "
-                    f"{tuple(value.shape)}"
-                )
-            losses.append(tf.cast(value, self.weighting.variable_dtype))
-        return losses
+        losses = labeled_losses(
+            self._untracked.losses, y, y_pred, sample_weight, self.with_step(context)
+        )
+        return [tf.cast(loss, self.weighting.variable_dtype) for loss in losses]
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Computes the compiled metrics over the labels that are present.
+
+        Targets, predictions and weights are dictionaries by output name.
+        """
+        if not isinstance(sample_weight, dict):
+            sample_weight = dict.fromkeys(y_pred, sample_weight)
+        labels = {name: Labels(tf.convert_to_tensor(y[name])) for name in y_pred}
+        labels.update(labels_by_task(self._untracked.losses, y, y_pred))
+        update_masked_metrics(self, labels, y_pred, sample_weight)
+        return self.get_metrics_result()
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -302,10 +306,14 @@ class MultiTaskModel(TrainingMixin, keras.Model):
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Returns the results of all metrics; weights only in training."""
+        return self._results(evaluating=self._untracked.evaluating)
+
+    def _results(self, *, evaluating: bool) -> dict[str, Any]:
         results = super().get_metrics_result()
-        evaluating = self._untracked.evaluating
         metrics = self._untracked.metrics
-        return metrics.without_weights(results) if evaluating else results
+        if evaluating:
+            return metrics.in_evaluation(results, self.weighting.objective)
+        return metrics.in_training(results)
 
     def _unpack(self, data: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -340,29 +348,22 @@ class MultiTaskModel(TrainingMixin, keras.Model):
         return share if added is None else share + added
 
     def _penalty(self) -> tf.Tensor | None:
-        """Returns the share of this replica in the losses of layers, or `None`."""
-        penalties = self.model.losses
-        if not penalties:
-            return None
-        dtype = self.weighting.variable_dtype
-        penalty = tf.add_n([tf.cast(tf.reduce_sum(p), dtype) for p in penalties])
-        return penalty / tf.distribute.get_strategy().num_replicas_in_sync
+        return replica_penalty(self.model.losses, self.weighting.variable_dtype)
 
     def _track(
         self, x: Any, y: dict, y_pred: dict, weight: dict, losses: list, loss: Any
     ) -> dict[str, Any]:
-        count = tf.shape(keras.tree.flatten(x)[0])[0]
-        self._untracked.metrics.update_losses(losses, count)
+        rows = tf.shape(keras.tree.flatten(x)[0])[0]
+        labels = labels_by_task(self._untracked.losses, y, y_pred)
+        counts = numbers_of_labels(self._untracked.losses, labels, weight, rows)
+        objective = self._objective(losses)
+        self._untracked.metrics.update_losses(losses, counts, objective, rows)
         _compat.loss_tracker(self).update_state(
-            _compat.unscale_loss_for_distribution(loss), count
+            _compat.unscale_loss_for_distribution(loss), rows
         )
-        names = [name for name in y if name in y_pred]
-        return self.compute_metrics(
-            x,
-            {name: y[name] for name in names},
-            {name: y_pred[name] for name in names},
-            {name: weight.get(name) for name in names},
-        )
+        outputs = {name: y_pred[name] for name in y}
+        weight = {name: weight.get(name) for name in y}
+        return self.compute_metrics(x, y, outputs, weight)
 
     # Saving
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import pytest
 
 import keras_metaloss as kml
@@ -27,6 +28,16 @@ def nothing_shared():
     return keras.Model(
         x, {"a": keras.layers.Dense(1)(x), "b": keras.layers.Dense(1)(x)}
     )
+
+
+def outputs_named(*names):
+    x = keras.Input((4,))
+    return keras.Model(x, {name: keras.layers.Dense(1)(x) for name in names})
+
+
+def same_layer_twice():
+    x, layer = keras.Input((4,)), keras.layers.Dense(1)
+    return keras.Model(x, [layer(x), layer(2 * x)])
 
 
 def used():
@@ -55,6 +66,8 @@ def used():
             ),
             "several named outputs",
         ),
+        (lambda: kml.MultiTaskModel(outputs_named(0, 1)), r"`model`.*strings.*\(0, 1"),
+        (lambda: kml.MultiTaskModel(same_layer_twice()), "`model`.*different.*'first'"),
         (lambda: kml.MultiTaskModel("net"), "`model`.*built Keras model"),
         (lambda: kml.MultiTaskModel(TwoHeads()), "`model`.*built Keras model"),
         (lambda: kml.MultiTaskModel(network(), "pcgrad"), "`weighting`.*'pcgrad'"),
@@ -98,10 +111,49 @@ def test_invalid_first_batch_raises():
     ):
         compiled(vector).train_on_batch(x, y)
     model = kml.MultiTaskModel(network(), W.PCGrad(), shared=["sign_head"])
-    model.model.get_layer("sign_head").trainable = False
-    model.compile("sgd", losses())
+    model.compile("sgd", {**losses(), "sign": None})
+    del y["sign"]
     with pytest.raises(ValueError, match="named in `shared`"):
         model.train_on_batch(x, y)
+
+
+def fitted(x=None, y=None):
+    first_x, first_y = batch()
+    x = first_x if x is None else x
+    return compiled(losses()).fit(x, {**first_y, **(y or {})}, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: fitted(y={"color": np.zeros(12)}), "`y`.*outputs.*unknown.*'color'"),
+        (lambda: fitted(y={"size": np.zeros((12, 3))}), r"`y`.*\(12, 3\).*\(12, 1\)"),
+        (lambda: fitted(y={"kind": np.full(12, 7)}), "`y.'kind'.`.*less than 3"),
+        (lambda: fitted(y={"kind": np.full(12, 0.5)}), "`y.'kind'.`.*integer labels"),
+        (lambda: fitted(y={"size": np.full((12, 1), np.inf)}), "`y.'size'.`.*NaN if"),
+        (lambda: fitted(np.full((12, 4), np.nan, "float32")), "`x`.*finite"),
+    ],
+)
+def test_fit_validates_the_first_examples(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_inputs_that_the_model_replaces_may_be_nan():
+    x, y = batch()
+    x[::2] = np.nan
+    inputs = keras.Input((4,))
+    filled = keras.layers.Lambda(keras.ops.nan_to_num)(inputs)
+    model = compiled(losses(), keras.Model(inputs, network()(filled)))
+    assert np.isfinite(model.fit(x, y, verbose=0).history["loss"]).all()
+
+
+def test_predictions_must_be_finite():
+    x, y = batch()
+    model = compiled(losses())
+    model.model.get_layer("trunk").kernel.assign(np.full((4, 6), np.nan))
+    with pytest.raises(ValueError, match="`model`.*finite predictions"):
+        model.fit(x, y, verbose=0)
 
 
 def test_loss_with_trainable_parameters_raises():

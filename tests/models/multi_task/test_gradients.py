@@ -110,6 +110,38 @@ def test_frozen_parameters_do_not_change():
         np.testing.assert_array_equal(a, b)
 
 
+GRADIENT_BASED = ("gradnorm", "imtl", "imtl-g", "pcgrad", "mgda", "mgda-l2", "cagrad")
+
+
+@pytest.mark.parametrize("method", GRADIENT_BASED)
+def test_heads_are_trained_alone_if_the_trunk_is_frozen(method):
+    x, y = batch()
+    model = multi_task_model(method, run_eagerly=True)
+    for name in ("trunk", "both"):
+        model.model.get_layer(name).trainable = False
+    model.compile(keras.optimizers.SGD(1.0), losses(), run_eagerly=True)
+    gradients = task_gradients(model, x, y)
+    factor = 1 / 3 if method == "cagrad" else 1.0
+    for change, *by_task in zip(
+        sgd_change(model, x, y), *gradients.values(), strict=True
+    ):
+        (expected,) = (g for g in by_task if g is not None)
+        np.testing.assert_allclose(change, factor * expected, rtol=1e-4, atol=1e-6)
+    assert all(np.isfinite(v).all() for v in all_variables(model))
+
+
+def test_named_shared_parameters_may_be_frozen():
+    x, y = batch()
+    model = multi_task_model("gradnorm", shared=["trunk"])
+    model.model.get_layer("trunk").trainable = False
+    model.compile("sgd", losses())
+    before = model.model.get_layer("both").get_weights()
+    model.fit(x, y, verbose=0)
+    after = model.model.get_layer("both").get_weights()
+    assert not np.array_equal(before[0], after[0])
+    np.testing.assert_array_equal(model.weighting.task_weights, np.ones(3))
+
+
 @pytest.mark.parametrize("method", WEIGHTINGS)
 def test_missing_labels_do_not_change_the_head(method):
     x, y = batch()
