@@ -61,7 +61,8 @@ def main() -> None:
     tasks = PROTOCOL[arguments.ways][3]
     for epoch in range(progress["epochs"], epochs):
         started = time.perf_counter()
-        set_order(model, (epoch + 1) * STEPS_PER_EPOCH <= arguments.first_order_steps)
+        first_order = (epoch + 1) * STEPS_PER_EPOCH <= arguments.first_order_steps
+        model = with_order(model, first_order)
         data = train.dataset(tasks, first_batch=epoch * STEPS_PER_EPOCH)
         history = model.fit(data, steps_per_epoch=STEPS_PER_EPOCH, verbose=0)
         progress["seconds"] += time.perf_counter() - started
@@ -170,18 +171,26 @@ def restored(
     schedule = 1e-3
     if not arguments.full:
         schedule = keras.optimizers.schedules.CosineDecay(1e-3, arguments.steps)
-    model.compile(
-        optimizer=keras.optimizers.Adam(schedule),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
+    compile_with(model, keras.optimizers.Adam(schedule))
     return model, {"epochs": 0, "seconds": 0.0}
 
 
-def set_order(model: kml.MetaModel, first_order: bool) -> None:
-    if model.adaptation.first_order != first_order:
-        model.adaptation.first_order = first_order
-        model.make_train_function(force=True)
+def compile_with(model: kml.MetaModel, optimizer: keras.optimizers.Optimizer) -> None:
+    model.compile(
+        optimizer=optimizer,
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+
+
+def with_order(model: kml.MetaModel, first_order: bool) -> kml.MetaModel:
+    """Returns a model with the same learner, optimizer and order of derivatives."""
+    if model.adaptation.first_order == first_order:
+        return model
+    config = {**model.adaptation.get_config(), "first_order": first_order}
+    changed = kml.MetaModel(model.learner, kml.adaptation.MAML.from_config(config))
+    compile_with(changed, model.optimizer)
+    return changed
 
 
 def save(model: kml.MetaModel, progress: dict, folder: pathlib.Path) -> None:

@@ -101,18 +101,27 @@ def run(
     print(f"\n{method}: {arguments.steps} outer updates in {minutes:.1f} minutes")
     print(f"{'shots':>5} {'steps':>5} {'mean squared error':>20} {'published':>14}")
     for (test_shots, steps), published in table.items():
-        model.adaptation.evaluation_steps = steps
-        model.make_test_function(force=True)
+        tested = with_evaluation_steps(model, steps)
         test = kml.tasks.sinusoid(
             test_shots, 100, variant=arguments.paper, seed=1_000_003
         )
-        results = model.evaluate(
+        results = tested.evaluate(
             test.dataset(50, batches=20),
             verbose=0,
             return_dict=True,
         )
         error = f"{results['mse']:.3f} +- {results['mse_ci95']:.3f}"
         print(f"{test_shots:>5} {steps:>5} {error:>20} {published:>14}", flush=True)
+
+
+def with_evaluation_steps(model: kml.MetaModel, steps: int) -> kml.MetaModel:
+    """Returns a model with the same weights and another number of inner steps."""
+    adaptation = model.adaptation
+    config = {**adaptation.get_config(), "evaluation_steps": steps}
+    tested = kml.MetaModel(model.learner, type(adaptation).from_config(config))
+    tested.adaptation.set_weights(adaptation.get_weights())
+    tested.compile(loss="mse", metrics=["mse"])
+    return tested
 
 
 if __name__ == "__main__":

@@ -11,13 +11,28 @@ import keras
 import numpy as np
 
 __all__ = [
+    "check_boolean",
     "check_choice",
+    "check_decay_rate",
     "check_names",
     "check_non_negative",
+    "check_non_negative_integer",
+    "check_positive",
     "check_positive_integer",
+    "check_positive_integers",
     "check_seed",
     "check_within",
 ]
+
+
+def check_boolean(name: str, value: Any) -> bool:
+    """Returns `value` as a `bool`, or raises a `ValueError` if it is not Boolean."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected True or False. "
+            f"Received: {name}={value!r}"
+        )
+    return bool(value)
 
 
 def check_choice(name: str, value: Any, allowed: Iterable) -> Any:
@@ -29,6 +44,16 @@ def check_choice(name: str, value: Any, allowed: Iterable) -> Any:
             f"Received: {name}={value!r}"
         )
     return value
+
+
+def check_decay_rate(name: str, value: Any) -> float:
+    """Returns `value` as a `float`, or raises a `ValueError` outside of [0, 1)."""
+    if not _is_real(value) or not 0 <= value < 1:
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected a number of at least 0 and "
+            f"less than 1. Received: {name}={value!r}"
+        )
+    return float(value)
 
 
 def check_positive_integer(name: str, value: Any) -> int:
@@ -55,6 +80,36 @@ def check_names(argument: str, names: Iterable) -> None:
         )
 
 
+def check_positive_integers(name: str, values: Any) -> tuple[int, ...]:
+    """Returns a sequence as a tuple of positive `int`s, or raises a `ValueError`."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected a sequence of positive "
+            f"integers. Received: {name}={values!r}"
+        )
+    return tuple(check_positive_integer(name, value) for value in values)
+
+
+def check_non_negative_integer(name: str, value: Any) -> int:
+    """Returns `value` as an `int`, or raises a `ValueError` if it is negative."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected a non-negative integer. "
+            f"Received: {name}={value!r}"
+        )
+    return int(value)
+
+
+def check_positive(name: str, value: Any) -> float:
+    """Returns `value` as a `float`, or raises a `ValueError` if it is not positive."""
+    if not _is_real(value) or not 0 < value < math.inf:
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected a finite positive number. "
+            f"Received: {name}={value!r}"
+        )
+    return float(value)
+
+
 def check_non_negative(name: str, value: Any) -> float:
     """Returns `value` as a `float`, or raises a `ValueError` if it is negative."""
     if not _is_real(value) or not 0 <= value < math.inf:
@@ -67,12 +122,7 @@ def check_non_negative(name: str, value: Any) -> float:
 
 def check_seed(value: Any) -> int:
     """Returns the seed as an `int`, or raises a `ValueError`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
-        raise ValueError(
-            "Invalid value for argument `seed`. Expected a non-negative integer. "
-            f"Received: seed={value!r}"
-        )
-    return int(value)
+    return check_non_negative_integer("seed", value)
 
 
 def check_within(name: str, value: Any, low: float, high: float) -> None:

@@ -77,8 +77,8 @@ class Cosine(_Distance):
 
     Args:
         scale: Non-negative initial value of the factor, which is trained unless the
-            layer has `trainable=False`. Matching networks use a constant 1. Defaults
-            to `10.0`.
+            layer has `trainable=False`. It remains non-negative. Matching networks use
+            a constant 1. Defaults to `10.0`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -113,6 +113,8 @@ class Cosine(_Distance):
             name="scale",
             shape=(),
             initializer=keras.initializers.Constant(self.scale),
+            # A negative factor would turn distances into similarities.
+            constraint="non_neg",
             trainable=self.trainable,
         )
 

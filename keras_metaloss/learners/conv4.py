@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import numbers
+
 import keras
 
+from keras_metaloss._utils.checks import (
+    check_boolean,
+    check_choice,
+    check_positive_integer,
+)
 from keras_metaloss.layers import TwiceDifferentiableMaxPool2D
+from keras_metaloss.learners._checks import check_classes, check_image_shape
 
 __all__ = ["conv4"]
 
@@ -45,9 +53,8 @@ def conv4(
         `[N, classes]` or to an embedding.
 
     Raises:
-        ValueError: If `downsample` is unknown, if `halvings` is out of range, if
-            `feature_map` is `True` and `classes` is set, or if images are too small
-            for `"max_pool"`.
+        ValueError: If an argument is invalid, if `feature_map` is `True` and
+            `classes` is set, or if images are too small for `"max_pool"`.
 
     Example:
 
@@ -60,7 +67,9 @@ def conv4(
         Vinyals et al., "Matching Networks for One Shot Learning", 2016, section 4.1;
         Finn et al., "Model-Agnostic Meta-Learning", 2017, appendix A.1.
     """
-    _check(classes, downsample, halvings, feature_map)
+    input_shape = check_image_shape(input_shape)
+    filters = check_positive_integer("filters", filters)
+    _check(check_classes(classes), downsample, halvings, feature_map)
     strided = downsample == "stride"
     layers = [keras.Input(input_shape)]
     for block in range(4):
@@ -86,12 +95,10 @@ def conv4(
 def _check(
     classes: int | None, downsample: str, halvings: int, feature_map: bool
 ) -> None:
-    if downsample not in ("stride", "max_pool"):
-        raise ValueError(
-            'Invalid value for argument `downsample`. Expected "stride" or "max_pool". '
-            f"Received: downsample={downsample!r}"
-        )
-    if halvings not in range(5):
+    check_choice("downsample", downsample, ("stride", "max_pool"))
+    check_boolean("feature_map", feature_map)
+    is_integer = isinstance(halvings, numbers.Integral)
+    if isinstance(halvings, bool) or not is_integer or halvings not in range(5):
         raise ValueError(
             "Invalid value for argument `halvings`. Expected an integer from 0 to 4. "
             f"Received: halvings={halvings!r}"

@@ -6,6 +6,11 @@ from collections.abc import Sequence
 
 import keras
 
+from keras_metaloss._utils.checks import (
+    check_positive_integer,
+    check_positive_integers,
+)
+
 __all__ = ["mlp"]
 
 
@@ -30,6 +35,9 @@ def mlp(
     Returns:
         A built `keras.Sequential` that maps `[N, *input_shape]` to `[N, outputs]`.
 
+    Raises:
+        ValueError: If a size is not a positive integer.
+
     Example:
 
     >>> mlp((1,), 1).count_params()
@@ -38,6 +46,9 @@ def mlp(
     Reference:
         Finn et al., "Model-Agnostic Meta-Learning", 2017, section 5.1.
     """
+    input_shape = check_positive_integers("input_shape", input_shape)
+    outputs = check_positive_integer("outputs", outputs)
+    hidden = check_positive_integers("hidden", hidden)
     flatten = [keras.layers.Flatten()] if len(input_shape) > 1 else []
     body = [keras.layers.Dense(units, activation) for units in hidden]
     head = keras.layers.Dense(outputs)

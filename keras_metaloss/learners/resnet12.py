@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import keras
 
+from keras_metaloss._utils.checks import check_decay_rate, check_positive_integers
 from keras_metaloss.layers import TwiceDifferentiableMaxPool2D
+from keras_metaloss.learners._checks import check_classes, check_image_shape
 
 __all__ = ["resnet12"]
 
@@ -21,7 +23,7 @@ def resnet12(
     dropout: float = 0.1,
     name: str = "resnet12",
 ) -> keras.Model:
-    """Builds four residual blocks and global average pooling.
+    """Builds residual blocks, four by default, and global average pooling.
 
     A block repeats 3x3 convolution, batch normalization and leaky ReLU three times. A
     1x1 convolution of the block input, with batch normalization, is added before the
@@ -34,7 +36,7 @@ def resnet12(
             embedding, for metric-based methods. Defaults to `None`.
         filters: Number of filters of each block. `(64, 128, 256, 512)` is a common
             smaller version. Defaults to `(64, 160, 320, 640)`.
-        dropout: Dropout rate after each block. Defaults to `0.1`.
+        dropout: Dropout rate after each block, less than 1. Defaults to `0.1`.
         name: Name of the model. Defaults to `"resnet12"`.
 
     Returns:
@@ -42,7 +44,8 @@ def resnet12(
         `[N, classes]` or to an embedding `[N, filters[-1]]`.
 
     Raises:
-        ValueError: If images are too small for the pooling layers.
+        ValueError: If an argument is invalid, or if images are too small for the
+            pooling layers.
 
     Example:
 
@@ -53,6 +56,14 @@ def resnet12(
         Lee et al., "Meta-Learning with Differentiable Convex Optimization", 2019,
         section 4.1.
     """
+    input_shape, classes = check_image_shape(input_shape), check_classes(classes)
+    dropout = check_decay_rate("dropout", dropout)
+    filters = check_positive_integers("filters", filters)
+    if len(filters) == 0:
+        raise ValueError(
+            "Invalid value for argument `filters`. Expected the number of filters of "
+            f"at least one block. Received: filters={filters!r}"
+        )
     inputs = x = keras.Input(input_shape)
     for count in filters:
         x = _block(x, count)

@@ -24,6 +24,7 @@ from keras_metaloss.adaptation._core.normalization import (
 from keras_metaloss.adaptation._core.per_step_normalization import PerStepNormalization
 from keras_metaloss.adaptation._core.task import Adapted, Task, TaskResult, TaskRunner
 from keras_metaloss.adaptation._core.transductive_model import TransductiveModel
+from keras_metaloss.adaptation._core.update_counter import UpdateCounter
 
 __all__ = ["Adaptation"]
 
@@ -31,7 +32,7 @@ __all__ = ["Adaptation"]
 _FROM_SUPPORT = ("support", "per_step")
 
 
-class Adaptation(MethodTraits, keras.layers.Layer):
+class Adaptation(UpdateCounter, MethodTraits, keras.layers.Layer):
     """Base class of all adaptation methods.
 
     Meta-parameters of a method (learning rates, a head, an encoder) are weights of this
@@ -138,15 +139,7 @@ class Adaptation(MethodTraits, keras.layers.Layer):
         self._per_step: PerStepNormalization | None = None
         if self.normalization == "per_step":
             self._per_step = PerStepNormalization(self, learner, self.steps)
-        if self.depends_on_updates:
-            self.updates = self.add_weight(
-                name="updates",
-                shape=(),
-                dtype="int32",
-                initializer="zeros",
-                trainable=False,
-            )
-        self.current_trace_key = self.trace_key(0)
+        self.build_updates()
 
     def run_batch(
         self,
@@ -273,19 +266,6 @@ class Adaptation(MethodTraits, keras.layers.Layer):
     def outer_weights(self) -> tf.Tensor | None:
         """Returns weights for the losses of `outer_path`; `None` uses only the last."""
         return None
-
-    def trace_key(self, updates: int) -> Any:
-        """Returns a value that changes when the training step must be retraced.
-
-        Args:
-            updates: Number of outer steps taken.
-        """
-        return None
-
-    def set_updates(self, updates: tf.Tensor) -> None:
-        """Sets the number of outer steps taken."""
-        if self.depends_on_updates:
-            self.updates.assign(tf.cast(updates, "int32"))
 
     def predict(self, adapted: Adapted, task: Task, *, training: bool) -> LearnerOutput:
         """Predicts the queries of `task` with the adapted learner."""

@@ -91,7 +91,7 @@ class ANIL(GradientAdaptation):
         )
         if isinstance(layers, str):
             layers = [layers]
-        self.layers = None if layers is None else list(layers)
+        self.layers = None if layers is None else _check_names(layers)
 
     def build_for(self, learner: keras.Model) -> None:
         super().build_for(learner)
@@ -135,3 +135,14 @@ class ANIL(GradientAdaptation):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "layers": self.layers}
+
+
+def _check_names(layers: Any) -> list[str]:
+    """Returns the names as a list, or raises a `ValueError`."""
+    is_sequence = isinstance(layers, (list, tuple))
+    if not is_sequence or not all(isinstance(name, str) for name in layers):
+        raise ValueError(
+            "Invalid value for argument `layers`. Expected a list of layer names. "
+            f"Received: layers={layers!r}"
+        )
+    return list(layers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,11 @@ import keras
 import tensorflow as tf
 
 from keras_metaloss import _compat
-from keras_metaloss._utils.checks import check_non_negative, check_positive_integer
+from keras_metaloss._utils.checks import (
+    check_boolean,
+    check_non_negative,
+    check_positive_integer,
+)
 from keras_metaloss.adaptation import inner_optimizers
 from keras_metaloss.adaptation._core.adaptation import Adaptation
 from keras_metaloss.adaptation._core.functional_learner import LearnerState, Weights
@@ -87,19 +92,32 @@ class GradientAdaptation(Adaptation):
     ) -> None:
         super().__init__(loss=loss, normalization=normalization, name=name)
         self.steps = check_positive_integer("steps", steps)
-        self.first_order = bool(first_order)
+        self.first_order = check_boolean("first_order", first_order)
         self.evaluation_steps = evaluation_steps
         if evaluation_steps is not None:
             check_positive_integer("evaluation_steps", evaluation_steps)
         self.learning_rate = _check_rate(
             learning_rate, optimizer, self.default_learning_rate
         )
+        if optimizer is not None:
+            inner_optimizers.from_keras(optimizer)  # Validates the settings.
         self.optimizer = optimizer
-        self.inner_optimizer = (
-            inner_optimizers.sgd(self.learning_rate)
-            if optimizer is None
-            else inner_optimizers.from_keras(optimizer)
-        )
+
+    @property
+    def optimizer(self) -> keras.optimizers.Optimizer | None:
+        """A copy of the Keras optimizer; changing it does not change the method."""
+        return _copy(self._optimizer)
+
+    @optimizer.setter
+    def optimizer(self, optimizer: keras.optimizers.Optimizer | None) -> None:
+        self._optimizer = _copy(optimizer)
+
+    @functools.cached_property
+    def inner_optimizer(self) -> inner_optimizers.InnerOptimizer:
+        """The update rule of the inner loop, from the settings at first use."""
+        if self._optimizer is None:
+            return inner_optimizers.sgd(self.learning_rate)
+        return inner_optimizers.from_keras(self._optimizer)
 
     def build_for(self, learner: keras.Model) -> None:
         super().build_for(learner)
@@ -108,6 +126,8 @@ class GradientAdaptation(Adaptation):
             for layer in _compat.flatten_layers(learner)
         )
         self._loss_scale = _FLOAT16_SCALE if has_float16 else 1.0
+        # Settings of an optimizer cannot be read while a function is traced.
+        _ = self.inner_optimizer
 
     @property
     def differentiates_twice(self) -> bool:
@@ -293,6 +313,15 @@ class GradientAdaptation(Adaptation):
             "first_order": self.first_order,
             "evaluation_steps": self.evaluation_steps,
         }
+
+
+def _copy(
+    optimizer: keras.optimizers.Optimizer | None,
+) -> keras.optimizers.Optimizer | None:
+    """Returns an optimizer with the same settings."""
+    if optimizer is None:
+        return None
+    return type(optimizer).from_config(optimizer.get_config())
 
 
 def _check_rate(

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_metaloss._utils.checks import check_non_negative, check_positive_integer
+from keras_metaloss._utils.checks import check_positive, check_positive_integer
 from keras_metaloss.adaptation._core.functional_learner import Weights
 from keras_metaloss.adaptation._core.inner_loss import InnerLoss
 from keras_metaloss.adaptation._core.task import Adapted, Task
@@ -90,12 +90,7 @@ class ImplicitMAML(LoopedAdaptation):
             normalization=normalization,
             name=name,
         )
-        self.strength = check_non_negative("strength", strength)
-        if not self.strength:
-            raise ValueError(
-                "Invalid value for argument `strength`. Expected a positive number. "
-                f"Received: strength={strength!r}"
-            )
+        self.strength = check_positive("strength", strength)
         self.solver_steps = check_positive_integer("solver_steps", solver_steps)
 
     def adapt(

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_metaloss._utils.checks import check_non_negative
+from keras_metaloss._utils.checks import check_non_negative_integer
 from keras_metaloss.adaptation._core.functional_learner import Weights
 from keras_metaloss.adaptation._core.inner_loss import InnerLoss
 from keras_metaloss.adaptation._core.task import Adapted, Task
@@ -35,6 +35,9 @@ class MAMLPlusPlus(GradientAdaptation):
       statistics of a single task, and the authors' code does not use them.
     - Derivative-order annealing: `first_order_updates` outer steps with first-order
       gradients, then second-order gradients.
+
+    The number of outer steps is a saved weight of the method. It continues after
+    `compile`, so training can go on with another outer learning rate.
 
     The paper uses cosine annealing of the outer learning rate: compile with
     `keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, updates))`.
@@ -98,11 +101,11 @@ class MAMLPlusPlus(GradientAdaptation):
             normalization=normalization,
             name=name,
         )
-        self.multi_step_updates = int(
-            check_non_negative("multi_step_updates", multi_step_updates)
+        self.multi_step_updates = check_non_negative_integer(
+            "multi_step_updates", multi_step_updates
         )
-        self.first_order_updates = int(
-            check_non_negative("first_order_updates", first_order_updates)
+        self.first_order_updates = check_non_negative_integer(
+            "first_order_updates", first_order_updates
         )
 
     def build_for(self, learner: keras.Model) -> None:

@@ -31,8 +31,9 @@ class Reptile(LoopedAdaptation):
         learning_rate: Non-negative inner step size. `None` uses the learning rate of
             `optimizer`, or 0.01 without an optimizer. Defaults to `None`.
         batch_size: Number of support examples per inner step, sampled without
-            replacement until too few remain. `None` uses all examples. Defaults to
-            `None`.
+            replacement until too few remain. The sample depends on the task and the
+            number of outer steps, a saved weight that continues after `compile`.
+            `None` uses all examples. Defaults to `None`.
         optimizer: Keras optimizer (`SGD`, `RMSprop`, `Adam` or `AdamW`) whose
             settings define the inner update. The paper uses
             `keras.optimizers.Adam(1e-3, beta_1=0.0)`. `None` uses gradient descent.

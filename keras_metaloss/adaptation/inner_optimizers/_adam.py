@@ -6,6 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_metaloss._utils.checks import check_decay_rate, check_positive
+from keras_metaloss.adaptation.inner_optimizers._checks import check_rate
 from keras_metaloss.adaptation.inner_optimizers._numerics import average, rate_at, zeros
 from keras_metaloss.adaptation.inner_optimizers._weight_decay import with_weight_decay
 from keras_metaloss.adaptation.inner_optimizers.inner_optimizer import (
@@ -29,13 +31,17 @@ def adam(
 
     Args:
         learning_rate: Inner step size: a float, scalar tensor or Keras schedule.
-        beta_1: Decay rate of the mean gradient m. The Reptile paper uses 0. Defaults
-            to `0.9`.
-        beta_2: Decay rate of the mean square v. Defaults to `0.999`.
-        epsilon: Constant for numerical stability. Defaults to `1e-7`.
+        beta_1: Decay rate of the mean gradient m, at least 0 and less than 1. The
+            Reptile paper uses 0. Defaults to `0.9`.
+        beta_2: Decay rate of the mean square v, at least 0 and less than 1. Defaults
+            to `0.999`.
+        epsilon: Positive constant for numerical stability. Defaults to `1e-7`.
 
     Returns:
         An `InnerOptimizer`.
+
+    Raises:
+        ValueError: If an argument is invalid.
 
     Example:
 
@@ -49,6 +55,10 @@ def adam(
     Reference:
         Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, section 2.
     """
+    learning_rate = check_rate(learning_rate)
+    beta_1 = check_decay_rate("beta_1", beta_1)
+    beta_2 = check_decay_rate("beta_2", beta_2)
+    epsilon = check_positive("epsilon", epsilon)
 
     def init(weights: Weights) -> dict[str, Any]:
         return {
@@ -87,13 +97,18 @@ def adamw(
 
     Args:
         learning_rate: Inner step size: a float, scalar tensor or Keras schedule.
-        weight_decay: Weight decay coefficient. Defaults to `0.004`.
-        beta_1: Decay rate of the mean gradient. Defaults to `0.9`.
-        beta_2: Decay rate of the mean square. Defaults to `0.999`.
-        epsilon: Constant for numerical stability. Defaults to `1e-7`.
+        weight_decay: Non-negative weight decay coefficient. Defaults to `0.004`.
+        beta_1: Decay rate of the mean gradient, at least 0 and less than 1. Defaults
+            to `0.9`.
+        beta_2: Decay rate of the mean square, at least 0 and less than 1. Defaults to
+            `0.999`.
+        epsilon: Positive constant for numerical stability. Defaults to `1e-7`.
 
     Returns:
         An `InnerOptimizer`.
+
+    Raises:
+        ValueError: If an argument is invalid.
 
     Example:
 

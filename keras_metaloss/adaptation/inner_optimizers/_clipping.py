@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_metaloss._utils.checks import check_positive
 from keras_metaloss.adaptation.inner_optimizers.inner_optimizer import (
     InnerOptimizer,
     Weights,
@@ -25,12 +26,18 @@ def clipped(
 
     Args:
         optimizer: `InnerOptimizer` applied to the clipped gradients.
-        clipnorm: Maximum norm of the gradient of each weight. Defaults to `None`.
-        clipvalue: Maximum absolute value of gradient entries. Defaults to `None`.
-        global_clipnorm: Maximum norm of all gradients together. Defaults to `None`.
+        clipnorm: Positive maximum norm of the gradient of each weight. Defaults to
+            `None`.
+        clipvalue: Positive maximum absolute value of gradient entries. Defaults to
+            `None`.
+        global_clipnorm: Positive maximum norm of all gradients together. Defaults to
+            `None`.
 
     Returns:
         An `InnerOptimizer`.
+
+    Raises:
+        ValueError: If a limit is not positive.
 
     Example:
 
@@ -42,6 +49,13 @@ def clipped(
     >>> round(float(updates[0][0]), 4)
     -0.05
     """
+    for name, limit in (
+        ("clipnorm", clipnorm),
+        ("clipvalue", clipvalue),
+        ("global_clipnorm", global_clipnorm),
+    ):
+        if limit is not None:
+            check_positive(name, limit)
 
     def update(
         gradients: Weights, state: dict[str, Any], weights: Weights

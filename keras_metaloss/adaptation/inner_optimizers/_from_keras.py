@@ -72,5 +72,6 @@ def from_keras(optimizer: keras.optimizers.Optimizer) -> InnerOptimizer:
     inner = make(rate, **{name: config[name] for name in names})
     if config.get("weight_decay"):
         inner = with_weight_decay(inner, rate, config["weight_decay"])
-    clipping = {name: config[name] for name in _CLIPPING}
-    return clipped(inner, **clipping) if any(clipping.values()) else inner
+    # In Keras, a limit of zero means no clipping.
+    clipping = {name: config[name] for name in _CLIPPING if config[name]}
+    return clipped(inner, **clipping) if clipping else inner

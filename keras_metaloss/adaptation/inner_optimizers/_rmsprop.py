@@ -6,6 +6,15 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_metaloss._utils.checks import (
+    check_boolean,
+    check_decay_rate,
+    check_positive,
+)
+from keras_metaloss.adaptation.inner_optimizers._checks import (
+    check_momentum,
+    check_rate,
+)
 from keras_metaloss.adaptation.inner_optimizers._numerics import average, rate_at, zeros
 from keras_metaloss.adaptation.inner_optimizers.inner_optimizer import (
     InnerOptimizer,
@@ -30,14 +39,18 @@ def rmsprop(
 
     Args:
         learning_rate: Inner step size: a float, scalar tensor or Keras schedule.
-        rho: Decay rate of the moving averages. Defaults to `0.9`.
-        momentum: Momentum. Defaults to `0.0`.
-        epsilon: Constant added to the mean square. Defaults to `1e-7`.
+        rho: Decay rate of the moving averages, at least 0 and less than 1. Defaults
+            to `0.9`.
+        momentum: Momentum, from 0 to 1. Defaults to `0.0`.
+        epsilon: Positive constant added to the mean square. Defaults to `1e-7`.
         centered: Whether to divide by the standard deviation of the gradient instead
             of its root mean square. Defaults to `False`.
 
     Returns:
         An `InnerOptimizer`.
+
+    Raises:
+        ValueError: If an argument is invalid.
 
     Example:
 
@@ -48,6 +61,9 @@ def rmsprop(
     >>> round(float(updates[0][0]), 4)
     -0.2
     """
+    learning_rate, momentum = check_rate(learning_rate), check_momentum(momentum)
+    rho, epsilon = check_decay_rate("rho", rho), check_positive("epsilon", epsilon)
+    centered = check_boolean("centered", centered)
 
     def init(weights: Weights) -> dict[str, Any]:
         state = {"step": tf.constant(0, tf.int32), "velocity": zeros(weights)}

@@ -6,6 +6,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_metaloss._utils.checks import check_boolean
+from keras_metaloss.adaptation.inner_optimizers._checks import (
+    check_momentum,
+    check_rate,
+)
 from keras_metaloss.adaptation.inner_optimizers._numerics import rate_at, zeros
 from keras_metaloss.adaptation.inner_optimizers.inner_optimizer import (
     InnerOptimizer,
@@ -25,11 +30,14 @@ def sgd(
 
     Args:
         learning_rate: Inner step size: a float, scalar tensor or Keras schedule.
-        momentum: Momentum. Defaults to `0.0`.
+        momentum: Momentum, from 0 to 1. Defaults to `0.0`.
         nesterov: Whether to use Nesterov momentum. Defaults to `False`.
 
     Returns:
         An `InnerOptimizer`.
+
+    Raises:
+        ValueError: If an argument is invalid.
 
     Example:
 
@@ -41,6 +49,8 @@ def sgd(
     >>> [float(u[0]) for u in updates]
     [-0.20000000298023224]
     """
+    learning_rate, momentum = check_rate(learning_rate), check_momentum(momentum)
+    nesterov = check_boolean("nesterov", nesterov)
 
     def init(weights: Weights) -> dict[str, Any]:
         state = {"step": tf.constant(0, tf.int32)}

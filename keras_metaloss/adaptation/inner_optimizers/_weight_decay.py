@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras_metaloss._utils.checks import check_non_negative
 from keras_metaloss.adaptation.inner_optimizers._numerics import rate_at
 from keras_metaloss.adaptation.inner_optimizers.inner_optimizer import (
     InnerOptimizer,
@@ -18,6 +19,7 @@ def with_weight_decay(
     optimizer: InnerOptimizer, learning_rate: Rate, weight_decay: float
 ) -> InnerOptimizer:
     """Adds decoupled weight decay, computed from the weights before the update."""
+    weight_decay = check_non_negative("weight_decay", weight_decay)
 
     def update(
         gradients: Weights, state: dict[str, Any], weights: Weights

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_metaloss._utils.checks import check_positive_integer
+from keras_metaloss._utils.checks import check_boolean, check_positive_integer
 from keras_metaloss.adaptation import distances
 from keras_metaloss.adaptation.metric_based.metric_adaptation import (
     Memory,
@@ -75,7 +75,7 @@ class MatchingNetwork(MetricAdaptation):
     ) -> None:
         super().__init__(classes=classes, normalization=normalization, name=name)
         self.distance = distances.get(distance)
-        self.full_context = bool(full_context)
+        self.full_context = check_boolean("full_context", full_context)
         self.reading_steps = check_positive_integer("reading_steps", reading_steps)
 
     def build_head(self, embedding_shape: tuple[int, ...]) -> None:

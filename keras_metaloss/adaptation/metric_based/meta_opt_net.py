@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_metaloss._utils.checks import check_non_negative
+from keras_metaloss._utils.checks import check_positive
 from keras_metaloss.adaptation.metric_based.metric_adaptation import (
     Memory,
     MetricAdaptation,
@@ -29,8 +29,7 @@ class MetaOptNet(MetricAdaptation):
     Args:
         strength: Positive initial value of the regularization strength. Defaults to
             `50.0`.
-        scale: Non-negative initial value of the factor of the logits. Defaults to
-            `7.0`.
+        scale: Positive initial value of the factor of the logits. Defaults to `7.0`.
         classes: Number of logits C. `None` uses the largest integer label of the
             batch plus one, which XLA (`jit_compile=True`) does not support. Defaults
             to `None`.
@@ -68,17 +67,12 @@ class MetaOptNet(MetricAdaptation):
         name: str | None = None,
     ) -> None:
         super().__init__(classes=classes, normalization=normalization, name=name)
-        self.strength = check_non_negative("strength", strength)
-        self.scale = check_non_negative("scale", scale)
-        if not self.strength:
-            raise ValueError(
-                "Invalid value for argument `strength`. Expected a positive number. "
-                f"Received: strength={strength!r}"
-            )
+        self.strength = check_positive("strength", strength)
+        self.scale = check_positive("scale", scale)
 
     def build_head(self, embedding_shape: tuple[int, ...]) -> None:
         self.log_strength = self._scalar("log_strength", self.strength)
-        self.log_scale = self._scalar("log_scale", max(self.scale, 1e-6))
+        self.log_scale = self._scalar("log_scale", self.scale)
 
     def memorize(
         self,

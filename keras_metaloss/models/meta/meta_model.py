@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_metaloss import _compat
+from keras_metaloss._utils.read_only_settings import ReadOnlySettings
 from keras_metaloss.adaptation import Adaptation, TaskResult
 from keras_metaloss.losses._core.loss_context import LossContext
 from keras_metaloss.losses._core.meta_loss import set_loss_steps
@@ -29,6 +30,7 @@ from keras_metaloss.models.meta._outer_step import OuterStep, outer_step_for
 from keras_metaloss.models.meta._retracing import RetracingCallback
 from keras_metaloss.models.meta._state import write_state
 from keras_metaloss.models.meta._task_execution import choose_task_execution
+from keras_metaloss.models.meta._updates import counted_updates
 
 __all__ = ["MetaModel"]
 
@@ -40,6 +42,7 @@ class MetaModel(
     EpisodeExportMixin,
     JitChecksMixin,
     TrainingMixin,
+    ReadOnlySettings,
     keras.Model,
 ):
     """Model that meta-trains a learner.
@@ -118,6 +121,11 @@ class MetaModel(
         # If the model were built in the first call, Keras would save a model that was
         # only trained without the state of its optimizer.
         self.built = True
+        self.adaptation.freeze_arguments()
+        self.freeze_settings(
+            ("learner", "adaptation", "task_execution"),
+            "Create another `kml.MetaModel(learner, adaptation, task_execution=...)`.",
+        )
 
     # Prediction
 
@@ -175,11 +183,11 @@ class MetaModel(
         tensors = self.record_episode(batch_tensors(x))
         loss, gradients, result = self._outer_step()(tensors, y, sample_weight)
         pairs = zip(gradients, self.trainable_weights, strict=True)
-        apply_gradients(self.optimizer, pairs)
+        with counted_updates(self.adaptation, self.optimizer):
+            apply_gradients(self.optimizer, pairs)
         write_state(self.adaptation, result.state)
         losses = [self.loss, self.adaptation.loss]
         set_loss_steps(losses, self.optimizer.iterations)
-        self.adaptation.set_updates(self.optimizer.iterations)
         self._track_loss(loss, x)
         return self.compute_metrics(x, y, result.y_pred, sample_weight)
 
