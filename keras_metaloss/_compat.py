@@ -24,6 +24,7 @@ __all__ = [
     "compute_loss_arguments",
     "current_stateless_scope",
     "compiled_metrics",
+    "dense_uses_batched_products",
     "flatten_layers",
     "is_compiled_by_xla",
     "is_injective",
@@ -69,6 +70,12 @@ def own_weights(model: keras.layers.Layer) -> list[keras.Variable]:
     """Returns the weights that layers created as trainable, including frozen ones."""
     layers = [model, *flatten_layers(model)]
     return [v for layer in layers for v in layer._trainable_variables]
+
+
+def dense_uses_batched_products() -> bool:
+    """Returns whether `Dense` multiplies sequences without flattening them."""
+    major, minor = keras.__version__.split(".")[:2]
+    return (int(major), int(minor)) < (3, 15)
 
 
 def axis_of_loss(loss: keras.losses.Loss) -> Any:

@@ -53,7 +53,8 @@ def parameter_statistics(
     def gradients(inputs: Any, targets: Any) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(trained)
-            with keras.StatelessScope([(v, values[id(v)]) for v in all_variables]):
+            mapping = [(v, values[id(v)]) for v in all_variables]
+            with PassScope(network, mapping, calls=_SAFE_CALLS):
                 outputs = network(inputs, training=False)
             value = tf.reduce_sum(_example_means(loss, targets, outputs))
         by_variable = tape.gradient(value, trained)
@@ -145,6 +146,27 @@ def last_layer_statistics(
         mean = tf.reduce_sum(gradients, axis=0)
         products = tf.reduce_sum(gradients * mean, axis=[1, 2])
     return _statistics(squares, products, [mean] if with_cosines else None)
+
+
+def _flat_dense(
+    layer: keras.layers.Dense, inputs: tf.Tensor, training: bool | None = None
+) -> tf.Tensor:
+    """Computes a `Dense` layer as one product of two matrices."""
+    inputs = tf.cast(inputs, layer.compute_dtype)
+    outputs = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), layer.kernel)
+    outputs = tf.reshape(
+        outputs, tf.concat([tf.shape(inputs)[:-1], [layer.units]], axis=0)
+    )
+    if layer.use_bias:
+        outputs = outputs + layer.bias
+    return outputs if layer.activation is None else layer.activation(outputs)
+
+
+# TensorFlow's CPU kernel gives wrong numbers, or crashes, for a product of shapes
+# `[N, 1, T, K]` and `[K, L]`, which vectorization creates from sequences.
+_SAFE_CALLS = (
+    {keras.layers.Dense: _flat_dense} if _compat.dense_uses_batched_products() else {}
+)
 
 
 def _check_unrolled(network: keras.Model) -> None:

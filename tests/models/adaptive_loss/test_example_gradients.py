@@ -99,6 +99,44 @@ def test_last_layer_gradients(alpha, steps):
     )
 
 
+@pytest.mark.parametrize("alpha", ["standardized", "cosine"])
+def test_parameter_gradients_of_embedded_sequences(alpha):
+    """The CPU kernel of some batched matrix products in TensorFlow is defective."""
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(1, 20, (6, 5)), rng.normal(size=(6, 5, 3))
+    network = keras.Sequential(
+        [
+            keras.Input((None,), dtype="int32"),
+            keras.layers.Embedding(20, 4, embeddings_initializer="glorot_uniform"),
+            keras.layers.Dense(4, "tanh"),
+            keras.layers.Dense(3),
+        ]
+    )
+    model = kml.AdaptiveLossModel(network)
+    loss = kml.losses.AdaLoss(keras.losses.MeanSquaredError(), "parameters", alpha)
+    model.compile("sgd", loss)
+    found = model.evaluate(x, y, verbose=0)
+    gradients, values = [], []
+    for i in range(6):
+        with tf.GradientTape() as tape:
+            error = tf.square(network(x[i : i + 1]) - y[i : i + 1].astype("float32"))
+            value = tf.reduce_mean(error)
+        parts = tape.gradient(value, network.trainable_variables)
+        parts = [tf.reshape(tf.convert_to_tensor(g), [-1]) for g in parts]
+        gradients.append(np.concatenate(parts))
+        values.append(float(value))
+    gradients = np.array(gradients)
+    norms = np.linalg.norm(gradients, axis=1)
+    mean = gradients.mean(axis=0)
+    weights = (
+        (norms - norms.mean()) / norms.std()
+        if alpha == "standardized"
+        else gradients @ mean / (norms * np.linalg.norm(mean))
+    )
+    expected = np.mean(np.array(values) / (1 + np.exp(-weights)))
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
 def test_recurrent_layers_must_be_unrolled():
     x = np.random.default_rng(0).normal(size=(8, 5, 3)).astype("float32")
     for unroll in (False, True):
