@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_metaloss.adaptation._core.normalization import batch_normalizations
 
-__all__ = ["PerStepNormalization"]
+__all__ = ["PerStepNormalization", "row_of_step"]
 
 
 class PerStepNormalization:
@@ -40,9 +40,11 @@ class PerStepNormalization:
                     rows = _repeat(owner, f"{name}_{index}", variable, steps + 1)
                     self._rows.append((variable, rows))
 
-    def overrides(self, step: int) -> list[tuple[keras.Variable, tf.Tensor]]:
+    def overrides(
+        self, step: int | tf.Tensor
+    ) -> list[tuple[keras.Variable, tf.Tensor]]:
         """Returns each scale and shift variable with its value at `step`."""
-        row = min(step, self._last)
+        row = row_of_step(step, self._last)
         return [(v, tf.convert_to_tensor(rows)[row]) for v, rows in self._rows]
 
     def install(self, step: int, learner: keras.Model, copy: keras.Model) -> None:
@@ -51,6 +53,11 @@ class PerStepNormalization:
         for source, target in zip(learner.variables, copy.variables, strict=True):
             if id(source) in rows:
                 target.assign(rows[id(source)])
+
+
+def row_of_step(step: int | tf.Tensor, last: int) -> int | tf.Tensor:
+    """Returns the row of per-step variables that is used at an inner step."""
+    return tf.minimum(step, last) if tf.is_tensor(step) else min(step, last)
 
 
 def _repeat(

@@ -20,6 +20,10 @@ from keras_metaloss.adaptation._core.adaptation import Adaptation
 from keras_metaloss.adaptation._core.functional_learner import LearnerState, Weights
 from keras_metaloss.adaptation._core.inner_loss import InnerLoss
 from keras_metaloss.adaptation._core.task import Adapted, Task
+from keras_metaloss.adaptation.gradient_based._evaluation_loop import (
+    looped_steps,
+    steps_may_be_tensors,
+)
 
 __all__ = ["GradientAdaptation"]
 
@@ -31,7 +35,11 @@ class GradientAdaptation(Adaptation):
     """Base class of methods that take gradient steps on the support set.
 
     Subclasses may override the adapted weights (`is_adapted`), the update rule
-    (`update`) and the learners evaluated by the outer loss (`outer_path`).
+    (`update`) and the learners evaluated by the outer loss (`outer_path`). Evaluation
+    takes the inner steps in a loop, in which the number of the step is a tensor. If a
+    class overrides `path`, `step`, `gradients`, `support_pass` or `update`, evaluation
+    copies the operations for each step, numbered by Python integers, unless the same
+    class sets `loops_evaluation = True`.
 
     Args:
         steps: Number of inner steps in training. Defaults to `1`.
@@ -75,6 +83,8 @@ class GradientAdaptation(Adaptation):
     """
 
     provides_task_gradients = True
+    #: If `True`, the methods that this class overrides accept steps that are tensors.
+    loops_evaluation = True
     #: Default inner step size.
     default_learning_rate = 0.01
 
@@ -136,7 +146,18 @@ class GradientAdaptation(Adaptation):
     def adapt(
         self, task: Task, inner_loss: InnerLoss | None, *, training: bool
     ) -> Adapted:
-        return self.path(task, inner_loss, training=training)[-1]
+        if training or not steps_may_be_tensors(type(self), GradientAdaptation):
+            return self.path(task, inner_loss, training=training)[-1]
+        adapted = self.initial(task)
+        return looped_steps(
+            lambda *state: self.step(*state, task, inner_loss, training=False),
+            adapted,
+            self.inner_optimizer.init(self.select_adapted(adapted.weights)),
+            self.step_count(training),
+            self.select_adapted,
+            self.merge_adapted,
+            [*self.variables, *self._functional.learner.variables],
+        )
 
     def path(
         self, task: Task, inner_loss: InnerLoss | None, *, training: bool
@@ -279,7 +300,11 @@ class GradientAdaptation(Adaptation):
         return Adapted(weights, state, self.step_count(training), [])
 
     def update(
-        self, step: int, gradients: Weights, optimizer_state: Any, weights: Weights
+        self,
+        step: int | tf.Tensor,
+        gradients: Weights,
+        optimizer_state: Any,
+        weights: Weights,
     ) -> tuple[Weights, Any]:
         """Returns new values of the adapted weights and a new optimizer state."""
         del step

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_metaloss._utils.checks import check_non_negative_integer
 from keras_metaloss.adaptation._core.functional_learner import Weights
 from keras_metaloss.adaptation._core.inner_loss import InnerLoss
+from keras_metaloss.adaptation._core.per_step_normalization import row_of_step
 from keras_metaloss.adaptation._core.task import Adapted, Task
 from keras_metaloss.adaptation.gradient_based.gradient_adaptation import (
     GradientAdaptation,
@@ -80,6 +81,7 @@ class MAMLPlusPlus(GradientAdaptation):
     """
 
     depends_on_updates = True
+    loops_evaluation = True
 
     def __init__(
         self,
@@ -123,8 +125,9 @@ class MAMLPlusPlus(GradientAdaptation):
     def outer_path(
         self, task: Task, inner_loss: InnerLoss | None, *, training: bool
     ) -> list[Adapted]:
-        path = self.path(task, inner_loss, training=training)
-        return path if training and self.current_trace_key else path[-1:]
+        if training and self.current_trace_key:
+            return self.path(task, inner_loss, training=training)
+        return [self.adapt(task, inner_loss, training=training)]
 
     def outer_weights(self) -> tf.Tensor | None:
         """Returns the weights `v_k` of the inner steps, `[K]`, with sum 1."""
@@ -147,15 +150,19 @@ class MAMLPlusPlus(GradientAdaptation):
         gradients, state = super().gradients(
             adapted, task, inner_loss, training=training
         )
-        if not self.first_order_updates:
+        if not (training and self.first_order_updates):
             return gradients, state
         second_order = self.updates >= self.first_order_updates
         return [_stop_gradient_unless(second_order, g) for g in gradients], state
 
     def update(
-        self, step: int, gradients: Weights, optimizer_state: Any, weights: Weights
+        self,
+        step: int | tf.Tensor,
+        gradients: Weights,
+        optimizer_state: Any,
+        weights: Weights,
     ) -> tuple[Weights, Any]:
-        rates = tf.convert_to_tensor(self.rates)[min(step, self.steps - 1)]
+        rates = tf.convert_to_tensor(self.rates)[row_of_step(step, self.steps - 1)]
         new = [
             w - tf.cast(rates[index], w.dtype) * g
             for index, (w, g) in enumerate(zip(weights, gradients, strict=True))

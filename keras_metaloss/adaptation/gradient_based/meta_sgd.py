@@ -58,6 +58,8 @@ class MetaSGD(GradientAdaptation):
         equation 2 and algorithm 1.
     """
 
+    loops_evaluation = True
+
     def __init__(
         self,
         steps: int = 1,
@@ -98,7 +100,11 @@ class MetaSGD(GradientAdaptation):
         ]
 
     def update(
-        self, step: int, gradients: Weights, optimizer_state: Any, weights: Weights
+        self,
+        step: int | tf.Tensor,
+        gradients: Weights,
+        optimizer_state: Any,
+        weights: Weights,
     ) -> tuple[Weights, Any]:
         rates = [tf.convert_to_tensor(rate) for rate in self.rates]
         new = [w - a * g for w, a, g in zip(weights, rates, gradients, strict=True)]
