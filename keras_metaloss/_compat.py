@@ -20,6 +20,7 @@ __all__ = [
     "apply_group_normalization",
     "CompileLoss",
     "axis_of_loss",
+    "compiled_loss",
     "compiled_loss_weights",
     "compute_loss_arguments",
     "current_stateless_scope",
@@ -239,6 +240,11 @@ def metrics_by_output(
             weighted.metrics if weighted else [],
             *entries,
         )
+
+
+def compiled_loss(model: keras.Model) -> CompileLoss | None:
+    """Returns the compiled loss of a model."""
+    return model._compile_loss
 
 
 def compiled_loss_weights(model: keras.Model) -> Any:

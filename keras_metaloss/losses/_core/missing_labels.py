@@ -10,10 +10,17 @@ import tensorflow as tf
 
 from keras_metaloss import _compat
 from keras_metaloss._utils.shapes import append_axes, expand_to_same_rank
-from keras_metaloss.losses._core.meta_loss import nested_losses
+from keras_metaloss.losses._core.loss_context import LossContext
+from keras_metaloss.losses._core.meta_loss import call_loss, nested_losses
 from keras_metaloss.losses._core.traits import traits_of
 
-__all__ = ["Labels", "labels_of", "merge_masks", "missing_labels"]
+__all__ = [
+    "Labels",
+    "call_labeled_loss",
+    "labels_of",
+    "merge_masks",
+    "missing_labels",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +76,32 @@ def labels_of(loss: keras.losses.Loss, y_true: Any, y_pred: tf.Tensor) -> Labels
         is_ignored = [tf.equal(y_true, tf.cast(c, y_true.dtype)) for c in classes]
         ignored = _per_prediction(tf.reduce_any(is_ignored, axis=0), y_pred)
     return Labels(filled, mask, ignored)
+
+
+def call_labeled_loss(
+    loss: keras.losses.Loss,
+    labels: Labels,
+    y_pred: tf.Tensor,
+    sample_weight: Any,
+    context: LossContext | None,
+) -> tf.Tensor:
+    """Calls a Keras loss on the labels that are present, with its reduction.
+
+    Args:
+        loss: The loss.
+        labels: Labels of the output.
+        y_pred: Predictions, `[N, ...]`.
+        sample_weight: Weights, `[N]` or `[N, ...]`, or `None`.
+        context: Additional inputs of the loss, or `None`.
+    """
+    if labels.mask is not None:
+        # Keras's losses leave out masked predictions.
+        y_pred = _compat.with_keras_mask(y_pred, labels.mask)
+        if sample_weight is not None:
+            # Weights of examples broadcast to their labels, not to the last axis.
+            sample_weight = tf.convert_to_tensor(sample_weight)
+            sample_weight = append_axes(sample_weight, labels.mask.shape.rank)
+    return call_loss(loss, labels.y_true, y_pred, sample_weight, context)
 
 
 def missing_labels(

@@ -6,10 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_metaloss import _compat
 from keras_metaloss.losses._core.loss_context import LossContext
 from keras_metaloss.losses._core.meta_loss import call_loss
+from keras_metaloss.losses._core.missing_labels import (
+    Labels,
+    call_labeled_loss,
+    labels_of,
+)
 
 __all__ = ["ContextualCompileLoss", "WeightsAndContext"]
 
@@ -39,6 +45,7 @@ class ContextualCompileLoss(_compat.CompileLoss):
         loss_weights: Argument `loss_weights` of `compile`.
         output_names: Names of the outputs of the model.
         default_context: Returns the context for calls with plain sample weights.
+        masks_missing: Whether missing labels are left out. Defaults to `False`.
     """
 
     def __init__(
@@ -47,15 +54,43 @@ class ContextualCompileLoss(_compat.CompileLoss):
         loss_weights: Any,
         output_names: Any,
         default_context: Callable[[], LossContext],
+        masks_missing: bool = False,
     ) -> None:
         super().__init__(loss, loss_weights, output_names=output_names)
         self._default_context = default_context
+        self._masks_missing = masks_missing
+        self._losses_by_path: dict[tuple, keras.losses.Loss] = {}
 
     def build(self, y_true: Any, y_pred: Any) -> None:
         super().build(y_true, y_pred)
-        _compat.map_compiled_losses(
-            self, lambda loss, path: _WithContext(loss, path, self._default_context)
-        )
+        _compat.map_compiled_losses(self, self._with_context)
+
+    def labels(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns the `Labels` of the outputs in the structure of the predictions.
+
+        Args:
+            y_true: Targets, in the structure of the predictions.
+            y_pred: Predictions: a tensor, or a list or dictionary of tensors.
+        """
+
+        def labels(path: tuple, target: Any, output: Any) -> Any:
+            loss = self._losses_by_path.get(path)
+            if loss is None:
+                return Labels(tf.convert_to_tensor(target))
+            return labels_of(loss, target, output)
+
+        if isinstance(y_pred, dict):
+            return {k: labels((k,), y_true[k], v) for k, v in y_pred.items()}
+        if isinstance(y_pred, (list, tuple)):
+            pairs = zip(y_true, y_pred, strict=True)
+            return [labels((i,), *pair) for i, pair in enumerate(pairs)]
+        return labels((), y_true, y_pred)
+
+    def _with_context(
+        self, loss: keras.losses.Loss, path: Sequence[Any]
+    ) -> _WithContext:
+        self._losses_by_path[tuple(path)] = loss
+        return _WithContext(loss, path, self._default_context, self._masks_missing)
 
 
 class _WithContext:
@@ -65,6 +100,7 @@ class _WithContext:
         loss: The loss of one output.
         path: Keys of the output in the structure of the outputs.
         default_context: Returns the context for calls with plain sample weights.
+        masks_missing: Whether missing labels are left out.
     """
 
     def __init__(
@@ -72,17 +108,26 @@ class _WithContext:
         loss: keras.losses.Loss,
         path: Sequence[Any],
         default_context: Callable[[], LossContext],
+        masks_missing: bool,
     ) -> None:
         self._loss = loss
         self._path = path
         self._default_context = default_context
+        self._masks_missing = masks_missing
 
     def __call__(self, y_true: Any, y_pred: Any, weights: Any) -> Any:
         if not isinstance(weights, WeightsAndContext):
-            context = self._default_context()
-            return call_loss(self._loss, y_true, y_pred, weights, context)
+            return self._call(y_true, y_pred, weights, self._default_context())
         sample_weight = weights.sample_weight
         if keras.tree.is_nested(sample_weight):
             for key in self._path:
                 sample_weight = sample_weight[key]
-        return call_loss(self._loss, y_true, y_pred, sample_weight, weights.context)
+        return self._call(y_true, y_pred, sample_weight, weights.context)
+
+    def _call(
+        self, y_true: Any, y_pred: Any, sample_weight: Any, context: LossContext
+    ) -> Any:
+        if not self._masks_missing:
+            return call_loss(self._loss, y_true, y_pred, sample_weight, context)
+        labels = labels_of(self._loss, y_true, y_pred)
+        return call_labeled_loss(self._loss, labels, y_pred, sample_weight, context)

@@ -62,7 +62,10 @@ def _update(
             tf.cast(tf.convert_to_tensor(weight), metric.dtype), present
         )
         present *= weight
-    if mask.shape.rank > 1 and not isinstance(metric, keras.metrics.MeanMetricWrapper):
+    is_mean = isinstance(metric, keras.metrics.MeanMetricWrapper)
+    is_keras = type(metric).__module__.startswith("keras.")
+    if mask.shape.rank > 1 and is_keras and not is_mean:
+        # Means of a function and custom metrics get their usual shapes.
         y_true, y_pred, present = _flat(y_true, y_pred, present)
     metric.update_state(y_true, y_pred, sample_weight=present)
 

@@ -29,6 +29,9 @@ class TrainingMixin(SingleTraceMixin):
     override it to change the loss, and `training_callbacks` to add callbacks to `fit`.
     """
 
+    # If true, the compiled loss leaves out missing labels.
+    _masks_missing = False
+
     @property
     def _untracked(self) -> types.SimpleNamespace:
         """State that Keras must neither track nor save."""
@@ -56,7 +59,9 @@ class TrainingMixin(SingleTraceMixin):
             optimizer, loss, loss_weights, metrics, weighted_metrics, *args, **kwargs
         )
         make = functools.partial(
-            ContextualCompileLoss, default_context=self.loss_context
+            ContextualCompileLoss,
+            default_context=self.loss_context,
+            masks_missing=self._masks_missing,
         )
         _compat.replace_compiled_loss(self, make)
 
@@ -86,9 +91,13 @@ class TrainingMixin(SingleTraceMixin):
             # Keras warns about its default `shuffle=True` if `x` is a dataset.
             kwargs.setdefault("shuffle", False)
         if type(self).check_first_rows is not TrainingMixin.check_first_rows:
-            rows = first_rows(x, y) if self.compiled and self.built else None
+            built = self.built and all(x.built for x in _compat.flatten_layers(self))
+            rows = first_rows(x, y) if self.compiled and built else None
             if rows is not None:
-                self.check_first_rows(*rows)
+                # On a GPU, labels out of range give NaN without an error. The scope
+                # keeps the state of layers.
+                with tf.device("CPU:0"), keras.StatelessScope():
+                    self.check_first_rows(*rows)
         callbacks = self._with_training_callbacks(callbacks)
         return super().fit(
             x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs

@@ -66,6 +66,16 @@ class AdaptiveLossModel(TrainableLossMixin, keras.Model):
         """Output names of the wrapped model, the keys of a dictionary of losses."""
         return getattr(self.model, "output_names", None)
 
+    @property
+    def inputs(self) -> Any:
+        """Inputs of the wrapped model, if it is Functional or Sequential."""
+        return self.model.inputs
+
+    @property
+    def outputs(self) -> Any:
+        """Outputs of the wrapped model, if it is Functional or Sequential."""
+        return self.model.outputs
+
     def _network(self) -> keras.Model:
         return self.model
 

@@ -17,7 +17,12 @@ from keras_metaloss.losses._core.loss_context import (
     LossContext,
 )
 from keras_metaloss.losses._core.meta_loss import required_context
+from keras_metaloss.losses._core.missing_labels import Labels, merge_masks
+from keras_metaloss.losses._core.standardize import standardize_loss
 from keras_metaloss.losses._core.trainable_loss import loss_parameters
+from keras_metaloss.models._shared.compiled_loss import ContextualCompileLoss
+from keras_metaloss.models._shared.first_rows import check_outputs, check_targets
+from keras_metaloss.models._shared.masked_metrics import update_masked_metrics
 from keras_metaloss.models._shared.training_mixin import TrainingMixin
 from keras_metaloss.models.adaptive_loss._example_gradients import (
     last_layer_statistics,
@@ -43,6 +48,10 @@ class TrainableLossMixin(TrainingMixin):
     `keras.Sequential`, which raises an error when trained. Use
     `MyModel.from_config(model.get_config())` to keep the class.
 
+    NaN targets and negative integer labels are missing, as in the other models: they do
+    not count in the loss and in metrics. `evaluate` averages the losses of batches over
+    examples, as in Keras.
+
     An optimizer with weight decay also decays the parameters of the loss. To prevent
     this, call `optimizer.exclude_from_weight_decay(var_list=loss.trainable_variables)`.
 
@@ -62,6 +71,8 @@ class TrainableLossMixin(TrainingMixin):
     >>> len(model.weights), len(model.trainable_weights)
     (2, 3)
     """
+
+    _masks_missing = True
 
     @property
     def trainable_weights(self) -> list[keras.Variable]:
@@ -111,6 +122,39 @@ class TrainableLossMixin(TrainingMixin):
                 x, y, y_pred, sample_weight, training, context=context
             )
 
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Computes the compiled metrics over the labels that are present.
+
+        Args:
+            x: Not used.
+            y: Targets.
+            y_pred: Predictions.
+            sample_weight: Weights, one for all outputs or in their structure. Defaults
+                to `None`.
+
+        Returns:
+            The results of all metrics.
+        """
+        labels = self._labels(y, y_pred)
+        if all(entry.counted is None for entry in keras.tree.flatten(labels)):
+            return super().compute_metrics(x, y, y_pred, sample_weight)
+        if not keras.tree.is_nested(sample_weight):
+            sample_weight = keras.tree.map_structure(lambda _: sample_weight, y_pred)
+        update_masked_metrics(self, labels, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    def check_first_rows(self, x: Any, y: Any) -> None:
+        """Validates the first targets and predictions."""
+        y_pred = self(x, training=False)
+        check_outputs(x, y_pred)
+        if isinstance(self.loss, (str, keras.losses.Loss)):
+            for target, output in zip(
+                *map(keras.tree.flatten, (y, y_pred)), strict=True
+            ):
+                check_targets("y", standardize_loss("loss", self.loss), target, output)
+
     def loss_context(self) -> LossContext:
         """Returns a context for losses whose parameters are trained."""
         return super().loss_context()._replace(trains_parameters=True)
@@ -153,6 +197,8 @@ class TrainableLossMixin(TrainingMixin):
         """Returns the function with which a loss computes per-example gradients."""
         network, variables = self._network(), super().trainable_variables
         outputs = len(keras.tree.flatten(y_pred))
+        labels = keras.tree.flatten(self._labels(y, y_pred))[0]
+        y, present = labels.y_true, labels.mask
 
         def example_gradients(
             values: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
@@ -169,24 +215,47 @@ class TrainableLossMixin(TrainingMixin):
                     f"with {outputs} outputs"
                 )
 
-            def loss(y_true: Any, y_pred: Any) -> tf.Tensor:
-                return values(*(keras.tree.flatten(v)[0] for v in (y_true, y_pred)))
+            def loss(targets: tuple, y_pred: Any) -> tf.Tensor:
+                y_true, *mask = targets
+                result = values(y_true, keras.tree.flatten(y_pred)[0])
+                if mask:
+                    # Missing labels have no gradient.
+                    merged = merge_masks(*mask, _compat.keras_mask(result))
+                    _compat.set_keras_mask(result, merged)
+                return result
 
+            targets = (y,) if present is None else (y, present)
             if weights == "last_layer":
-                return last_layer_statistics(
-                    network, loss, x, y, with_cosines=with_cosines
+                statistics = last_layer_statistics(
+                    network, loss, x, targets, with_cosines=with_cosines
                 )
-            return parameter_statistics(
-                network,
-                variables,
-                loss,
-                x,
-                y,
-                chunk_size=chunk_size,
-                with_cosines=with_cosines,
-            )
+            else:
+                statistics = parameter_statistics(
+                    network,
+                    variables,
+                    loss,
+                    x,
+                    targets,
+                    chunk_size=chunk_size,
+                    with_cosines=with_cosines,
+                )
+            if present is None:
+                return statistics
+            axes = list(range(1, present.shape.rank))
+            return statistics._replace(mask=tf.reduce_any(present, axis=axes))
 
         return example_gradients
+
+    def _labels(self, y: Any, y_pred: Any) -> Any:
+        """Returns the labels of the outputs, in their structure."""
+        compiled = _compat.compiled_loss(self)
+        if not isinstance(compiled, ContextualCompileLoss):
+            return keras.tree.map_structure(
+                lambda target, _: Labels(tf.convert_to_tensor(target)), y, y_pred
+            )
+        if not compiled.built:
+            compiled.build(y, y_pred)
+        return compiled.labels(y, y_pred)
 
     def _loss_parameters(self, trainable: bool | None = None) -> list[keras.Variable]:
         if not (self.trainable if trainable is None else trainable):

@@ -8,11 +8,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_metaloss import _compat
 from keras_metaloss._utils.shapes import append_axes
 from keras_metaloss.losses._core.loss_context import LossContext
-from keras_metaloss.losses._core.meta_loss import call_loss
-from keras_metaloss.losses._core.missing_labels import Labels, labels_of
+from keras_metaloss.losses._core.missing_labels import (
+    Labels,
+    call_labeled_loss,
+    labels_of,
+)
 from keras_metaloss.models._shared.first_rows import check_targets
 from keras_metaloss.models.multi_task._checks import check_entries, check_outputs_exist
 
@@ -81,7 +83,7 @@ def labeled_losses(
     """
     labels, values = labels_by_task(losses, y, y_pred), []
     for task, loss in losses.items():
-        value = _labeled_loss(
+        value = call_labeled_loss(
             loss, labels[task], y_pred[task], sample_weight.get(task), context
         )
         if value.shape.rank != 0:
@@ -93,20 +95,6 @@ def labeled_losses(
             )
         values.append(value)
     return values
-
-
-def _labeled_loss(
-    loss: keras.losses.Loss,
-    labels: Labels,
-    y_pred: tf.Tensor,
-    sample_weight: Any,
-    context: LossContext,
-) -> tf.Tensor:
-    if labels.mask is not None:
-        # Keras's losses leave out masked predictions.
-        y_pred = _compat.with_keras_mask(y_pred, labels.mask)
-        sample_weight = _with_rank_of(labels.mask, sample_weight)
-    return call_loss(loss, labels.y_true, y_pred, sample_weight, context)
 
 
 def numbers_of_labels(
@@ -146,10 +134,3 @@ def _number_of_labels(
         counted = append_axes(counted, sample_weight.shape.rank)
         counted *= append_axes(sample_weight, counted.shape.rank)
     return tf.reduce_sum(counted)
-
-
-def _with_rank_of(mask: tf.Tensor, sample_weight: Any) -> Any:
-    """Returns weights that broadcast to the labels, not to their last axis."""
-    if sample_weight is None:
-        return None
-    return append_axes(tf.convert_to_tensor(sample_weight), mask.shape.rank)
