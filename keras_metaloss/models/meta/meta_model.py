@@ -15,6 +15,7 @@ from keras_metaloss.losses._core.meta_loss import set_loss_steps
 from keras_metaloss.losses._core.trainable_loss import check_no_parameters
 from keras_metaloss.models._shared.apply_gradients import apply_gradients
 from keras_metaloss.models._shared.training_mixin import TrainingMixin
+from keras_metaloss.models.meta._adapt_function import AdaptFunction
 from keras_metaloss.models.meta._checks import check_parts, check_task
 from keras_metaloss.models.meta._episode_inputs import EpisodeInputsMixin
 from keras_metaloss.models.meta._episode_losses import EpisodeLossesMixin
@@ -118,6 +119,7 @@ class MetaModel(
         self._execution = choose_task_execution(task_execution, learner, adaptation)
         self._untracked.intervals = MetricIntervals()
         self._untracked.episode_spec = None
+        self._untracked.adapt = AdaptFunction(self, self._inner_loss)
         # If the model were built in the first call, Keras would save a model that was
         # only trained without the state of its optimizer.
         self.built = True
@@ -140,6 +142,9 @@ class MetaModel(
     ) -> keras.Model:
         """Adapts the learner to one task.
 
+        For methods with an inner loop, the second call traces a function for further
+        calls with any number of examples.
+
         Args:
             support_x: Inputs, `[S, ...]`, or a structure of them.
             support_y: Targets, `[S, ...]`, or a structure of them.
@@ -154,7 +159,7 @@ class MetaModel(
         """
         task = as_task(support_x, support_y, support_mask)
         check_task(task)
-        adapted = self.adaptation.adapt(task, self._inner_loss(), training=False)
+        adapted = self._untracked.adapt(task)
         return self.adaptation.to_model(adapted, task)
 
     def task_execution_report(self) -> str:
