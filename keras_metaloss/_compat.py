@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import keras.src.backend
 import tensorflow as tf
+from keras.src.models.functional import Functional
 from keras.src.trainers.compile_utils import CompileLoss
 from tensorflow.python.eager import record
 from tensorflow.python.ops import control_flow_util
@@ -28,6 +29,7 @@ __all__ = [
     "dense_uses_batched_products",
     "flatten_layers",
     "is_compiled_by_xla",
+    "is_graph_of_layers",
     "is_injective",
     "is_made_of_logits",
     "keras_mask",
@@ -91,6 +93,11 @@ def is_compiled_by_xla() -> bool:
         return False
     graph = tf.compat.v1.get_default_graph()
     return control_flow_util.GraphOrParentsInXlaContext(graph)
+
+
+def is_graph_of_layers(model: Any) -> bool:
+    """Returns whether a model is Functional or Sequential."""
+    return isinstance(model, (keras.Sequential, Functional))
 
 
 def is_injective(bijector: Any) -> bool:

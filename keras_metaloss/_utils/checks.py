@@ -122,7 +122,12 @@ def check_non_negative(name: str, value: Any) -> float:
 
 def check_seed(value: Any) -> int:
     """Returns the seed as an `int`, or raises a `ValueError`."""
-    return check_non_negative_integer("seed", value)
+    if check_non_negative_integer("seed", value) >= 2**63:
+        raise ValueError(
+            "Invalid value for argument `seed`. Expected an integer less than 2**63. "
+            f"Received: seed={value!r}"
+        )
+    return int(value)
 
 
 def check_within(name: str, value: Any, low: float, high: float) -> None:

@@ -49,7 +49,14 @@ def output_distribution(kind: OutputKind, outputs: tf.Tensor) -> Distribution:
     """
     outputs = tf.convert_to_tensor(outputs)
     if callable(kind):
-        return kind(outputs)
+        distribution = kind(outputs)
+        if not isinstance(distribution, Distribution):
+            raise ValueError(
+                "Invalid value for argument `output_kinds`. Expected a function that "
+                "returns a `tensorflow_probability` distribution. Received: a function "
+                f"that returns {distribution!r}"
+            )
+        return distribution
     if kind in ("logits", "probabilities"):
         key = "logits" if kind == "logits" else "probs"
         classes = tfd.Categorical(**{key: outputs})

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from keras_metaloss.losses._core.loss_context import LossContext
 from keras_metaloss.losses._core.meta_loss import MetaLoss, OutputKind
@@ -38,7 +39,8 @@ class NegativeLogLikelihood(MetaLoss):
         y_pred: Outputs of the network, `[N, ...]`.
 
     Raises:
-        ValueError: If `distribution` is not callable.
+        ValueError: If `distribution` is not callable or does not return a
+            distribution, or if targets do not have the shape of its samples.
 
     Example:
 
@@ -72,7 +74,7 @@ class NegativeLogLikelihood(MetaLoss):
         return self.distribution
 
     def values(self, y_true: Any, y_pred: Any, context: LossContext) -> tf.Tensor:
-        distribution = self.distribution(tf.convert_to_tensor(y_pred))
+        distribution = self._predicted(tf.convert_to_tensor(y_pred))
         y_true = tf.cast(y_true, distribution.dtype)
         rank = distribution.batch_shape.rank + distribution.event_shape.rank
         # Targets [N] and outputs [N, 1], or vice versa, would broadcast to [N, N].
@@ -80,7 +82,25 @@ class NegativeLogLikelihood(MetaLoss):
             y_true = y_true[..., tf.newaxis]
         elif y_true.shape.rank == rank + 1 and y_true.shape[-1] == 1:
             y_true = y_true[..., 0]
+        shape = distribution.batch_shape + distribution.event_shape
+        if not y_true.shape.is_compatible_with(shape):
+            raise ValueError(
+                "Invalid value for argument `y_true`. Expected the shape of a sample "
+                f"of the predicted distribution, {tuple(shape)}. Received: "
+                f"y_true.shape={tuple(y_true.shape)}"
+            )
         return -distribution.log_prob(y_true)
+
+    def _predicted(self, outputs: tf.Tensor) -> tfp.distributions.Distribution:
+        """Returns the predicted distribution, or raises a `ValueError`."""
+        distribution = self.distribution(outputs)
+        if not isinstance(distribution, tfp.distributions.Distribution):
+            raise ValueError(
+                "Invalid value for argument `distribution`. Expected a function that "
+                "returns a `tensorflow_probability` distribution. Received: "
+                f"distribution={self.distribution!r}, which returns {distribution!r}"
+            )
+        return distribution
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_metaloss._utils.checks import check_non_negative
+from keras_metaloss._utils.checks import check_positive
 from keras_metaloss.losses.weighting.task_weighting import TaskWeighting, TaskWeights
 
 __all__ = ["DynamicWeightAverage"]
@@ -50,12 +50,7 @@ class DynamicWeightAverage(TaskWeighting):
 
     def __init__(self, temperature: float = 2.0, *, name: str | None = None) -> None:
         super().__init__(name=name)
-        self.temperature = check_non_negative("temperature", temperature)
-        if self.temperature == 0:
-            raise ValueError(
-                "Invalid value for argument `temperature`. Expected a positive "
-                f"number. Received: temperature={temperature!r}"
-            )
+        self.temperature = check_positive("temperature", temperature)
 
     def create_variables(self) -> None:
         shape = (len(self.tasks),)

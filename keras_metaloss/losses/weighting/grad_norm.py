@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_metaloss._utils.checks import check_non_negative
+from keras_metaloss._utils.checks import check_non_negative, check_positive
 from keras_metaloss.losses.weighting._numerics import gradient_norms, tiny
 from keras_metaloss.losses.weighting.task_weighting import TaskWeighting, TaskWeights
 
@@ -35,10 +35,15 @@ class GradNorm(TaskWeighting):
         alpha: Non-negative strength with which tasks that learn faster are slowed down.
             `0` makes all gradient norms equal. Defaults to `1.5`.
         learning_rate: Non-negative learning rate of the weights. Defaults to `0.025`.
+        floor: Positive lower bound of the weights before they are scaled to sum to K.
+            The ratio of two weights is at most about `K / floor`: lower it, or
+            standardize the targets, if the scales of the losses differ more. Defaults
+            to `1e-3`.
         name: Name of the layer. Defaults to `None`, which generates one.
 
     Raises:
-        ValueError: If `alpha` or `learning_rate` is negative or not a finite number.
+        ValueError: If `alpha` or `learning_rate` is negative or not a finite number,
+            or if `floor` is not a positive finite number.
 
     Example:
 
@@ -57,19 +62,18 @@ class GradNorm(TaskWeighting):
 
     needs_gradients = True
 
-    #: Lower bound of the weights before they are scaled to sum to K.
-    floor = 1e-3
-
     def __init__(
         self,
         alpha: float = 1.5,
         learning_rate: float = 0.025,
         *,
+        floor: float = 1e-3,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
         self.alpha = check_non_negative("alpha", alpha)
         self.learning_rate = check_non_negative("learning_rate", learning_rate)
+        self.floor = check_positive("floor", floor)
 
     def create_variables(self) -> None:
         shape = (len(self.tasks),)
@@ -109,6 +113,7 @@ class GradNorm(TaskWeighting):
             **super().get_config(),
             "alpha": self.alpha,
             "learning_rate": self.learning_rate,
+            "floor": self.floor,
         }
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from keras_metaloss._utils.checks import check_positive
 from keras_metaloss.losses.weighting.task_weighting import TaskWeighting
 
 __all__ = ["UncertaintyWeighting"]
@@ -29,18 +31,24 @@ class UncertaintyWeighting(TaskWeighting):
     log 2.
 
     Losses should be positive. `L` is a negative log-likelihood up to a constant and
-    becomes negative for small losses. A loss of exactly zero (a batch without labels
+    becomes negative for small losses. The optimizer changes `s_k` by about its learning
+    rate per step. If the losses are far from 1, standardize the targets, or pass
+    `initial_variances`. A loss of exactly zero (a batch without labels
     for the task) does not change its `s_k`. Exclude the parameters from weight decay:
     `optimizer.exclude_from_weight_decay(var_names=["log_variance"])`.
 
     Args:
         classification: Names of the classification tasks. All other tasks use the
             denominator of regression. Defaults to `()`.
+        initial_variances: Dictionary of positive initial values of `sigma_k^2`, by
+            task name, for example the losses before training. Defaults to `None`,
+            which is 1 for all tasks.
         name: Name of the layer. Defaults to `None`, which generates one.
 
     Raises:
-        ValueError: If `classification` is not a list of task names. `build_for` raises
-            it if `classification` contains an unknown task.
+        ValueError: If `classification` is not a list of task names, or
+            `initial_variances` not a dictionary of positive numbers. `build_for` raises
+            it for names of unknown tasks.
 
     Example:
 
@@ -56,7 +64,11 @@ class UncertaintyWeighting(TaskWeighting):
     """
 
     def __init__(
-        self, classification: Sequence[str] = (), *, name: str | None = None
+        self,
+        classification: Sequence[str] = (),
+        *,
+        initial_variances: Mapping[str, float] | None = None,
+        name: str | None = None,
     ) -> None:
         super().__init__(name=name)
         if isinstance(classification, str) or not all(
@@ -67,20 +79,23 @@ class UncertaintyWeighting(TaskWeighting):
                 f"names. Received: classification={classification!r}"
             )
         self.classification = tuple(classification)
+        self.initial_variances = _positive_numbers(initial_variances)
 
     def create_variables(self) -> None:
-        unknown = sorted(set(self.classification) - set(self.tasks))
-        if unknown:
-            raise ValueError(
-                "Invalid value for argument `classification`. Expected names of "
-                f"the tasks {self.tasks}. Received: classification="
-                f"{list(self.classification)!r} with the unknown names {unknown}"
-            )
+        for argument in ("classification", "initial_variances"):
+            names = list(getattr(self, argument))
+            unknown = sorted(set(names) - set(self.tasks))
+            if unknown:
+                raise ValueError(
+                    f"Invalid value for argument `{argument}`. Expected names of "
+                    f"the tasks {self.tasks}. Received: {argument} with the names "
+                    f"{names}, of which {unknown} are unknown"
+                )
         self.log_variance = self.add_weight(
-            name="log_variance",
-            shape=(len(self.tasks),),
-            initializer="zeros",
+            name="log_variance", shape=(len(self.tasks),), initializer="zeros"
         )
+        variances = [self.initial_variances.get(task, 1.0) for task in self.tasks]
+        self.log_variance.assign(np.log(variances))
 
     def objective(self, losses: tf.Tensor) -> tf.Tensor:
         factors = [1.0 if t in self.classification else 0.5 for t in self.tasks]
@@ -90,4 +105,23 @@ class UncertaintyWeighting(TaskWeighting):
         return tf.reduce_sum(weighted + barrier)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "classification": list(self.classification)}
+        return {
+            **super().get_config(),
+            "classification": list(self.classification),
+            "initial_variances": self.initial_variances,
+        }
+
+
+def _positive_numbers(values: Any) -> dict[str, float]:
+    """Validates `initial_variances`."""
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        raise ValueError(
+            "Invalid value for argument `initial_variances`. Expected a dictionary of "
+            f"positive numbers by task name. Received: initial_variances={values!r}"
+        )
+    return {
+        name: check_positive("initial_variances", value)
+        for name, value in values.items()
+    }

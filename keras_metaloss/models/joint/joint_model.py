@@ -23,6 +23,10 @@ from keras_metaloss.models.joint._metrics import (
     weights_by_task,
 )
 from keras_metaloss.models.joint._network_optimizers import NetworkOptimizers
+from keras_metaloss.models.joint._shared_layers import (
+    shared_layers,
+    with_shared_layers,
+)
 
 __all__ = ["JointModel"]
 
@@ -38,7 +42,12 @@ class JointModel(TrainingMixin, keras.Model):
 
     `compile`, `fit`, `evaluate`, `predict`, callbacks, saving and export work as for
     any Keras model. NaN targets and negative integer labels are missing: their examples
-    still contribute to the losses of the other tasks and to `I(A;B)`.
+    still contribute to the losses of the other tasks and to `I(A;B)`. Targets of
+    predictions that a Keras mask excludes do not count in losses and metrics.
+
+    Networks may share layers, or be the same network for two views of the inputs:
+    `JointModel({"a": net, "b": net})` with the inputs `{"a": x, "b": changed_x}`.
+    Layers stay shared in saved files if the networks are Functional or Sequential.
 
     Logs: `loss`, `loss_<task>`, `mutual_information` (the sum over pairs, and
     `mutual_information_<a>_<b>` if there is more than one pair), `entropy_<task>` and
@@ -271,18 +280,7 @@ class JointModel(TrainingMixin, keras.Model):
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, tf.Tensor]:
-        """Computes the compiled metrics over the labels that are present.
-
-        Args:
-            x: Not used.
-            y: Targets of the tasks, by name or in order.
-            y_pred: Outputs of the networks, by name.
-            sample_weight: Weights `[N]`, or one entry per task, for the metrics in
-                `compile(weighted_metrics=...)`. Defaults to `None`.
-
-        Returns:
-            The results of all metrics.
-        """
+        """Computes the compiled metrics over the labels that are present."""
         labels = labels_by_task(self.loss, y, y_pred)
         weights = weights_by_task(self.loss, sample_weight)
         update_masked_metrics(self, labels, y_pred, weights)
@@ -362,6 +360,7 @@ class JointModel(TrainingMixin, keras.Model):
         serialize = keras.saving.serialize_keras_object
         return {
             "name": self.name,
+            "shared_layers": shared_layers(self.networks),
             "networks": {k: serialize(v) for k, v in self.networks.items()},
             "warmup_epochs": self.warmup_epochs,
             "inputs": serialize(self._untracked.inputs),
@@ -379,6 +378,8 @@ class JointModel(TrainingMixin, keras.Model):
             )
 
         networks = {k: deserialize(v) for k, v in config.pop("networks").items()}
+        # Files of early versions have no shared layers.
+        networks = with_shared_layers(networks, config.pop("shared_layers", []))
         inputs = deserialize(config.pop("inputs"))
         model = cls(networks, **config)
         model._untracked.inputs = inputs

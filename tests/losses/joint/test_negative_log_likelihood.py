@@ -24,3 +24,19 @@ def test_negative_log_likelihood_matches_formula():
     assert restored.get_config() == loss.get_config()
     with pytest.raises(ValueError, match="`distribution`"):
         Likelihood("normal")
+
+
+def test_function_must_return_a_distribution():
+    with pytest.raises(ValueError, match="`distribution`.*returns 3"):
+        Likelihood(lambda outputs: 3)(np.zeros(2), np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="`output_kinds`.*returns 3"):
+        kml.losses.MutualInformationLoss(
+            "mse", "mse", output_kinds={"a": lambda outputs: 3}
+        )((np.zeros((2, 1)),) * 2, (np.zeros((2, 1), "float32"),) * 2)
+
+
+def test_targets_must_have_the_shape_of_samples():
+    y_pred = np.ones((5, 2), "float32")
+    for shape in ((3,), (3, 1), (5, 2)):
+        with pytest.raises(ValueError, match=r"`y_true`.*\(5,\)"):
+            Likelihood(normal)(np.ones(shape), y_pred)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import scipy.optimize
 import tensorflow as tf
 
@@ -46,6 +47,18 @@ def test_grad_norm_equalizes_norms_at_equal_training_rates():
         update(losses, tf.constant(np.diag(norms**2), "float32"))
     scaled = weighting.compute_weights(losses).shared * norms
     np.testing.assert_allclose(scaled, np.full(3, np.mean(scaled)), rtol=0.1)
+
+
+@pytest.mark.parametrize("floor", [1e-3, 1e-6])
+def test_floor_bounds_the_ratio_of_weights(floor):
+    weighting = attached(W.GradNorm(0.0, learning_rate=100.0, floor=floor), 2)
+    norms = np.array([1e9, 1.0], "float32")
+    for _ in range(3):
+        weighting.update(tf.ones(2), tf.linalg.diag(norms**2))
+    weights = np.asarray(weighting.task_weights)
+    assert weights.sum() == pytest.approx(2.0)
+    assert floor / 4 < weights[0] / weights[1] < floor
+    assert W.GradNorm.from_config(weighting.get_config()).floor == floor
 
 
 def test_grad_norm_ignores_overflowing_and_missing_gradients():

@@ -36,6 +36,16 @@ def test_uncertainty_optimum_matches_closed_form(float64, classification):
     )
 
 
+def test_initial_variances_set_the_first_weights():
+    variances = {"a": 4.0, "c": 1e9}
+    weighting = W.UncertaintyWeighting(["b"], initial_variances=variances)
+    weighting.build_for(["a", "b", "c"])
+    weights = weighting.compute_weights(tf.constant([4.0, 1.0, 1e9])).shared
+    np.testing.assert_allclose(weights, [1 / 8, 1.0, 0.5e-9], rtol=1e-5)
+    restored = W.UncertaintyWeighting.from_config(weighting.get_config())
+    assert restored.get_config() == weighting.get_config()
+
+
 def test_uncertainty_matches_libmtl():
     # LibMTL's regression form: sum_k L_k / (2 exp(s_k)) + s_k / 2.
     losses, s = np.array([0.2, 1.0, 3.0]), np.array([-0.5, 0.1, 0.7])

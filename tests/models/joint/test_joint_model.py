@@ -237,12 +237,15 @@ def test_invalid_arguments_raise():
         ((net, unbuilt), "built Keras model"),
         (({"a": net},), "at least two"),
         ((net, two), "one output"),
+        (({0: net, 1: network(1)},), r"strings.*\(0, 1\)"),
     ):
         with pytest.raises(ValueError, match=message):
             kml.JointModel(*arguments)
     with pytest.raises(ValueError, match="`warmup_epochs`"):
         kml.JointModel(net, network(1), warmup_epochs=-1)
     model = kml.JointModel(net, network(1))
+    with pytest.raises(ValueError, match="`loss_a`.*strings"):
+        Loss({0: "mse", 1: "mse"})
     with pytest.raises(ValueError, match="`loss`"):
         model.compile(loss="mse")
     with pytest.raises(ValueError, match="`loss`"):
