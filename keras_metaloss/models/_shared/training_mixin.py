@@ -17,6 +17,11 @@ from keras_metaloss.models._shared.compiled_loss import (
     WeightsAndContext,
 )
 from keras_metaloss.models._shared.first_rows import first_rows
+from keras_metaloss.models._shared.saved_losses import (
+    check_file_format,
+    read_loss_state,
+    restore_loss_state,
+)
 from keras_metaloss.models._shared.single_trace import SingleTraceMixin
 
 __all__ = ["TrainingMixin"]
@@ -37,7 +42,7 @@ class TrainingMixin(SingleTraceMixin):
         """State that Keras must neither track nor save."""
         # Keras tracks attributes that are set with `setattr`.
         return self.__dict__.setdefault(
-            "_untracked_state", types.SimpleNamespace(evaluating=False)
+            "_untracked_state", types.SimpleNamespace(evaluating=False, loss_state=None)
         )
 
     def training_callbacks(self) -> list[keras.callbacks.Callback]:
@@ -64,6 +69,9 @@ class TrainingMixin(SingleTraceMixin):
             masks_missing=self._masks_missing,
         )
         _compat.replace_compiled_loss(self, make)
+        state, self._untracked.loss_state = self._untracked.loss_state, None
+        if state is not None:
+            restore_loss_state(self.loss, state)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles the model as it was when it was saved."""
@@ -184,6 +192,24 @@ class TrainingMixin(SingleTraceMixin):
         if not self.compiled or self.optimizer is None:
             return LossContext()
         return LossContext(step=tf.convert_to_tensor(self.optimizer.iterations))
+
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves the model, as `keras.Model.save`.
+
+        Raises:
+            ValueError: If the file format does not store the state of the loss.
+        """
+        check_file_format(filepath, getattr(self, "loss", None))
+        super().save(filepath, *args, **kwargs)
+
+    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Loads weights, as `keras.Model.load_weights`.
+
+        The next `compile` restores the state of the loss, if the model is not compiled.
+        """
+        super().load_weights(filepath, *args, **kwargs)
+        if not self.compiled:
+            self._untracked.loss_state = read_loss_state(filepath)
 
     def with_step(self, context: LossContext | None) -> LossContext:
         """Returns the context with the entries of `loss_context` that it lacks."""

@@ -124,6 +124,39 @@ def test_weights_file_restores_loss_parameters(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+LOSS_STRUCTURES = {
+    "single": focal,
+    "nested": lambda: kml.losses.AdaLoss(focal()),
+    "list": lambda: [focal()],
+}
+
+
+@pytest.mark.parametrize("structure", LOSS_STRUCTURES)
+def test_weights_may_be_loaded_before_compiling(structure, tmp_path):
+    make = LOSS_STRUCTURES[structure]
+    model = compiled(MODELS["wrapped_functional"](), make())
+    model.fit(*data(), epochs=2, verbose=0)
+    model.save_weights(tmp_path / "model.weights.h5")
+    other = MODELS["wrapped_functional"]()
+    other.load_weights(tmp_path / "model.weights.h5")
+    (tmp_path / "model.weights.h5").unlink()
+    loss = make()
+    compiled(other, loss)
+    expected, found = model.get_weights(), other.get_weights()
+    for ours, theirs in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert found[-1] != pytest.approx(compiled(other, make()).get_weights()[-1])
+
+
+def test_legacy_files_of_stateful_losses_raise(tmp_path):
+    model = compiled(MODELS["wrapped_functional"]())
+    for name in ("model.h5", "model.hdf5"):
+        with pytest.raises(ValueError, match="`filepath`.*keras.*focal_loss"):
+            model.save(tmp_path / name)
+        assert not list(tmp_path.iterdir())
+    compiled(model, "sparse_categorical_crossentropy").save(tmp_path / "model.h5")
+
+
 def test_weights_file_without_loss_parameters(tmp_path):
     plain = MODELS["wrapped_functional"]()
     plain.compile(optimizer="adam", loss="mse")
