@@ -239,14 +239,13 @@ def metrics_by_output(
         and one entry of each structure.
     """
     flat = [metrics._flatten_y(structure) for structure in structures]
-    for plain, weighted, *entries in zip(
-        metrics._flat_metrics, metrics._flat_weighted_metrics, *flat, strict=True
-    ):
-        yield (
-            plain.metrics if plain else [],
-            weighted.metrics if weighted else [],
-            *entries,
+    for index, entries in enumerate(zip(*flat, strict=True)):
+        # Early versions of Keras have an empty list if there are no metrics at all.
+        lists = (
+            found[index] if index < len(found) else None
+            for found in (metrics._flat_metrics, metrics._flat_weighted_metrics)
         )
+        yield (*(entry.metrics if entry else [] for entry in lists), *entries)
 
 
 def compiled_loss(model: keras.Model) -> CompileLoss | None:
