@@ -52,7 +52,8 @@ class MultiTaskMetrics:
         by_batches = results.get(self._objective.name)
         if by_batches is not None and self._losses:
             means = tf.stack([results[metric.name] for metric in self._losses])
-            logged["loss"] = results["loss"] + objective(means) - by_batches
+            loss = results["loss"] + objective(means) - by_batches
+            logged["loss"] = float(loss) if tf.executing_eagerly() else loss
         return logged
 
     def update_losses(
