@@ -9,7 +9,11 @@ import keras
 import tensorflow as tf
 
 from keras_metaloss import _compat
-from keras_metaloss._utils.shapes import append_axes, expand_to_same_rank
+from keras_metaloss._utils.shapes import (
+    append_axes,
+    expand_to_same_rank,
+    match_rank,
+)
 from keras_metaloss.losses._core.loss_context import LossContext
 from keras_metaloss.losses._core.meta_loss import call_loss, nested_losses
 from keras_metaloss.losses._core.traits import traits_of
@@ -18,6 +22,7 @@ __all__ = [
     "Labels",
     "call_labeled_loss",
     "labels_of",
+    "matched_weights",
     "merge_masks",
     "missing_labels",
 ]
@@ -100,7 +105,7 @@ def call_labeled_loss(
         if sample_weight is not None:
             # Weights of examples broadcast to their labels, not to the last axis.
             sample_weight = tf.convert_to_tensor(sample_weight)
-            sample_weight = append_axes(sample_weight, labels.mask.shape.rank)
+            sample_weight = matched_weights(sample_weight, labels.mask)
     return call_loss(loss, labels.y_true, y_pred, sample_weight, context)
 
 
@@ -132,6 +137,22 @@ def merge_masks(first: tf.Tensor | None, second: tf.Tensor | None) -> tf.Tensor 
     second = tf.cast(second, tf.bool)
     extra = list(range(rank, second.shape.rank))
     return first & append_axes(tf.reduce_any(second, axis=extra), rank)
+
+
+def matched_weights(weights: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Returns weights with the rank of the values, or raises a `ValueError`."""
+    shape, rank = weights.shape, values.shape.rank
+    pairs = zip(shape[:rank], values.shape, strict=False)
+    is_valid = all(n in (1, None) or m is None or n == m for n, m in pairs) and all(
+        n in (1, None) for n in shape[rank:]
+    )
+    if not is_valid:
+        raise ValueError(
+            "Invalid value for argument `sample_weight`. Expected one weight per "
+            f"example or per value of the loss, of shape {tuple(values.shape)}. "
+            f"Received: sample_weight.shape={tuple(shape)}"
+        )
+    return match_rank(weights, values)
 
 
 def _per_prediction(mask: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:

@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from keras_metaloss import _compat
 from keras_metaloss._utils.masks import combine_masks
-from keras_metaloss._utils.shapes import expand_to_same_rank, match_rank
+from keras_metaloss._utils.shapes import expand_to_same_rank
 from keras_metaloss.losses._core.loss_context import LossContext
 from keras_metaloss.losses._core.meta_loss import loss_values
-from keras_metaloss.losses._core.missing_labels import labels_of
+from keras_metaloss.losses._core.missing_labels import labels_of, matched_weights
 
 __all__ = ["LabeledLoss", "labeled_loss"]
 
@@ -66,24 +66,8 @@ def labeled_loss(
     values = tf.where(included, values, tf.zeros_like(values))
     count = tf.reduce_sum(tf.cast(included, values.dtype))
     if sample_weight is not None:
-        values *= _matched_weights(tf.cast(sample_weight, values.dtype), values)
+        values *= matched_weights(tf.cast(sample_weight, values.dtype), values)
     rows = tf.reduce_sum(values, axis=list(range(1, values.shape.rank)))
     mean = tf.math.divide_no_nan(tf.reduce_sum(rows), count)
     total = tf.cast(tf.shape(rows)[0], rows.dtype)
     return LabeledLoss(tf.math.divide_no_nan(rows * total, count), mean, count)
-
-
-def _matched_weights(weights: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """Returns weights with the rank of the values, or raises a `ValueError`."""
-    shape, rank = weights.shape, values.shape.rank
-    pairs = zip(shape[:rank], values.shape, strict=False)
-    is_valid = all(n in (1, None) or m is None or n == m for n, m in pairs) and all(
-        n in (1, None) for n in shape[rank:]
-    )
-    if not is_valid:
-        raise ValueError(
-            "Invalid value for argument `sample_weight`. Expected one weight per "
-            f"example or per value of the loss, of shape {tuple(values.shape)}. "
-            f"Received: sample_weight.shape={tuple(shape)}"
-        )
-    return match_rank(weights, values)

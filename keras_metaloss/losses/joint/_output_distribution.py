@@ -50,7 +50,7 @@ def output_distribution(kind: OutputKind, outputs: tf.Tensor) -> Distribution:
     outputs = tf.convert_to_tensor(outputs)
     if callable(kind):
         distribution = kind(outputs)
-        if not isinstance(distribution, Distribution):
+        if not isinstance(distribution, tfd.Distribution):
             raise ValueError(
                 "Invalid value for argument `output_kinds`. Expected a function that "
                 "returns a `tensorflow_probability` distribution. Received: a function "

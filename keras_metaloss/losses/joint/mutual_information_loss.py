@@ -76,10 +76,11 @@ class MutualInformationLoss(MetaLoss):
     whose standard deviation follows Silverman's rule.
 
     NaN targets and negative integer labels are missing; a vector with a missing entry
-    is missing. The loss of a task is the mean over the targets that are present.
-    Targets of predictions that a Keras mask excludes, such as padded time steps, do
-    not count either. For the mutual information, a masked time step is replaced by the
-    mean prediction of that step, and an example without any unmasked step has weight 0.
+    is missing (reshape outputs of D independent labels to `[D, 1]`). The loss of a task
+    is the mean over the targets that are present. Targets of predictions that a Keras
+    mask excludes, such as padded time steps, do not count either. For the mutual
+    information, a masked time step is replaced by the mean prediction of that step, and
+    an example without any unmasked step has weight 0.
 
     In distributed training, each replica computes `I(A;B)` over its part of the batch.
 

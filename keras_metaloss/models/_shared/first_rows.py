@@ -76,8 +76,8 @@ def check_targets(
     )
     if traits.output_kind in ("logits", "probabilities"):
         count = y_pred.shape[-1]
-        ignored = [getattr(x, "ignore_class", None) for x in nested_losses(loss)]
-        ignored = [label for label in ignored if label is not None]
+        labels = [getattr(x, "ignore_class", None) for x in nested_losses(loss)]
+        ignored: list[int] = [label for label in labels if label is not None]
         _check(
             name,
             y_true,

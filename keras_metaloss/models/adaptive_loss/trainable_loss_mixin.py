@@ -216,12 +216,11 @@ class TrainableLossMixin(TrainingMixin):
                 )
 
             def loss(targets: tuple, y_pred: Any) -> tf.Tensor:
-                y_true, *mask = targets
-                result = values(y_true, keras.tree.flatten(y_pred)[0])
-                if mask:
+                result = values(targets[0], keras.tree.flatten(y_pred)[0])
+                if len(targets) > 1:
                     # Missing labels have no gradient.
-                    merged = merge_masks(*mask, _compat.keras_mask(result))
-                    _compat.set_keras_mask(result, merged)
+                    mask = merge_masks(targets[1], _compat.keras_mask(result))
+                    _compat.set_keras_mask(result, mask)
                 return result
 
             targets = (y,) if present is None else (y, present)

@@ -60,10 +60,12 @@ class MultiTaskModel(TrainingMixin, keras.Model):
     regularization of the model. It is comparable between epochs and in evaluation.
 
     NaN targets and negative integer labels are missing, as are targets of predictions
-    that a Keras mask excludes. The loss of a task is the mean over the labels that are
-    present, and metrics use these labels only. Evaluation averages losses over labels,
-    so that they do not depend on the batch size. A label with sample weight 0 counts in
-    the divisor, as in Keras, except with the reduction `"mean_with_sample_weight"`.
+    that a Keras mask excludes. A vector with a missing entry is missing; reshape an
+    output of D independent labels to `[D, 1]` if single labels are missing. The loss of
+    a task is the mean over the labels that are present, and metrics use these labels
+    only. Evaluation averages losses over labels, so that they do not depend on the
+    batch size. A label with sample weight 0 counts in the divisor, as in Keras, except
+    with the reduction `"mean_with_sample_weight"`.
 
     Standardize targets of regression tasks to unit variance. Methods that compare
     losses, or train weights from a common initial value, assume losses of similar

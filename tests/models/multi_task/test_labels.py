@@ -99,6 +99,34 @@ def test_weighted_means_do_not_depend_on_the_batch_size():
         assert logs["loss"] == pytest.approx(sum(parts), rel=1e-5)
 
 
+def test_weights_of_vector_entries_raise():
+    """Keras would broadcast weights `[N, D]` silently if N equals D."""
+    x, y = batch(1)
+    model = model_of({"size": "mse", "sign": "mse"})
+    weights = {"size": np.ones((1, 2)), "sign": np.ones(1), "kind": np.ones(1)}
+    with pytest.raises(ValueError, match="`sample_weight`.*per value of the loss"):
+        model.evaluate(x, y, sample_weight=weights, verbose=0)
+
+
+def test_independent_labels_with_gaps():
+    """Entries of a vector are missing one by one if they are labels of their own."""
+    rng = np.random.default_rng(0)
+    x, known = rng.normal(size=(16, 4)), rng.random((16, 30)) < 0.6
+    targets = np.where(known, rng.random((16, 30)) < 0.5, np.nan)
+    inputs = keras.Input((4,))
+    logits = keras.layers.Dense(30)(inputs)
+    columns = keras.layers.Reshape((30, 1))(logits)
+    model = kml.MultiTaskModel(keras.Model(inputs, {"each": columns, "all": logits}))
+    binary = keras.losses.BinaryCrossentropy(from_logits=True)
+    model.compile("sgd", {"each": binary, "all": binary})
+    logs = evaluated(model, x, {"each": targets[..., None], "all": targets}, 5)
+    z = model.predict(x, verbose=0)["all"]
+    losses = np.logaddexp(0, z) - np.nan_to_num(targets) * z
+    assert logs["each_loss"] == pytest.approx(losses[known].mean(), rel=1e-5)
+    # Each of the vectors has a missing entry.
+    assert logs["all_loss"] == 0.0
+
+
 def test_padded_time_steps_do_not_count():
     rng = np.random.default_rng(0)
     steps = np.arange(5) < np.arange(8)[:, None] % 3 + 2
