@@ -65,7 +65,7 @@ def labels_of(loss: keras.losses.Loss, y_true: Any, y_pred: tf.Tensor) -> Labels
 
     Raises:
         ValueError: If the loss compares targets and predictions element by element and
-            their shapes differ.
+            their shapes differ, or if the numbers of targets and predictions differ.
     """
     y_true = tf.convert_to_tensor(y_true)
     mask = _compat.keras_mask(y_pred)
@@ -165,6 +165,14 @@ def _check_shapes(
     loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor
 ) -> None:
     """Raises a `ValueError` for targets that would be broadcast."""
+    rows = [
+        tensor.shape[0] if tensor.shape.rank else None for tensor in (y_true, y_pred)
+    ]
+    if None not in rows and rows[0] != rows[1]:
+        raise ValueError(
+            "Invalid value for argument `y`. Expected one target per prediction. "
+            f"Received: {rows[0]} targets and {rows[1]} predictions"
+        )
     if not traits_of(loss).elementwise:
         return
     expanded = expand_to_same_rank(y_true, y_pred)

@@ -95,9 +95,15 @@ def test_weights_that_do_not_match_raise():
 
 def test_targets_that_would_be_broadcast_raise():
     mse = standardize_loss("loss", "mse")
-    for shape in ((2, 3), (3, 1), (3,)):
+    for shape in ((2, 3), (2, 1, 2)):
         with pytest.raises(ValueError, match="`y`. Expected targets of the shape"):
             labeled_loss(mse, np.ones(shape), tf.ones((2, 1)))
+
+
+def test_other_numbers_of_targets_raise():
+    for loss, y_pred in ((CROSS_ENTROPY, tf.ones((4, 3))), ("mse", tf.ones((4, 1)))):
+        with pytest.raises(ValueError, match="`y`.*3 targets and 4 predictions"):
+            labeled_loss(standardize_loss("loss", loss), np.zeros(3), y_pred)
 
 
 def test_loss_without_any_label_is_zero():
