@@ -68,10 +68,14 @@ class ContextualCompileLoss(_compat.CompileLoss):
     def labels(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the `Labels` of the outputs in the structure of the predictions.
 
+        Returns `None` if the structures of targets and predictions differ.
+
         Args:
-            y_true: Targets, in the structure of the predictions.
+            y_true: Targets.
             y_pred: Predictions: a tensor, or a list or dictionary of tensors.
         """
+        if not self.built:
+            self.build(y_true, y_pred)
 
         def labels(path: tuple, target: Any, output: Any) -> Any:
             loss = self._losses_by_path.get(path)
@@ -79,12 +83,17 @@ class ContextualCompileLoss(_compat.CompileLoss):
                 return Labels(tf.convert_to_tensor(target))
             return labels_of(loss, target, output)
 
-        if isinstance(y_pred, dict):
-            return {k: labels((k,), y_true[k], v) for k, v in y_pred.items()}
-        if isinstance(y_pred, (list, tuple)):
-            pairs = zip(y_true, y_pred, strict=True)
-            return [labels((i,), *pair) for i, pair in enumerate(pairs)]
-        return labels((), y_true, y_pred)
+        if tf.is_tensor(y_pred):
+            is_single = not keras.tree.is_nested(y_true)
+            return labels((), y_true, y_pred) if is_single else None
+        if isinstance(y_pred, dict) and isinstance(y_true, dict):
+            if set(y_pred) == set(y_true):
+                return {k: labels((k,), y_true[k], v) for k, v in y_pred.items()}
+        elif isinstance(y_pred, (list, tuple)) and isinstance(y_true, (list, tuple)):
+            if len(y_pred) == len(y_true):
+                pairs = zip(y_true, y_pred, strict=True)
+                return [labels((i,), *pair) for i, pair in enumerate(pairs)]
+        return None
 
     def _with_context(
         self, loss: keras.losses.Loss, path: Sequence[Any]

@@ -21,11 +21,12 @@ _ROWS = 32
 def first_rows(x: Any, y: Any) -> tuple[Any, Any] | None:
     """Returns the first inputs and targets of `fit`, or `None` if unavailable."""
     if isinstance(x, tf.data.Dataset):
-        for batch in x.take(1):
-            x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
-    elif any(not _is_array(value) for value in keras.tree.flatten((x, y))):
-        return None
+        batch = next(iter(x.take(1)), None)
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
     if x is None or y is None:
+        return None
+    # Ragged and sparse tensors and other kinds of data are not validated.
+    if any(not _is_array(value) for value in keras.tree.flatten((x, y))):
         return None
     return keras.tree.map_structure(lambda a: tf.convert_to_tensor(a[:_ROWS]), (x, y))
 

@@ -138,7 +138,8 @@ class TrainableLossMixin(TrainingMixin):
             The results of all metrics.
         """
         labels = self._labels(y, y_pred)
-        if all(entry.counted is None for entry in keras.tree.flatten(labels)):
+        entries = [] if labels is None else keras.tree.flatten(labels)
+        if all(entry.counted is None for entry in entries):
             return super().compute_metrics(x, y, y_pred, sample_weight)
         if not keras.tree.is_nested(sample_weight):
             sample_weight = keras.tree.map_structure(lambda _: sample_weight, y_pred)
@@ -149,11 +150,9 @@ class TrainableLossMixin(TrainingMixin):
         """Validates the first targets and predictions."""
         y_pred = self(x, training=False)
         check_outputs(x, y_pred)
-        if isinstance(self.loss, (str, keras.losses.Loss)):
-            for target, output in zip(
-                *map(keras.tree.flatten, (y, y_pred)), strict=True
-            ):
-                check_targets("y", standardize_loss("loss", self.loss), target, output)
+        is_single = tf.is_tensor(y) and tf.is_tensor(y_pred)
+        if is_single and isinstance(self.loss, (str, keras.losses.Loss)):
+            check_targets("y", standardize_loss("loss", self.loss), y, y_pred)
 
     def loss_context(self) -> LossContext:
         """Returns a context for losses whose parameters are trained."""
@@ -197,8 +196,9 @@ class TrainableLossMixin(TrainingMixin):
         """Returns the function with which a loss computes per-example gradients."""
         network, variables = self._network(), super().trainable_variables
         outputs = len(keras.tree.flatten(y_pred))
-        labels = keras.tree.flatten(self._labels(y, y_pred))[0]
-        y, present = labels.y_true, labels.mask
+        labels, present = self._labels(y, y_pred), None
+        if isinstance(labels, Labels):
+            y, present = labels.y_true, labels.mask
 
         def example_gradients(
             values: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
@@ -246,14 +246,10 @@ class TrainableLossMixin(TrainingMixin):
         return example_gradients
 
     def _labels(self, y: Any, y_pred: Any) -> Any:
-        """Returns the labels of the outputs, in their structure."""
+        """Returns the labels of the outputs, in their structure, or `None`."""
         compiled = _compat.compiled_loss(self)
-        if not isinstance(compiled, ContextualCompileLoss):
-            return keras.tree.map_structure(
-                lambda target, _: Labels(tf.convert_to_tensor(target)), y, y_pred
-            )
-        if not compiled.built:
-            compiled.build(y, y_pred)
+        if y is None or not isinstance(compiled, ContextualCompileLoss):
+            return None
         return compiled.labels(y, y_pred)
 
     def _loss_parameters(self, trainable: bool | None = None) -> list[keras.Variable]:

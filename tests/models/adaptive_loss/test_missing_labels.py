@@ -5,8 +5,10 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_metaloss as kml
+from keras_metaloss.models._shared.first_rows import first_rows
 from tests.helpers.adaptive_loss_models import linear_network, regression_data
 
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -133,6 +135,26 @@ class _Noise(keras.layers.Layer):
     def call(self, inputs):
         shape = keras.ops.shape(inputs)
         return inputs + keras.random.normal(shape, seed=self.generator)
+
+
+def test_models_without_targets_and_with_other_structures():
+    x, y = regression_data()
+    inputs = keras.Input((3,))
+    dense = keras.layers.Dense(2, activity_regularizer="l2", name="first")(inputs)
+    model = kml.AdaptiveLossModel(keras.Model(inputs, dense))
+    model.compile("sgd")
+    assert np.isfinite(model.fit(x, verbose=0).history["loss"]).all()
+    second = keras.layers.Dense(2, name="second")(inputs)
+    model = kml.AdaptiveLossModel(keras.Model(inputs, [dense, second]))
+    model.compile("sgd", ["mse", "mse"], metrics=[["mae"], ["mae"]])
+    assert np.isfinite(list(model.fit(x, [y, y], verbose=0).history.values())).all()
+
+
+def test_ragged_inputs_are_not_validated():
+    ragged = tf.ragged.constant([[1.0, 2.0], [3.0]] * 4)
+    data = tf.data.Dataset.from_tensor_slices((ragged, np.ones((8, 1)))).batch(4)
+    assert first_rows(data, None) is None
+    assert first_rows(data.take(0), None) is None
 
 
 def test_wrapper_has_inputs_and_outputs_of_the_model():
