@@ -37,7 +37,7 @@ def test_unsupported_models_and_arguments_raise():
         joint_model("logits", "vector").fit(x, y, callbacks=[picture], verbose=0)
     picture = kml.callbacks.JointDistributionPlot("p.png", x, pair=("a", "z"))
     with pytest.raises(ValueError, match="`pair`"):
-        joint_model().fit(x, y, callbacks=[picture], verbose=0)
+        joint_model().fit(*data("logits", "value"), callbacks=[picture], verbose=0)
     plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     plain.compile(loss="mse")
     with pytest.raises(ValueError, match="`pair`"):
