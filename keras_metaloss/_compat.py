@@ -28,6 +28,8 @@ __all__ = [
     "compiled_metrics",
     "dense_uses_batched_products",
     "flatten_layers",
+    "graph_inputs_and_outputs",
+    "graph_nodes",
     "is_compiled_by_xla",
     "is_graph_of_layers",
     "is_injective",
@@ -42,6 +44,7 @@ __all__ = [
     "no_autocast",
     "outside_of_the_graph",
     "own_weights",
+    "pass_inputs_unchanged",
     "replace_compiled_loss",
     "set_keras_mask",
     "trusted_layers",
@@ -85,6 +88,44 @@ def axis_of_loss(loss: keras.losses.Loss) -> Any:
     """Returns the prediction axis that a loss reduces over; -1 if not configurable."""
     arguments = getattr(loss, "_fn_kwargs", {})
     return arguments.get("axis", getattr(loss, "axis", -1))
+
+
+def graph_nodes(model: keras.Model) -> list[tuple[Any, list, list]] | None:
+    """Returns operation, inputs and outputs of the calls in a functional graph.
+
+    The calls are in an order in which they can be computed. The result is `None` for
+    subclassed models.
+    """
+    graph = _graph(model)
+    if graph is None:
+        return None
+    return [
+        (node.operation, node.input_tensors, keras.tree.flatten(node.outputs))
+        for depth in sorted(graph._nodes_by_depth, reverse=True)
+        for node in graph._nodes_by_depth[depth]
+        if node.operation is not None and not node.is_input
+    ]
+
+
+def graph_inputs_and_outputs(model: keras.Model) -> tuple[Any, Any]:
+    """Returns the structures of the symbolic inputs and outputs of a graph."""
+    graph = _graph(model)
+    outputs = graph.output
+    if isinstance(outputs, (list, tuple)) and len(outputs) == 1:
+        (outputs,) = outputs  # As in calls of the model.
+    return graph.input, outputs
+
+
+def pass_inputs_unchanged(layer: keras.layers.Layer) -> None:
+    """Makes Keras pass the inputs of a layer without conversions."""
+    layer._convert_input_args = False
+
+
+def _graph(model: keras.Model) -> Any:
+    """Returns the functional model that computes `model`, or `None`."""
+    graph = model._functional if type(model) is keras.Sequential else model
+    is_graph = isinstance(graph, Functional) and type(graph).call is Functional.call
+    return graph if is_graph else None
 
 
 def is_compiled_by_xla() -> bool:

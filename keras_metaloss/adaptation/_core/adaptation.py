@@ -352,6 +352,7 @@ class Adaptation(UpdateCounter, MethodTraits, keras.layers.Layer):
             moments,
             training=training,
             plain_bias=training and self.differentiates_twice,
+            call=None if task.features is None else task.features.call,
         )
 
     def _run(
@@ -362,6 +363,7 @@ class Adaptation(UpdateCounter, MethodTraits, keras.layers.Layer):
         *,
         training: bool,
         plain_bias: bool = False,
+        call: Any = None,
     ) -> LearnerOutput:
         per_step = self._per_step
         return self._functional(
@@ -373,6 +375,7 @@ class Adaptation(UpdateCounter, MethodTraits, keras.layers.Layer):
             pass_number=adapted.steps,
             overrides=None if per_step is None else per_step.overrides(adapted.steps),
             plain_bias=plain_bias,
+            call=call,
         )
 
     def get_config(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -87,6 +88,7 @@ class FunctionalLearner:
         pass_number: int | tf.Tensor = 0,
         overrides: list[tuple[keras.Variable, tf.Tensor]] | None = None,
         plain_bias: bool = False,
+        call: Callable[..., Any] | None = None,
     ) -> LearnerOutput:
         """Runs the learner on `x` with the given weights and state.
 
@@ -102,6 +104,8 @@ class FunctionalLearner:
                 values above. Defaults to `None`.
             plain_bias: Whether biases are added to images without `BiasAdd`, for
                 second derivatives. Defaults to `False`.
+            call: Function `(x, training)` that is called instead of the learner and
+                calls a part of its layers. Defaults to `None`.
 
         Returns:
             A `LearnerOutput`.
@@ -122,7 +126,7 @@ class FunctionalLearner:
         with moments.scope(
             self.learner, mapping, plain_bias=plain_bias, collect_losses=True
         ) as scope:
-            outputs = self.learner(x, training=training)
+            outputs = (call or self.learner)(x, training=training)
             penalties = list(self.learner.losses)
         if scope.losses:
             raise ValueError(

@@ -12,7 +12,12 @@ from keras_metaloss import _compat
 from keras_metaloss._utils.exact_operations import moments
 from keras_metaloss._utils.pass_scope import PassScope
 
-__all__ = ["BatchMoments", "NORMALIZATIONS", "batch_normalizations"]
+__all__ = [
+    "BatchMoments",
+    "NORMALIZATIONS",
+    "batch_normalizations",
+    "update_moving_averages",
+]
 
 NORMALIZATIONS = ("support", "batch", "moving", "per_step")
 
@@ -51,6 +56,7 @@ class BatchMoments:
         self.mask = mask
         self.from_batch = from_batch
         self.collected: dict[int, tuple[tf.Tensor, tf.Tensor]] = {}
+        self.updates: list[tuple[keras.Variable, tf.Tensor, float]] = []
 
     def scope(
         self,
@@ -98,8 +104,13 @@ class BatchMoments:
             outputs = _normalize(layer, inputs, mean, variance)
         self.collected[id(layer)] = (mean, variance)
         if training:
-            _update_moving_average(layer.moving_mean, mean, layer.momentum)
-            _update_moving_average(layer.moving_variance, variance, layer.momentum)
+            updates = [
+                (layer.moving_mean, mean, layer.momentum),
+                (layer.moving_variance, variance, layer.momentum),
+            ]
+            self.updates += updates
+            for statistic, value, momentum in updates:
+                _update_moving_average(statistic, value, momentum)
         return keras.ops.cast(outputs, layer.compute_dtype)
 
     def _fits_fused_operation(
@@ -192,6 +203,12 @@ def _normalize(
         scale=keras.ops.cast(layer.gamma, inputs.dtype) if layer.scale else None,
         epsilon=layer.epsilon,
     )
+
+
+def update_moving_averages(moments: BatchMoments) -> None:
+    """Updates moving averages as the pass with these statistics did."""
+    for statistic, value, momentum in moments.updates:
+        _update_moving_average(statistic, value, momentum)
 
 
 def _update_moving_average(

@@ -25,6 +25,8 @@ class Task(NamedTuple):
             `None`.
         stream: Integer scalar that selects the random numbers of this task. Defaults
             to `0`.
+        features: Outputs of the layers that the inner loop does not change, for the
+            support set. `None` if the inner loop runs all layers. Defaults to `None`.
 
     Example:
 
@@ -41,6 +43,7 @@ class Task(NamedTuple):
     support_mask: tf.Tensor | None = None
     query_mask: tf.Tensor | None = None
     stream: Any = 0
+    features: Any = None
 
 
 class Adapted(NamedTuple):

@@ -24,6 +24,7 @@ from keras_metaloss.adaptation.gradient_based._evaluation_loop import (
     looped_steps,
     steps_may_be_tensors,
 )
+from keras_metaloss.adaptation.gradient_based._fixed_features import with_features
 
 __all__ = ["GradientAdaptation"]
 
@@ -149,6 +150,7 @@ class GradientAdaptation(Adaptation):
         if training or not steps_may_be_tensors(type(self), GradientAdaptation):
             return self.path(task, inner_loss, training=training)[-1]
         adapted = self.initial(task)
+        task = with_features(self, task, adapted, training=training)
         return looped_steps(
             lambda *state: self.step(*state, task, inner_loss, training=False),
             adapted,
@@ -164,6 +166,7 @@ class GradientAdaptation(Adaptation):
     ) -> list[Adapted]:
         """Returns the learner after each inner step."""
         adapted = self.initial(task)
+        task = with_features(self, task, adapted, training=training)
         optimizer_state = self.inner_optimizer.init(
             self.select_adapted(adapted.weights)
         )
@@ -263,6 +266,9 @@ class GradientAdaptation(Adaptation):
         start = self.initial(task)
         origin = [tf.stop_gradient(w) for w in start.weights]
         count = tf.constant(self.step_count(training))
+        if batch is None:
+            fixed = start._replace(weights=origin)
+            task = with_features(self, task, fixed, training=training)
 
         def body(
             step: tf.Tensor, weights: Weights, state: LearnerState, optimizer_state: Any
