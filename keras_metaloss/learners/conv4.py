@@ -67,11 +67,11 @@ def conv4(
         Vinyals et al., "Matching Networks for One Shot Learning", 2016, section 4.1;
         Finn et al., "Model-Agnostic Meta-Learning", 2017, appendix A.1.
     """
-    input_shape = check_image_shape(input_shape)
+    shape = check_image_shape(input_shape)
     filters = check_positive_integer("filters", filters)
     _check(check_classes(classes), downsample, halvings, feature_map)
     strided = downsample == "stride"
-    layers = [keras.Input(input_shape)]
+    layers = [keras.Input(shape)]
     for block in range(4):
         halves = block < halvings
         layers += [

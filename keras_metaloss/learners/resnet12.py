@@ -56,7 +56,7 @@ def resnet12(
         Lee et al., "Meta-Learning with Differentiable Convex Optimization", 2019,
         section 4.1.
     """
-    input_shape, classes = check_image_shape(input_shape), check_classes(classes)
+    shape, classes = check_image_shape(input_shape), check_classes(classes)
     dropout = check_decay_rate("dropout", dropout)
     filters = check_positive_integers("filters", filters)
     if len(filters) == 0:
@@ -64,7 +64,7 @@ def resnet12(
             "Invalid value for argument `filters`. Expected the number of filters of "
             f"at least one block. Received: filters={filters!r}"
         )
-    inputs = x = keras.Input(input_shape)
+    inputs = x = keras.Input(shape)
     for count in filters:
         x = _block(x, count)
         if dropout:

@@ -152,7 +152,9 @@ class GradientAdaptation(Adaptation):
         adapted = self.initial(task)
         task = with_features(self, task, adapted, training=training)
         return looped_steps(
-            lambda *state: self.step(*state, task, inner_loss, training=False),
+            lambda adapted, optimizer_state: self.step(
+                adapted, optimizer_state, task, inner_loss, training=False
+            ),
             adapted,
             self.inner_optimizer.init(self.select_adapted(adapted.weights)),
             self.step_count(training),
