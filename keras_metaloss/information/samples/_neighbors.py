@@ -1,7 +1,7 @@
 """Exact nearest neighbors and counts within a radius, with O(block x N) memory.
 
 All distances are float64 and computed by the same formula, so that comparisons with the
-distance to the k-th neighbor are exact, without offsets or added noise.
+distance to the k-th neighbor are exact, without offsets.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib.util
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["as_points", "count_within", "nearest"]
+__all__ = ["count_within", "nearest"]
 
 _BLOCK = 128
 # Up to this many dimensions, a k-d tree is faster than brute force.
@@ -24,11 +24,6 @@ _SEARCHES_UP_TO = 5
 _COMPILED_SEARCHES_UP_TO = 32
 
 _HAS_SCIPY = importlib.util.find_spec("scipy") is not None
-
-
-def as_points(x: tf.Tensor) -> tf.Tensor:
-    """Casts samples to float64 and stops their gradient, for the neighbor search."""
-    return tf.stop_gradient(tf.cast(x, tf.float64))
 
 
 def nearest(
@@ -105,17 +100,30 @@ def _nearest_in_tree(
 ) -> tuple[np.ndarray, np.ndarray]:
     from scipy.spatial import cKDTree
 
+    # Equal points share a leaf, which each of their queries would search completely.
+    kept = _first_duplicates(points, k + 1)
     # Balanced trees degenerate for data with many equal values.
-    tree = cKDTree(points, balanced_tree=False, compact_nodes=False)
+    tree = cKDTree(points[kept], balanced_tree=False, compact_nodes=False)
     distance, index = tree.query(
         points, k + 1, p=np.inf if norm == "max" else 2, workers=-1
     )
+    index = kept[index]
     # A point is its own neighbor at distance 0, but not always the first if there are
     # duplicates.
     is_self = index == np.arange(len(points))[:, np.newaxis]
     is_self[:, -1] |= ~is_self.any(axis=1)
     shape = (len(points), k)
     return distance[~is_self].reshape(shape), index[~is_self].reshape(shape)
+
+
+def _first_duplicates(points: np.ndarray, number: int) -> np.ndarray:
+    """Returns indices of the points, with at most `number` indices of equal points."""
+    order = np.lexsort(points.T)
+    ordered = points[order]
+    starts = np.r_[True, (ordered[1:] != ordered[:-1]).any(axis=1)]
+    positions = np.arange(len(points))
+    start = np.maximum.accumulate(np.where(starts, positions, 0))
+    return order[positions - start < number]
 
 
 def _distances(rows: tf.Tensor, points: tf.Tensor, norm: str = "max") -> tf.Tensor:

@@ -1,65 +1,73 @@
-"""Handling of ties: points whose k-th neighbor is at distance zero."""
+"""Repeated values: counts of equal samples, and noise that separates them."""
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Sequence
 
-import numpy as np
 import tensorflow as tf
 
-__all__ = ["TINY", "guard_ties"]
+__all__ = ["count_equal", "separate", "sorted_order"]
 
-# Points closer than this are equal: the smallest normal float64.
-TINY = float(np.finfo("float64").tiny)
+# Amplitude of the noise relative to the spread of a column. Float64 resolves about
+# 10^6 values within it, and real differences between samples are larger.
+_NOISE = 1e-10
 
-_REMEDY = "Use `mutual_information_mixed_ksg` for data with repeated values."
 
-
-def guard_ties(
-    value: tf.Tensor,
-    tied: tf.Tensor,
-    estimator: str,
-    refuse_any: bool = False,
-    validate_args: bool = False,
-) -> tf.Tensor:
-    """Returns the estimate, unless ties make it meaningless.
-
-    In eager mode, raises a `ValueError` if all points are tied (or any point, with
-    `refuse_any=True`), and warns if some are. In graph mode, returns NaN if any point
-    is tied, or fails an assertion with `validate_args=True`.
+def sorted_order(columns: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns the indices `[N]` that sort the rows by the first column, then the next.
 
     Args:
-        value: The estimate.
-        tied: Boolean tensor of shape `[N]`, true where the k-th neighbor of a point is
-            at distance zero.
-        estimator: Name of the estimator, for messages.
-        refuse_any: Whether a single tie makes the estimate meaningless. Defaults to
-            `False`.
-        validate_args: Whether to assert in graph mode that there are no ties. Defaults
-            to `False`.
+        columns: Tensors of shape `[N]`, of any numeric dtype.
     """
-    if tf.executing_eagerly():
-        ties, size = int(tf.math.count_nonzero(tied)), int(tf.size(tied))
-        if ties == size or (refuse_any and ties):
-            raise ValueError(
-                f"`{estimator}` requires continuous data without repeated values. "
-                f"{_REMEDY} Received: data in which {ties} of {size} samples coincide "
-                "with their nearest neighbors"
-            )
-        if ties:
-            warnings.warn(
-                f"{ties} of {size} samples coincide with their nearest neighbors. "
-                f"`{estimator}` requires data without repeated values. {_REMEDY}",
-                stacklevel=3,
-            )
-        return value
-    if validate_args:
-        check = tf.debugging.assert_equal(
-            tf.reduce_any(tied),
-            False,
-            f"`{estimator}` requires continuous data without repeated values. "
-            f"{_REMEDY}",
-        )
-        with tf.control_dependencies([check]):
-            value = tf.identity(value)
-    return tf.where(tf.reduce_any(tied), tf.constant(np.nan, value.dtype), value)
+    order = tf.argsort(columns[-1], stable=True)
+    for column in reversed(columns[:-1]):
+        order = tf.gather(order, tf.argsort(tf.gather(column, order), stable=True))
+    return order
+
+
+def count_equal(columns: Sequence[tf.Tensor], order: tf.Tensor) -> tf.Tensor:
+    """Counts the rows that equal each row, including itself, `[N]`, float64.
+
+    Args:
+        columns: Tensors of shape `[N]`.
+        order: `sorted_order(columns)`.
+    """
+    size = tf.shape(order)[0]
+    starts = tf.zeros([size - 1], tf.bool)
+    for column in columns:
+        ordered = tf.gather(column, order)
+        starts |= ordered[1:] != ordered[:-1]
+    group = tf.concat([[0], tf.cumsum(tf.cast(starts, tf.int32))], axis=0)
+    counts = tf.math.unsorted_segment_sum(
+        tf.ones([size], tf.float64), group, num_segments=size
+    )
+    return tf.scatter_nd(order[:, tf.newaxis], tf.gather(counts, group), [size])
+
+
+def separate(points: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
+    """Subtracts the median of each column and adds noise that breaks ties.
+
+    Distances on a grid of rounded values are equal for many samples, up to rounding
+    errors that depend on the unit. Independent noise of each variable that is smaller
+    than the grid does not change mutual information, and makes the samples continuous.
+    The amplitude is 1e-10 of the median distance to the median, among the samples that
+    differ from it: neither outliers nor a frequent value determine it.
+
+    Args:
+        points: Float64 tensor of shape `[N, D]`.
+        order: Indices `[N]` that sort the samples. The noise is assigned in this order,
+            so the result depends neither on the unit nor on the order of the samples.
+    """
+    size = tf.shape(points)[0]
+    columns = tf.transpose(points)
+    columns -= tf.sort(columns, axis=-1)[:, size // 2, tf.newaxis]
+    distance = tf.sort(tf.abs(columns), axis=-1)
+    zeros = tf.math.count_nonzero(tf.equal(distance, 0), axis=-1, dtype=tf.int32)
+    middle = tf.minimum(zeros + (size - zeros) // 2, size - 1)
+    spread = tf.gather(distance, middle[:, tf.newaxis], batch_dims=1)
+    spread = tf.where(spread > 0, spread, tf.ones_like(spread))
+    noise = tf.random.stateless_uniform(
+        tf.shape(points), [0, 0], -1, 1, tf.float64, alg="philox"
+    )
+    noise = tf.scatter_nd(order[:, tf.newaxis], noise, tf.shape(points))
+    return tf.transpose(columns + _NOISE * spread * tf.transpose(noise))

@@ -14,6 +14,7 @@ from keras_metaloss.information._core.same_length import check_same_length
 __all__ = [
     "as_labels",
     "as_pair",
+    "as_points",
     "as_samples",
     "check_neighbors",
     "scale_by_range",
@@ -116,6 +117,11 @@ def as_pair(
     if x.dtype != y.dtype:
         x, y = tf.cast(x, tf.float64), tf.cast(y, tf.float64)
     return preprocess_columns(x, preprocess), preprocess_columns(y, preprocess)
+
+
+def as_points(x: tf.Tensor, preprocess: str | None = None) -> tf.Tensor:
+    """Returns preprocessed float64 samples without gradient, for neighbor searches."""
+    return preprocess_columns(tf.stop_gradient(tf.cast(x, tf.float64)), preprocess)
 
 
 def preprocess_columns(x: tf.Tensor, preprocess: str | None) -> tf.Tensor:

@@ -126,7 +126,8 @@ def mutual_information_histogram(
         name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar tensor with the dtype of `x`. Not differentiable.
+        Scalar tensor: float64 if `x` or `y` is float64, otherwise float32. Not
+        differentiable.
 
     Raises:
         TypeError: If `x` or `y` does not have a floating-point dtype.

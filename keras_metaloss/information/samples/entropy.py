@@ -10,8 +10,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_metaloss._utils.checks import check_choice
-from keras_metaloss.information.samples._neighbors import as_points, nearest
+from keras_metaloss.information.samples._neighbors import nearest
 from keras_metaloss.information.samples._validation import (
+    as_points,
     as_samples,
     check_neighbors,
     nan_unless_finite,
@@ -144,7 +145,7 @@ def entropy_gaussian(
         name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar tensor with the dtype of `x`. Differentiable.
+        Scalar tensor: float64 if `x` is float64, otherwise float32. Differentiable.
 
     Raises:
         TypeError: If `x` does not have a floating-point dtype.
@@ -194,7 +195,7 @@ def entropy_kozachenko_leonenko(
         name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar tensor with the dtype of `x`.
+        Scalar tensor: float64 if `x` is float64, otherwise float32.
 
     Raises:
         TypeError: If `x` does not have a floating-point dtype.

@@ -42,8 +42,8 @@ def mutual_information_gaussian(
         name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar tensor with the dtype of `x`. Differentiable. 0, with a finite gradient,
-        if `x` or `y` is constant.
+        Scalar tensor: float64 if `x` or `y` is float64, otherwise float32.
+        Differentiable. 0, with a finite gradient, if `x` or `y` is constant.
 
     Raises:
         TypeError: If `x` or `y` does not have a floating-point dtype.
@@ -93,8 +93,8 @@ def mutual_information_gaussian_copula(
         name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar tensor with the dtype of `x`. Not differentiable, because ranks are
-        piecewise constant.
+        Scalar tensor: float64 if `x` or `y` is float64, otherwise float32. Not
+        differentiable, because ranks are piecewise constant.
 
     Raises:
         TypeError: If `x` or `y` does not have a floating-point dtype.

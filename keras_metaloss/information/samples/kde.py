@@ -46,7 +46,7 @@ def entropy_kde(
         name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar tensor with the dtype of `x`.
+        Scalar tensor: float64 if `x` is float64, otherwise float32.
 
     Raises:
         TypeError: If `x` does not have a floating-point dtype.
@@ -106,7 +106,8 @@ def mutual_information_kde(
         name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar tensor with the dtype of `x`; 0 if `x` or `y` is constant.
+        Scalar tensor: float64 if `x` or `y` is float64, otherwise float32. 0 if `x` or
+        `y` is constant.
 
     Raises:
         TypeError: If `x` or `y` does not have a floating-point dtype.

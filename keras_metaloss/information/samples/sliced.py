@@ -30,7 +30,8 @@ def sliced_mutual_information(
     """Computes the mean mutual information of random projections, in nats.
 
     `SI(X; Y) = E_{u, v} I(u . X; v . Y)`, where `u` and `v` are uniform on unit
-    spheres, and each term is estimated by `mutual_information_ksg`. Sliced mutual
+    spheres, and each term is estimated by `mutual_information_ksg`, which standardizes
+    the projections and supports rounded and repeated values. Sliced mutual
     information is zero if and only if the variables are independent, and at most
     `I(X; Y)`. The accuracy of the estimate does not degrade with the number of
     dimensions. It is NOT an estimate of `I(X; Y)`.
@@ -45,19 +46,19 @@ def sliced_mutual_information(
             (standardizes each column) or `"rank"` (replaces each column by its normal
             scores). Defaults to `None`.
         seed: Non-negative integer that determines the directions. Defaults to `0`.
-        validate_args: Whether to assert in graph mode that the data are finite and
-            without ties. Eager mode always checks this. Without the assertion, graph
-            mode returns NaN. Defaults to `False`.
+        validate_args: Whether to assert in graph mode that the data are finite. Eager
+            mode always checks this. Without the assertion, graph mode returns NaN.
+            Defaults to `False`.
         name: Name of the operation. Defaults to `None`, which uses the function name.
 
     Returns:
-        Scalar tensor with the dtype of `x`. Not differentiable.
+        Scalar tensor: float64 if `x` or `y` is float64, otherwise float32. Not
+        differentiable.
 
     Raises:
         TypeError: If `x` or `y` does not have a floating-point dtype.
-        ValueError: If a shape or an argument is invalid, if the data are not finite, if
-            `n_neighbors` is not less than `N`, or if every projected sample has at
-            least `k` duplicates.
+        ValueError: If a shape or an argument is invalid, if the data are not finite, or
+            if `n_neighbors` is not less than `N`.
 
     Example:
 

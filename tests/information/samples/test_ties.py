@@ -1,12 +1,15 @@
-"""Samples with repeated values raise, emit a warning or give NaN."""
+"""Estimators by neighbors on rounded, integer and repeated values."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
 import keras_metaloss as kml
+from keras_metaloss.information.samples import _neighbors
 from tests.helpers.sample_estimators import (
     LABELS,
     PAIRS,
@@ -16,51 +19,95 @@ from tests.helpers.sample_estimators import (
 
 info = kml.information
 
+ESTIMATORS = {
+    "ksg": info.mutual_information_ksg,
+    "ksg 2": lambda x, y: info.mutual_information_ksg(x, y, variant=2),
+    "mixed": info.mutual_information_mixed_ksg,
+}
 
-def test_ksg_rejects_two_constants_and_mixed_ksg_returns_zero():
+
+def rounded_pair(decimals, size=4000):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=size)
+    return x.round(decimals), (x + rng.normal(size=size)).round(decimals)
+
+
+@pytest.mark.parametrize("decimals", [1, 2, 3])
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_rounded_values_give_the_values_of_scikit_learn(name, decimals):
+    x, y = rounded_pair(decimals)
+    value = float(ESTIMATORS[name](x, y))
+    expected = mutual_info_regression(x[:, None], y, random_state=0)[0]
+    assert value == pytest.approx(expected, abs=0.03)
+    assert value == pytest.approx(np.log(2) / 2, abs=0.03)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_estimates_do_not_depend_on_units_and_order(name):
+    x, y = rounded_pair(1)
+    value = float(ESTIMATORS[name](x, y))
+    units = float(ESTIMATORS[name](np.rint(10 * x), 1e-6 * y))
+    assert units == pytest.approx(value, abs=1e-3)
+    order = np.random.default_rng(1).permutation(len(x))
+    assert float(ESTIMATORS[name](x[order], y[order])) == pytest.approx(value, abs=1e-3)
+
+
+@pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer])
+def test_ross_on_tables_of_features_is_close_to_scikit_learn(load):
+    data, target = load(return_X_y=True)
+    expected = mutual_info_classif(data, target, random_state=0)
+    for column, reference in zip(data.T, expected, strict=True):
+        value = float(info.mutual_information_ross(target, column))
+        assert max(value, 0.0) == pytest.approx(reference, abs=0.05)
+        scaled = float(info.mutual_information_ross(target, 1e3 * column))
+        assert scaled == pytest.approx(value, abs=1e-3)
+
+
+def test_constants_give_zero():
     constant = np.ones(50)
-    assert float(info.mutual_information_mixed_ksg(constant, constant)) == 0.0
-    for name in ("ksg", "ksg 2"):
-        with pytest.raises(ValueError, match="mixed_ksg.*50 of 50"):
-            PAIRS[name](constant, constant)
-        compiled = tf.function(PAIRS[name])
-        assert np.isnan(compiled(tf.constant(constant), tf.constant(constant)))
+    for name in ("ksg", "ksg 2", "mixed_ksg"):
+        estimate = PAIRS.get(name, info.mutual_information_mixed_ksg)
+        assert float(estimate(constant, constant)) == 0.0
+        compiled = tf.function(estimate)
+        assert float(compiled(tf.constant(constant), tf.constant(constant))) == 0.0
 
 
-def test_rounded_data_warn_for_ksg_and_not_for_mixed_ksg():
+def test_integers_are_close_to_the_plug_in_value():
     rng = np.random.default_rng(0)
     x = rng.normal(size=300)
     y = (0.6 * x + 0.8 * rng.normal(size=300)).round(0)
     x = x.round(0)
-    with pytest.warns(UserWarning, match="of 300 samples coincide.*mixed_ksg"):
-        info.mutual_information_ksg(x, y)
-    with pytest.raises(ValueError, match="of 300 samples coincide"):
-        info.mutual_information_ksg(x, y, variant=2)
-    graph = tf.function(info.mutual_information_ksg)
-    assert np.isnan(graph(tf.constant(x), tf.constant(y)))
-
-    @tf.function
-    def validated(x, y):
-        return info.mutual_information_ksg(x, y, validate_args=True)
-
-    with pytest.raises(
-        tf.errors.InvalidArgumentError, match="without repeated values.*mixed_ksg"
-    ):
-        validated(tf.constant(x), tf.constant(y))
-    # The estimate is close to the plug-in value, with digamma instead of logarithm.
     value = float(info.mutual_information_mixed_ksg(x, y))
     plug_in = info.mutual_information_miller_madow(x.astype(int), y.astype(int))
     assert value == pytest.approx(float(plug_in), abs=0.1)
+    for estimate in (info.mutual_information_ksg, info.mutual_information_mixed_ksg):
+        compiled = tf.function(estimate)(tf.constant(x), tf.constant(y))
+        assert float(compiled) == pytest.approx(float(estimate(x, y)), abs=1e-12)
 
 
-def test_ksg_rejects_duplicated_rows():
+def test_duplicated_rows_are_values_of_a_discrete_variable():
     x, y = np.repeat(X[:75], 4), np.repeat(Y[:75], 4)
-    with pytest.raises(ValueError, match="300 of 300"):
-        info.mutual_information_ksg(x, y)
+    value = float(info.mutual_information_ksg(x, y))
+    # All 75 pairs are different: I = H(x) = log(75), up to the digamma function.
+    assert value == pytest.approx(np.log(75), abs=0.2)
 
 
-def test_ksg_variant_two_rejects_discrete_data():
-    with pytest.raises(ValueError, match="without repeated values"):
-        info.mutual_information_ksg(LABELS.astype(float), Y, variant=2)
+def test_ksg_accepts_discrete_and_continuous_variables():
+    variants = [
+        float(info.mutual_information_ksg(LABELS.astype(float), Y, variant=v))
+        for v in (1, 2)
+    ]
+    assert variants[0] == pytest.approx(variants[1], abs=0.1)
     with pytest.raises(ValueError, match="`variant`.*3"):
         info.mutual_information_ksg(X, Y, variant=3)
+
+
+@pytest.mark.skipif(not _neighbors._HAS_SCIPY, reason="requires SciPy")
+def test_repeated_values_do_not_take_quadratic_time(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("brute force")
+
+    kinds = np.random.default_rng(0).integers(0, 3, 20_000).astype(float)
+    monkeypatch.setattr(_neighbors, "_count_in_blocks", refuse)
+    value = float(info.mutual_information_mixed_ksg(kinds, kinds))
+    assert value == pytest.approx(np.log(3), abs=0.01)
