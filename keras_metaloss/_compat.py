@@ -46,6 +46,7 @@ __all__ = [
     "own_weights",
     "pass_inputs_unchanged",
     "replace_compiled_loss",
+    "seed_states",
     "set_keras_mask",
     "trusted_layers",
     "unscale_loss_for_distribution",
@@ -82,6 +83,12 @@ def dense_uses_batched_products() -> bool:
     """Returns whether `Dense` multiplies sequences without flattening them."""
     major, minor = keras.__version__.split(".")[:2]
     return (int(major), int(minor)) < (3, 15)
+
+
+def seed_states(model: keras.layers.Layer) -> list[keras.Variable]:
+    """Returns the states of the random number generators of all layers."""
+    layers = [model, *flatten_layers(model)]
+    return [g.state for layer in layers for g in layer._seed_generators]
 
 
 def axis_of_loss(loss: keras.losses.Loss) -> Any:

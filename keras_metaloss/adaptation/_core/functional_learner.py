@@ -64,8 +64,16 @@ class FunctionalLearner:
 
     @property
     def seed_variables(self) -> list[keras.Variable]:
-        """Returns integer variables: random generator states and counters."""
-        return [v for v in self.learner.non_trainable_variables if not _is_float(v)]
+        """Returns the states of random number generators."""
+        ids = {id(v) for v in _compat.seed_states(self.learner)}
+        return [v for v in self.learner.non_trainable_variables if id(v) in ids]
+
+    @property
+    def constant_variables(self) -> list[keras.Variable]:
+        """Returns other integer variables, such as counters and quantized weights."""
+        known = {id(v) for v in (*self.frozen_variables, *self.seed_variables)}
+        variables = self.learner.non_trainable_variables
+        return [v for v in variables if not _is_float(v) and id(v) not in known]
 
     def initial_weights(self) -> Weights:
         """Returns the values of `weight_variables`."""
@@ -117,6 +125,7 @@ class FunctionalLearner:
             *zip(self.weight_variables, weights, strict=True),
             *zip(self.state_variables, state.values, strict=True),
             *((v, tf.convert_to_tensor(v)) for v in self.frozen_variables),
+            *((v, tf.convert_to_tensor(v)) for v in self.constant_variables),
             *(
                 (v, self._seed(v, state.stream, pass_number))
                 for v in self.seed_variables
@@ -145,8 +154,6 @@ class FunctionalLearner:
         self, variable: keras.Variable, stream: tf.Tensor, pass_number: Any
     ) -> tf.Tensor:
         value = tf.convert_to_tensor(variable)
-        if tuple(variable.shape) != (2,):
-            return value
         number = tf.cast(pass_number, value.dtype)
         offset = (tf.cast(stream, value.dtype) * 1009 + number + 1) * _STREAM_STRIDE
         return value + tf.stack([offset, tf.zeros_like(offset)])

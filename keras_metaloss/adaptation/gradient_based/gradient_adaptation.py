@@ -234,6 +234,8 @@ class GradientAdaptation(Adaptation):
         gradients = tape.gradient(
             loss, adapting, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
+        # The gradient of a gather, as in `Embedding`, is sparse.
+        gradients = [tf.convert_to_tensor(g) for g in gradients]
         if self._loss_scale != 1.0:
             gradients = [g / self._loss_scale for g in gradients]
         if self.first_order:

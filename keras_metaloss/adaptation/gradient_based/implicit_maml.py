@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -114,9 +114,10 @@ class ImplicitMAML(LoopedAdaptation):
                     output_gradients=vector,
                     unconnected_gradients=tf.UnconnectedGradients.ZERO,
                 )
-                return _add_scaled(vector, 1.0 / self.strength, hessian)
+                return _add_scaled(vector, 1.0 / self.strength, _dense(hessian))
 
-            return conjugate_gradients(product, list(upstream), self.solver_steps)
+            target = _dense(upstream)
+            return conjugate_gradients(product, target, self.solver_steps)
 
         @tf.custom_gradient
         def solution(*theta: tf.Tensor) -> tuple[Weights, Callable[..., Weights]]:
@@ -167,3 +168,8 @@ def _add_scaled(a: Weights, factor: Any, b: Weights) -> Weights:
 
 def _dot(a: Weights, b: Weights) -> tf.Tensor:
     return tf.add_n([tf.reduce_sum(u * v) for u, v in zip(a, b, strict=True)])
+
+
+def _dense(gradients: Sequence[Any]) -> Weights:
+    """Converts sparse gradients of gathers to dense tensors."""
+    return [tf.convert_to_tensor(g) for g in gradients]

@@ -21,9 +21,7 @@ def write_state(adaptation: Adaptation, state: Any) -> None:
     for variable, values in zip(adaptation.state_variables(), state, strict=True):
         variable.assign(_mean_over_replicas(tf.reduce_mean(values, axis=0)))
     for seed in adaptation.seed_variables():
-        # Other integer variables, such as counters, are left unchanged.
-        if tuple(seed.shape) == (2,):
-            seed.assign(seed + tf.one_hot(1, 2, dtype=seed.dtype))
+        seed.assign(seed + tf.one_hot(1, 2, dtype=seed.dtype))
 
 
 def _mean_over_replicas(value: tf.Tensor) -> tf.Tensor:

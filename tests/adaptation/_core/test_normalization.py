@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
+import keras_metaloss as kml
 from tests.helpers.meta_models import conv_model, image_episodes
 
 
@@ -46,3 +48,34 @@ def test_predictions_do_not_depend_on_other_tasks(normalization):
     together = model.predict(x, verbose=0)
     alone = model.predict({k: v[2:3] for k, v in x.items()}, verbose=0)
     np.testing.assert_allclose(together[2], alone[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("support_mask", [None, [True, True, True, False]])
+def test_statistics_exclude_masked_steps(support_mask):
+    x = np.ones((4, 6, 1), "float32")
+    x[:, 3:] = 0.0  # three steps with value 1, then three masked steps
+    x[3, :3] = 9.0 if support_mask else 1.0
+    learner = keras.Sequential(
+        [
+            keras.Input((6, 1)),
+            keras.layers.Masking(),
+            keras.layers.BatchNormalization(momentum=0.0),
+            keras.layers.LSTM(2),
+            keras.layers.Dense(1),
+        ]
+    )
+    model = kml.MetaModel(learner, kml.adaptation.MAML(1, 0.0, loss="mse"))
+    adapted = model.adapt(x, np.ones((4, 1)), support_mask=support_mask)
+    np.testing.assert_allclose(adapted.layers[1].moving_mean, [1.0], atol=1e-6)
+    np.testing.assert_allclose(adapted.layers[1].moving_variance, [0.0], atol=1e-6)
+
+
+def test_renormalization_raises():
+    try:
+        layer = keras.layers.BatchNormalization(renorm=True)
+    except (TypeError, ValueError):
+        pytest.skip("requires batch renormalization in Keras")
+    learner = keras.Sequential([keras.Input((2,)), layer, keras.layers.Dense(1)])
+    model = kml.MetaModel(learner, kml.adaptation.MAML(1, 0.1, loss="mse"))
+    with pytest.raises(ValueError, match="`learner`.*renorm=False"):
+        model.adapt(np.ones((3, 2)), np.ones((3, 1)))

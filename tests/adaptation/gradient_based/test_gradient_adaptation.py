@@ -140,3 +140,55 @@ def test_small_inner_gradients_do_not_underflow_in_float16():
         adaptation.initial(task), task, inner_loss, training=True
     )
     np.testing.assert_allclose(gradients[0], [[1e-8]], rtol=0.05)
+
+
+SPARSE = {
+    "sgd": lambda: kml.adaptation.MAML(1, 0.1),
+    "adam": lambda: kml.adaptation.MAML(1, optimizer=keras.optimizers.Adam(0.01)),
+    "adamw": lambda: kml.adaptation.MAML(1, optimizer=keras.optimizers.AdamW(0.01)),
+    "rmsprop": lambda: kml.adaptation.MAML(
+        1, optimizer=keras.optimizers.RMSprop(0.01, centered=True)
+    ),
+    "implicit": lambda: kml.adaptation.ImplicitMAML(2, 0.1),
+}
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("name", SPARSE)
+def test_embeddings_train_with_every_inner_optimizer(name, policy):
+    keras.config.set_dtype_policy(policy)
+    learner = keras.Sequential(
+        [
+            keras.Input((2,), dtype="int32"),
+            keras.layers.Embedding(4, 5),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2),
+        ]
+    )
+    model = kml.MetaModel(learner, SPARSE[name]())
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss)
+    x, y = np.array([[[1, 2], [2, 2], [3, 1]]]), np.array([[0, 1, 0]])
+    episode = {"support_x": x, "support_y": y, "query_x": x}
+    history = model.fit(episode, y, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+
+
+@pytest.mark.parametrize("clipping", ["clipnorm", "clipvalue"])
+def test_clipping_of_embeddings_clips_the_whole_gradient(clipping):
+    learner = keras.Sequential(
+        [
+            keras.Input((4,), dtype="int32"),
+            keras.layers.Embedding(2, 1),
+            keras.layers.GlobalAveragePooling1D(),
+            keras.layers.Dense(1, use_bias=False),
+        ]
+    )
+    learner.set_weights([np.ones((2, 1)), np.ones((1, 1))])
+    optimizer = keras.optimizers.SGD(1.0, **{clipping: 0.1})
+    adaptation = kml.adaptation.MAML(1, optimizer=optimizer, loss="mse")
+    model = kml.MetaModel(learner, adaptation)
+    # The gradient with respect to the row of the repeated word is 2.
+    adapted = model.adapt(np.array([[1, 1, 1, 1]]), np.array([[0.0]]))
+    step = 1.0 - adapted.get_weights()[0][1, 0]
+    assert step == pytest.approx(0.1, abs=1e-6)

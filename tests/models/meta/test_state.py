@@ -30,3 +30,29 @@ def test_seeds_advance_and_other_integers_stay():
     seeds = [change for change in changes.values() if change.shape == (2,)]
     np.testing.assert_array_equal(seeds, [[0, 2]])
     assert all(change == 0 for change in changes.values() if change.shape == ())
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Table(keras.layers.Layer):
+    """Layer with integer variables of the shape of a seed."""
+
+    def build(self, input_shape):
+        self.offset = self.add_weight(
+            shape=(2,), dtype="int32", initializer="ones", trainable=False
+        )
+
+    def call(self, inputs):
+        return inputs + keras.ops.cast(self.offset, inputs.dtype)
+
+
+def test_integer_variables_with_the_shape_of_a_seed_stay():
+    learner = keras.Sequential([keras.Input((2,)), Table(), keras.layers.Dense(1)])
+    model = kml.MetaModel(learner, kml.adaptation.MAML(1, 0.1))
+    model.compile("sgd", "mse")
+    x = np.ones((3, 4, 2), "float32")
+    episode = {"support_x": x, "support_y": x[..., :1], "query_x": x}
+    model.fit(episode, x[..., :1], verbose=0)
+    np.testing.assert_array_equal(learner.layers[0].offset, [1, 1])
+    adapted = model.adapt(x[0], x[0, :, :1])
+    expected = model.predict(episode, verbose=0)[0]
+    np.testing.assert_allclose(adapted.predict(x[0], verbose=0), expected, rtol=1e-5)
