@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -38,7 +39,7 @@ def over_anchors(
     """Computes one loss per example, `[B]`, with each example as the anchor.
 
     Positives of an anchor are the other examples of its class. Negatives are the
-    examples of other classes.
+    examples of other classes. All values are NaN if an embedding is not finite.
 
     Args:
         anchor_losses: Function of embeddings `[B, D]` and two masks `[B, B]`. Entry
@@ -68,10 +69,15 @@ def over_anchors(
     same = tf.equal(labels[:, tf.newaxis], labels)
     known = labels >= 0
     pairs = known[:, tf.newaxis] & known & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
-    values = anchor_losses(
-        tf.cast(y_pred, wide_dtype(y_pred.dtype)), same & pairs, ~same & pairs
-    )
+    embeddings = tf.cast(y_pred, wide_dtype(y_pred.dtype))
+    # Otherwise, NaN in the embedding of an ignored example would spread to all others.
+    embeddings = tf.where(known[:, tf.newaxis], embeddings, tf.zeros_like(embeddings))
+    values = anchor_losses(embeddings, same & pairs, ~same & pairs)
     values = tf.where(known, values, tf.zeros_like(values))
+    # Comparisons with NaN are false. Mining would drop the pairs of an embedding that
+    # is NaN, and the loss of a diverged network would look perfect.
+    is_finite = tf.reduce_all(tf.math.is_finite(embeddings))
+    values = tf.where(is_finite, values, tf.constant(math.nan, values.dtype))
     return tf.cast(values, result_dtype(y_pred.dtype))
 
 

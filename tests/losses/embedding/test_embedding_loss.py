@@ -134,3 +134,29 @@ def hits(embeddings, labels):
 def test_invalid_arguments_raise(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        kml.losses.TripletLoss(),
+        kml.losses.TripletLoss(mining="hard"),
+        kml.losses.TripletLoss(distance="squared"),
+        kml.losses.MultiSimilarityLoss(),
+        kml.losses.ContrastiveLoss(),
+        kml.losses.NPairLoss(),
+    ],
+    ids=lambda loss: loss.name,
+)
+def test_embeddings_that_are_not_finite_give_nan(loss, value):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(16, 4)).astype("float32"), np.arange(16) % 4
+    expected = float(loss(y, x))
+    assert np.isfinite(expected)
+    x[3, 2] = value
+    assert np.isnan(float(loss(y, x)))
+    # The embedding of an ignored example does not count.
+    ignored, masked = np.where(np.arange(16) == 3, -1, y), x.copy()
+    masked[3] = 0.0
+    assert float(loss(ignored, x)) == pytest.approx(float(loss(ignored, masked)))
